@@ -1,0 +1,101 @@
+/* PostgreSQL, asynchronous and pipelined (libpq), on the loop thread. A pool of connections; each
+ * query is a transaction of one or more prepared statements sent in one round trip. Reconnects with
+ * backoff; a query has its own time-out. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chassis/base/buf.h"
+#include "chassis/base/err.h"
+#include "chassis/config.h"
+
+struct loop;
+struct pg_pool;
+
+struct pg_options {
+    const char *conninfo; /* libpq connection string; the password comes from passfile= or a service
+                             file */
+    int connections;
+    int64_t connect_timeout_ms;
+    int64_t query_timeout_ms; /* then the connection is dropped and the query ends with ERR_TIMEOUT
+                               */
+    int64_t reconnect_min_ms, reconnect_max_ms;
+    size_t max_queued; /* queries waiting for a connection: beyond it ERR_LIMIT at once (bulkhead,
+                          G02) */
+};
+
+/* A parameter, in binary form. */
+struct pg_param {
+    const void *data; /* NULL: SQL NULL */
+    int len;
+};
+
+/* Big-endian scratch for binary parameters: arena-like, lives in a query. */
+struct pg_query; /* one transaction being built, then in flight */
+
+/* The result of one statement, valid during the callback. Columns are binary. */
+struct pg_result;
+int pg_result_rows(const struct pg_result *result);
+bool pg_result_is_null(const struct pg_result *result, int row, int column);
+struct str pg_result_bytes(
+        const struct pg_result *result, int row, int column); /* text, bytea, raw */
+int64_t pg_result_int(
+        const struct pg_result *result, int row, int column); /* int2, int4, int8, bool */
+int64_t pg_result_affected(const struct pg_result *result);   /* rows of INSERT, UPDATE, DELETE */
+
+/* `err` ERR_OK: `results[i]` is the result of statement i of `count`, all committed.
+ * ERR_UNAVAILABLE / ERR_TIMEOUT: the connection was lost; whether it committed is unknown (repeat
+ * idempotently). ERR_INVALID etc.: refused by the server, rolled back; `sqlstate` has 5 characters,
+ * else "". */
+typedef void (*pg_done)(void *context,
+        enum err err,
+        const char *sqlstate,
+        const struct pg_result *const *results,
+        size_t count);
+
+MUST_USE enum err pg_pool_open(
+        struct loop *loop, const struct pg_options *options, struct pg_pool **pool_out);
+void pg_pool_close(struct pg_pool *pool); /* queries in flight end with ERR_CLOSED; accepts NULL */
+bool pg_pool_is_up(const struct pg_pool *pool); /* at least one connection is ready */
+/* Called when the first connection comes up and when the last goes down. */
+void pg_pool_on_change(struct pg_pool *pool, void (*fn)(void *context, bool is_up), void *context);
+int pg_pool_free_connections(const struct pg_pool *pool);
+
+struct pg_query *pg_query_create(struct pg_pool *pool);
+void pg_query_discard(struct pg_query *query); /* one that was not sent */
+/* Adds a statement; `sql` must be a string constant: its address names the prepared statement on
+ * each connection. Parameters follow through pg_add_* in order $1, $2, ... */
+void pg_query_statement(struct pg_query *query, const char *sql);
+void pg_add_int8(struct pg_query *query, int64_t value);
+void pg_add_int4(struct pg_query *query, int32_t value);
+void pg_add_bool(struct pg_query *query, bool value);
+void pg_add_text(struct pg_query *query,
+        struct str value); /* copied; a NUL inside makes the query end with ERR_INVALID (G07) */
+void pg_add_bytes(struct pg_query *query, struct str value); /* copied */
+void pg_add_uuid(struct pg_query *query, uint64_t hi, uint64_t lo);
+void pg_add_null(struct pg_query *query);
+/* Arrays: begin, then `count` elements by the calls above (all of one type), then end. */
+enum pg_array_type {
+    PG_ARRAY_INT4 = 23,
+    PG_ARRAY_INT8 = 20,
+    PG_ARRAY_TEXT = 25,
+    PG_ARRAY_BYTEA = 17,
+    PG_ARRAY_UUID = 2950,
+    PG_ARRAY_BOOL = 16
+};
+void pg_add_array_begin(struct pg_query *query, enum pg_array_type type);
+void pg_add_array_end(struct pg_query *query);
+/* Takes the query. One statement: autocommit. Several: BEGIN ... COMMIT around them, in one
+ * pipeline with one sync. Leaves at the end of the turn. */
+void pg_query_send(struct pg_query *query, pg_done done, void *context);
+
+/* Section "postgres" (conninfo per service). */
+struct pg_config {
+    char *conninfo, *admin_conninfo; /* the service's own; starlingctl's for migrations */
+    int64_t connections, connect_timeout_ms, query_timeout_ms, max_queued;
+};
+/* One section per service, same struct: "postgres_router", "postgres_archive". */
+extern const struct config_section config_section_postgres_router;
+extern const struct config_section config_section_postgres_archive;

@@ -1,0 +1,61 @@
+/* Redis, asynchronous and pipelined (hiredis), on the loop thread: everything asked in one turn is
+ * one write. Reconnects with backoff; commands have a time-out of their own (hiredis 0.14 has
+ * none). Nothing durable may depend on it (P6). */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chassis/base/err.h"
+#include "chassis/base/str.h"
+#include "chassis/config.h"
+
+struct loop;
+struct redis;
+
+enum redis_type {
+    REDIS_NIL,
+    REDIS_STATUS,
+    REDIS_ERROR,
+    REDIS_INTEGER,
+    REDIS_STRING,
+    REDIS_ARRAY,
+};
+
+/* A view of a reply, valid during the callback. */
+struct redis_value {
+    enum redis_type type;
+    int64_t integer;
+    struct str text;
+    const void *opaque; /* the library's node */
+    size_t count;       /* elements of an array */
+};
+struct redis_value redis_value_at(const struct redis_value *array, size_t index);
+
+/* `err` ERR_OK: `reply` is there (it may be a REDIS_ERROR); else ERR_UNAVAILABLE or ERR_TIMEOUT and
+ * reply is NULL. */
+typedef void (*redis_done)(void *context, enum err err, const struct redis_value *reply);
+
+/* The connection options are read from the section "redis". */
+struct redis_config {
+    char *address; /* "unix:/path" or "tcp:host:port" */
+    char *user, *password_file;
+    struct config_strings
+            sentinels; /* host:port; with sentinel_master: the address comes from them */
+    char *sentinel_master;
+    int64_t connect_timeout_ms, command_timeout_ms, reconnect_min_ms, reconnect_max_ms, max_pending;
+};
+extern const struct config_section config_section_redis;
+
+MUST_USE enum err redis_open(
+        struct loop *loop, const struct redis_config *config, struct redis **redis_out);
+void redis_close(struct redis *redis); /* accepts NULL */
+bool redis_is_up(const struct redis *redis);
+/* After each connect (is_up) and each loss. A fresh connect may mean an empty Redis: owners write
+ * again what they own. */
+void redis_on_change(struct redis *redis, void (*fn)(void *context, bool is_up), void *context);
+/* `done` may be NULL. Arguments are copied. Never fails synchronously: without a connection `done`
+ * gets ERR_UNAVAILABLE (from the loop, never from inside this call). */
+void redis_command(
+        struct redis *redis, const struct str *args, size_t count, redis_done done, void *context);

@@ -1,0 +1,13 @@
+/* PRECIS profiles over ICU (RFC 8264-8266). Pure and thread-safe after the first call. */
+#pragma once
+
+#include "chassis/base/arena.h"
+#include "chassis/base/err.h"
+#include "chassis/base/str.h"
+
+/* RFC 8265 §3.3; without the characters RFC 7622 §3.3.1 forbids in a localpart (the caller checks
+ * those). */
+MUST_USE enum err precis_username_case_mapped(
+        struct arena *arena, struct str text, struct str *out);
+/* RFC 8265 §4.2: resourceparts, and passwords before hashing (SCRAM, PLAIN). */
+MUST_USE enum err precis_opaque_string(struct arena *arena, struct str text, struct str *out);

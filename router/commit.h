@@ -1,0 +1,52 @@
+/* One group of log writes per loop turn (DESIGN 3.3): gathered here, sent to an archive-svc as one
+ * Append, one in flight, the next one holds all that came meanwhile. Repeats a batch to any
+ * archive-svc until it is answered: its keys make that harmless. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chassis/base/err.h"
+#include "chassis/base/id128.h"
+#include "proto/wire/wire.h"
+#include "proto/xmpp/stanza.h"
+#include "router/egress.h"
+
+struct commit;
+struct router;
+
+MUST_USE enum err commit_create(struct router *router, struct commit **commit_out);
+void commit_destroy(struct commit *commit); /* accepts NULL */
+
+/* Into the group of this turn. The shard's current epoch is taken now. */
+void commit_entry(struct commit *commit,
+        unsigned shard,
+        int64_t owner,
+        int64_t id,
+        const struct origin *origin,
+        const struct stanza *stanza);
+void commit_input(struct commit *commit,
+        unsigned shard,
+        int64_t owner,
+        struct id128 session,
+        uint32_t h,
+        bool is_closed);
+void commit_watermark(struct commit *commit,
+        unsigned shard,
+        int64_t owner,
+        int64_t id); /* lazily: rides on the next group or on a 250 ms timer */
+
+/* Calls back when all that was added for `shard` before this call is decided. ERR_OK: committed.
+ * ERR_FENCED: the shard is no longer ours, nothing of it was committed by us. ERR_UNAVAILABLE:
+ * commit_timeout_ms passed and it certainly was never sent: it is withdrawn (G01). In order of
+ * asking, per shard. */
+typedef void (*commit_done)(void *context, enum err err);
+void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *context);
+
+/* False: more than router.max_uncommitted_bytes waits: the caller should not add (overload, P7). */
+bool commit_has_room(const struct commit *commit);
+
+void commit_on_reply(struct commit *commit, const Wire__AppendReply *reply);
+void commit_on_peer_change(struct commit *commit); /* an archive-svc came or went */
+bool commit_is_idle(
+        const struct commit *commit, unsigned shard); /* nothing of this shard waits or flies */

@@ -1,0 +1,68 @@
+/* Wire out: envelopes to edges, routers; keeps Routes until they are answered. Everything of a turn
+ * leaves in one frame per peer (link). Views are copied or packed before the call returns. */
+#pragma once
+
+#include <stdint.h>
+
+#include "chassis/base/err.h"
+#include "chassis/base/id128.h"
+#include "proto/wire/wire.h"
+#include "proto/xmpp/stanza.h"
+#include "proto/xmpp/stream_error.h"
+
+struct egress;
+struct link_peer;
+struct router;
+
+struct origin {
+    struct id128 session;
+    uint32_t counter;
+    uint32_t part;
+};
+
+struct egress_target {
+    struct id128 session;
+    struct str bare;
+    struct str to; /* "" : stanza.to */
+};
+
+MUST_USE enum err egress_create(struct router *router, struct egress **egress_out);
+void egress_destroy(struct egress *egress); /* accepts NULL */
+
+/* ERR_UNAVAILABLE: edge unknown or dead; ERR_LIMIT: its link is full. Nothing was sent then. */
+MUST_USE enum err egress_deliver(struct egress *egress,
+        const char *edge,
+        const struct stanza *stanza,
+        int64_t log_id,
+        const struct egress_target *targets,
+        size_t count);
+void egress_handled(
+        struct egress *egress, const char *edge, struct id128 session, uint32_t counter);
+void egress_kick(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        struct str bare,
+        enum stream_condition condition,
+        struct str text);
+void egress_close_reply(struct egress *egress, const char *edge, struct id128 session);
+void egress_bind_reply(struct egress *egress, const char *edge, const Wire__BindReply *reply);
+void egress_not_owner(struct egress *egress, struct link_peer *peer, unsigned shard);
+void egress_envelope(struct egress *egress,
+        struct link_peer *peer,
+        const Wire__Envelope *envelope); /* best effort, for replies */
+
+/* To the home of stanza->to in another router (the caller has looked: it is not here). `done` NULL:
+ * volatile, dropped when no owner is known. With `done`: kept and repeated (owner changes, peer
+ * dies, NotOwner) until the answer: ERR_OK (committed or answered there). ERR_UNAVAILABLE only if
+ * it certainly was never sent and commit_timeout_ms passed. */
+typedef void (*egress_route_done)(void *context, enum err err);
+void egress_route(struct egress *egress,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        egress_route_done done,
+        void *context);
+/* The answer of the recipient's home. */
+void egress_on_route_reply(struct egress *egress, const Wire__RouteReply *reply);
+/* The shard table changed / a peer died: repeats what waits for it. */
+void egress_on_map(struct egress *egress);
+void egress_on_peer_dead(struct egress *egress, struct link_peer *peer);

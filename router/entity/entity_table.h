@@ -1,0 +1,59 @@
+/* All entities this router is home of. Ingress posts what arrives; the entity's mailbox works it
+ * off one turn at a time (DESIGN 3.3). */
+#pragma once
+
+#include <stdint.h>
+
+#include "chassis/base/err.h"
+#include "proto/wire/wire.h"
+#include "router/egress.h"
+
+struct entity_table;
+struct router;
+
+MUST_USE enum err entity_table_create(struct router *router, struct entity_table **table_out);
+void entity_table_destroy(struct entity_table *table); /* accepts NULL */
+
+/* From edge `edge`, which has shown itself as that node in HELLO. The caller has checked that the
+ * shard is owned. Messages are valid during the call. */
+void entity_on_bind(struct entity_table *table,
+        const char *edge,
+        const Wire__Bind *bind); /* the grant is checked already */
+void entity_on_announce(struct entity_table *table,
+        const char *edge,
+        const Wire__Announce *announce); /* so is the token */
+/* The stanza is checked (canonical XML, JIDs prepared). Refused when the session is not on that
+ * edge (F04). */
+void entity_on_input(struct entity_table *table,
+        const char *edge,
+        const Wire__Input *input,
+        const struct stanza *stanza);
+void entity_on_close(struct entity_table *table, const char *edge, const Wire__Close *close);
+void entity_on_delivered(
+        struct entity_table *table, const char *edge, const Wire__Delivered *delivered);
+void entity_on_session_gone(
+        struct entity_table *table, const char *edge, const Wire__SessionGone *gone);
+/* From another router; `reply` is called exactly once when the stanza is committed or answered
+ * (request != 0), else never. */
+typedef void (*entity_route_done)(void *context, enum err err);
+void entity_on_route(struct entity_table *table,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        entity_route_done done,
+        void *context);
+
+/* An edge's incarnation is gone: its sessions end, what they had not confirmed goes where RFC 6121
+ * §8 sends it. */
+void entity_on_edge_dead(struct entity_table *table, const char *edge);
+/* Redis is back: write the session records again. */
+void entity_on_redis_up(struct entity_table *table);
+/* An operator changed or removed the account: reload it; sessions of a disabled or deleted one are
+ * kicked. */
+void entity_on_account_changed(struct entity_table *table, struct str bare);
+
+/* Shard life cycle. */
+void entity_drop_shard(struct entity_table *table, unsigned shard);
+void entity_quiesce_shard(struct entity_table *table,
+        unsigned shard,
+        void (*done)(void *context, unsigned shard),
+        void *context);

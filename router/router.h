@@ -1,0 +1,27 @@
+/* The state of a router process: what its parts need of each other. Made by main.c; loop thread
+ * only. */
+#pragma once
+
+#include <stdint.h>
+
+#include "chassis/service.h"
+#include "router/settings.h"
+
+struct router {
+    struct service_context *service;
+    struct loop *loop;
+    const char *node;
+    uint64_t boot_epoch;
+    struct settings *settings; /* hosts, limits: replaced on reload */
+    struct link *link;
+    struct registry *registry;
+    struct redis *redis; /* may be down: nothing durable waits for it */
+    struct pg_pool *pg;
+    struct shard_table *shards;
+    struct egress *egress;
+    struct commit *commit;
+    struct log_client *log;
+    struct account_store *accounts;
+    struct auth *auth;
+    struct entity_table *entities;
+};

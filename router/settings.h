@@ -1,0 +1,43 @@
+/* The router's configuration as its parts read it: sections cluster, hosts, router, messages,
+ * register. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chassis/base/str.h"
+#include "chassis/config.h"
+
+struct host {
+    struct str domain;             /* prepared */
+    bool registration;             /* XEP-0077 in-band */
+    bool accept_any_password;      /* test builds only: any user, any password */
+    const char *resource_conflict; /* "replace" (old stream gets conflict) or "refuse" */
+};
+
+struct settings {
+    unsigned shards; /* cluster.shards, 256 */
+    const struct host *hosts;
+    size_t host_count;
+    int64_t scram_iterations;      /* at least 10000 */
+    int64_t max_resources;         /* per account */
+    int64_t commit_timeout_ms;     /* 10 s: then what was never sent comes back as a retryable error
+                                      (G01) */
+    int64_t lease_ms;              /* shard lease, 3 s */
+    int64_t max_entities;          /* in memory; idle ones are evicted beyond it */
+    int64_t entity_idle_ms;        /* evicted after this long without session or work */
+    int64_t max_mailbox;           /* items waiting at one entity */
+    int64_t catch_up_page_entries; /* 100 */
+    int64_t catch_up_page_bytes;   /* 256 KiB */
+    int64_t registrations_per_hour; /* per router */
+    bool show_version;              /* XEP-0092: software version and OS, off by default */
+};
+
+const struct host *settings_find_host(
+        const struct settings *settings, struct str domain); /* NULL: not ours */
+
+/* All sections a router reads; NULL-terminated. */
+extern const struct config_section *const settings_sections[];
+struct settings *settings_create(const struct config *config);
+void settings_destroy(struct settings *settings);

@@ -1,0 +1,66 @@
+/* Accounts and their SCRAM verifiers: all SQL of schema router that concerns them. Passwords never
+ * get here, only what RFC 5802 §3 stores. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chassis/base/digest.h"
+#include "chassis/base/err.h"
+#include "chassis/base/str.h"
+
+struct account_store;
+struct pg_pool;
+
+enum account_state {
+    ACCOUNT_ACTIVE = 0,
+    ACCOUNT_DISABLED = 1,
+    ACCOUNT_DELETED = 2, /* tombstone: the name is blocked */
+};
+
+struct account_row {
+    int64_t id;
+    enum account_state state;
+};
+
+struct verifier {
+    uint32_t iterations;
+    uint8_t salt[16];
+    size_t salt_len;
+    uint8_t stored_key[DIGEST_MAX_BYTES];
+    uint8_t server_key[DIGEST_MAX_BYTES];
+};
+
+#define VERIFIERS 3 /* indexed by enum digest */
+
+struct account_store *account_store_create(struct pg_pool *pool);
+void account_store_destroy(struct account_store *store); /* accepts NULL */
+
+/* ERR_NOT_FOUND: no such account (a tombstone counts as found). */
+typedef void (*account_loaded)(void *context, enum err err, const struct account_row *row);
+void account_load(struct account_store *store, struct str bare, account_loaded done, void *context);
+typedef void (*verifier_loaded)(void *context,
+        enum err err,
+        const struct account_row *row,
+        const struct verifier *verifier);
+void account_load_verifier(struct account_store *store,
+        struct str bare,
+        enum digest digest,
+        verifier_loaded done,
+        void *context);
+
+typedef void (*account_changed)(void *context, enum err err, int64_t id);
+/* ERR_EXISTS: taken or a tombstone. Verifiers for all digests. */
+void account_create(struct account_store *store,
+        struct str bare,
+        const struct verifier verifiers[VERIFIERS],
+        account_changed done,
+        void *context);
+void account_set_verifiers(struct account_store *store,
+        struct str bare,
+        const struct verifier verifiers[VERIFIERS],
+        account_changed done,
+        void *context);
+/* Leaves a tombstone. */
+void account_delete(
+        struct account_store *store, struct str bare, account_changed done, void *context);
