@@ -11,3 +11,7 @@ MUST_USE enum err precis_username_case_mapped(
         struct arena *arena, struct str text, struct str *out);
 /* RFC 8265 §4.2: resourceparts, and passwords before hashing (SCRAM, PLAIN). */
 MUST_USE enum err precis_opaque_string(struct arena *arena, struct str text, struct str *out);
+/* An internationalised domain name (at least one byte beyond ASCII, or an A-label) as IDNA2008
+ * U-labels in lower case: UTS #46 mapping, non-transitional, then RFC 5892's classes. No trailing
+ * dot. */
+MUST_USE enum err precis_domain(struct arena *arena, struct str text, struct str *out);
