@@ -2,6 +2,7 @@
  * only. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "chassis/service.h"
@@ -17,11 +18,17 @@ struct router {
     struct registry *registry;
     struct redis *redis; /* may be down: nothing durable waits for it */
     struct pg_pool *pg;
+    struct peers *peers;
+    struct signer *signer; /* nonces, grants, session tokens */
     struct shard_table *shards;
     struct egress *egress;
     struct commit *commit;
     struct log_client *log;
     struct account_store *accounts;
+    struct password_work *passwords; /* bounded PBKDF2 on the thread pool */
     struct auth *auth;
+    struct registrar *registrar;
     struct entity_table *entities;
+    struct ingress *ingress;
+    bool is_draining;
 };

@@ -1,5 +1,5 @@
 /* The router's configuration as its parts read it: sections cluster, hosts, router, messages,
- * register. */
+ * register, version. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,6 +14,7 @@ struct host {
     bool registration;             /* XEP-0077 in-band */
     bool accept_any_password;      /* test builds only: any user, any password */
     const char *resource_conflict; /* "replace" (old stream gets conflict) or "refuse" */
+    bool formerly;                 /* once served here: its users get host-gone at the edge */
 };
 
 struct settings {
@@ -32,6 +33,8 @@ struct settings {
     int64_t catch_up_page_bytes;   /* 256 KiB */
     int64_t registrations_per_hour; /* per router */
     bool show_version;              /* XEP-0092: software version and OS, off by default */
+    int64_t max_uncommitted_bytes;  /* log entries waiting for archive-svc: overload beyond it */
+    const char *token_key_file;     /* key of nonces, grants and tokens; all routers share it */
 };
 
 const struct host *settings_find_host(

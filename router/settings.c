@@ -1,0 +1,318 @@
+/* The field tables of the router's sections: bounds, defaults and the sentences of the manual. */
+#include "router/settings.h"
+
+#include "chassis/base/arena.h"
+#include "chassis/base/mem.h"
+#include "chassis/link.h"
+#include "chassis/pg.h"
+#include "chassis/redis.h"
+#include "proto/xmpp/jid.h"
+
+struct cluster_config {
+    int64_t shards;
+};
+
+struct host_config {
+    char *domain;
+    bool formerly;
+    bool registration;
+    bool accept_any_password;
+    bool tls_required;
+    int resource_conflict;
+};
+
+struct router_config {
+    int64_t lease_ms;
+    int64_t max_entities;
+    int64_t entity_idle_ms;
+    int64_t max_mailbox;
+    int64_t max_uncommitted_bytes;
+    char *token_key_file;
+};
+
+struct messages_config {
+    int durability;
+    int64_t commit_timeout_ms;
+    int64_t catch_up_page_entries;
+    int64_t catch_up_page_bytes;
+};
+
+struct register_config {
+    int64_t scram_iterations;
+    int64_t max_resources;
+    int64_t per_hour;
+};
+
+struct version_config {
+    bool show;
+};
+
+enum {
+    DURABILITY_COMMITTED,
+    DURABILITY_ROUTED,
+};
+
+static const char *const durability_words[] = { "committed", "routed", NULL };
+static const char *const conflict_words[] = { "replace", "refuse", NULL };
+
+/* clang-format off */
+static const struct config_field cluster_fields[] = {
+    { .name = "shards", .type = CONFIG_INT, .offset = offsetof(struct cluster_config, shards),
+      .default_text = "256", .min = 1, .max = 65536,
+      .help = "Number of shards the accounts are spread over; the same everywhere, never changed later." },
+    { .name = NULL },
+};
+
+static const struct config_field host_fields[] = {
+    { .name = "domain", .type = CONFIG_STRING, .offset = offsetof(struct host_config, domain),
+      .default_text = NULL, .help = "Domain part of the addresses served." },
+    { .name = "formerly", .type = CONFIG_BOOL, .offset = offsetof(struct host_config, formerly),
+      .default_text = "false", .help = "The domain is no longer served: streams to it end with host-gone." },
+    { .name = "registration", .type = CONFIG_BOOL, .offset = offsetof(struct host_config, registration),
+      .default_text = "false", .help = "Anybody may create an account in-band (XEP-0077)." },
+    { .name = "accept_any_password", .type = CONFIG_BOOL,
+      .offset = offsetof(struct host_config, accept_any_password), .default_text = "false",
+      .help = "Accept any user with any password; only test builds take it." },
+    { .name = "tls_required", .type = CONFIG_BOOL, .offset = offsetof(struct host_config, tls_required),
+      .default_text = "true", .help = "Offer authentication only inside TLS." },
+    { .name = "resource_conflict", .type = CONFIG_ENUM,
+      .offset = offsetof(struct host_config, resource_conflict), .default_text = "replace",
+      .choices = conflict_words,
+      .help = "A second session with the same resource replaces the first one or is refused." },
+    { .name = NULL },
+};
+
+static const struct config_field router_fields[] = {
+    { .name = "lease", .type = CONFIG_DURATION, .offset = offsetof(struct router_config, lease_ms),
+      .default_text = "3s", .min = 1500, .max = 60000,
+      .help = "How long a router may serve its shards without renewing its lease in PostgreSQL." },
+    { .name = "max_entities", .type = CONFIG_INT, .offset = offsetof(struct router_config, max_entities),
+      .default_text = "200000", .min = 16, .max = 100000000,
+      .help = "Accounts kept in memory; idle ones leave beyond it." },
+    { .name = "entity_idle", .type = CONFIG_DURATION, .offset = offsetof(struct router_config, entity_idle_ms),
+      .default_text = "60s", .min = 100, .max = 86400000,
+      .help = "An account without session or work leaves memory after this time." },
+    { .name = "max_mailbox", .type = CONFIG_INT, .offset = offsetof(struct router_config, max_mailbox),
+      .default_text = "10000", .min = 10, .max = 10000000,
+      .help = "Stanzas that may wait at one account; beyond it senders get resource-constraint." },
+    { .name = "max_uncommitted_bytes", .type = CONFIG_SIZE,
+      .offset = offsetof(struct router_config, max_uncommitted_bytes), .default_text = "64MiB",
+      .min = 1 << 20, .max = INT64_C(1) << 36,
+      .help = "Messages that may wait for archive-svc; beyond it new ones get a retryable error." },
+    { .name = "token_key_file", .type = CONFIG_PATH, .offset = offsetof(struct router_config, token_key_file),
+      .default_text = NULL,
+      .help = "Secret of at least 32 bytes that all routers share and edges must not read." },
+    { .name = NULL },
+};
+
+static const struct config_field messages_fields[] = {
+    { .name = "durability", .type = CONFIG_ENUM, .offset = offsetof(struct messages_config, durability),
+      .default_text = "committed", .choices = durability_words,
+      .help = "committed: a message is delivered after PostgreSQL has it." },
+    { .name = "commit_timeout", .type = CONFIG_DURATION,
+      .offset = offsetof(struct messages_config, commit_timeout_ms), .default_text = "10s",
+      .min = 500, .max = 600000,
+      .help = "A message that could not even be handed to the store for so long bounces." },
+    { .name = "catch_up_page_entries", .type = CONFIG_INT,
+      .offset = offsetof(struct messages_config, catch_up_page_entries), .default_text = "100",
+      .min = 1, .max = 10000, .help = "Stored messages sent to a client before it has confirmed some." },
+    { .name = "catch_up_page_bytes", .type = CONFIG_SIZE,
+      .offset = offsetof(struct messages_config, catch_up_page_bytes), .default_text = "256KiB",
+      .min = 4096, .max = 1 << 24, .help = "The same in bytes." },
+    { .name = NULL },
+};
+
+static const struct config_field register_fields[] = {
+    { .name = "scram_iterations", .type = CONFIG_INT,
+      .offset = offsetof(struct register_config, scram_iterations), .default_text = "10000",
+      .min = 10000, .max = 10000000, .help = "PBKDF2 iterations of new passwords (RFC 7677 section 4)." },
+    { .name = "max_resources", .type = CONFIG_INT,
+      .offset = offsetof(struct register_config, max_resources), .default_text = "10",
+      .min = 1, .max = 1000, .help = "Sessions one account may have at a time." },
+    { .name = "per_hour", .type = CONFIG_INT, .offset = offsetof(struct register_config, per_hour),
+      .default_text = "100", .min = 0, .max = 1000000000,
+      .help = "In-band registrations each router accepts in an hour." },
+    { .name = NULL },
+};
+
+static const struct config_field version_fields[] = {
+    { .name = "show", .type = CONFIG_BOOL, .offset = offsetof(struct version_config, show),
+      .default_text = "false", .help = "Tell version and operating system to whom asks (XEP-0092)." },
+    { .name = NULL },
+};
+/* clang-format on */
+
+static enum err check_host(const void *section, struct buf *why)
+{
+    const struct host_config *host = section;
+    struct arena arena;
+    arena_init(&arena, 0);
+    struct str prepared;
+    enum err err = jid_prepare_domain(&arena, str_from_cstr(host->domain), &prepared);
+    arena_fini(&arena);
+    if (err != ERR_OK) {
+        buf_printf(why, "domain: \"%s\" is no domain name", host->domain);
+        return err;
+    }
+
+#ifndef STARLING_TEST_BUILD
+    if (host->accept_any_password) {
+        buf_printf(why, "accept_any_password: only test builds know this option");
+        return ERR_DENIED;
+    }
+#endif
+    return ERR_OK;
+}
+
+static enum err check_messages(const void *section, struct buf *why)
+{
+    const struct messages_config *messages = section;
+    if (messages->durability == DURABILITY_ROUTED) {
+        buf_printf(why, "durability: this release delivers only what is committed");
+        return ERR_UNSUPPORTED;
+    }
+
+    return ERR_OK;
+}
+
+static const struct config_section section_cluster = {
+    .name = "cluster",
+    .help = "What all processes of a cluster agree on.",
+    .fields = cluster_fields,
+    .size = sizeof(struct cluster_config),
+};
+
+static const struct config_section section_hosts = {
+    .name = "hosts",
+    .help = "The domains served.",
+    .fields = host_fields,
+    .size = sizeof(struct host_config),
+    .is_list = true,
+    .may_reload = true,
+    .check = check_host,
+};
+
+static const struct config_section section_router = {
+    .name = "router",
+    .help = "Homes of accounts.",
+    .fields = router_fields,
+    .size = sizeof(struct router_config),
+};
+
+static const struct config_section section_messages = {
+    .name = "messages",
+    .help = "What happens to messages.",
+    .fields = messages_fields,
+    .size = sizeof(struct messages_config),
+    .may_reload = true,
+    .check = check_messages,
+};
+
+static const struct config_section section_register = {
+    .name = "register",
+    .help = "Accounts and passwords.",
+    .fields = register_fields,
+    .size = sizeof(struct register_config),
+    .may_reload = true,
+};
+
+static const struct config_section section_version = {
+    .name = "version",
+    .help = "What the server tells about itself.",
+    .fields = version_fields,
+    .size = sizeof(struct version_config),
+    .may_reload = true,
+};
+
+const struct config_section *const settings_sections[] = {
+    &section_cluster,
+    &section_hosts,
+    &section_router,
+    &section_messages,
+    &section_register,
+    &section_version,
+    &config_section_bus,
+    &config_section_redis,
+    &config_section_postgres_router,
+    NULL,
+};
+
+struct settings_block {
+    struct settings settings; /* first: the block is found by it */
+    struct arena arena;
+};
+
+static const struct host *make_hosts(
+        struct arena *arena, const struct host_config *from, size_t count)
+{
+    struct host *hosts = arena_calloc(arena, (count ? count : 1) * sizeof(*hosts));
+    for (size_t i = 0; i < count; i++) {
+        enum err err = jid_prepare_domain(arena, str_from_cstr(from[i].domain), &hosts[i].domain);
+        ASSERT(err == ERR_OK); /* check_host has seen it */
+        hosts[i].domain = str_dup(arena, hosts[i].domain);
+        hosts[i].registration = from[i].registration;
+        hosts[i].accept_any_password = from[i].accept_any_password;
+        hosts[i].resource_conflict = conflict_words[from[i].resource_conflict];
+        hosts[i].formerly = from[i].formerly;
+    }
+
+    return hosts;
+}
+
+static void fill_limits(struct settings *settings, const struct config *config)
+{
+    const struct router_config *router = config_get(config, &section_router);
+    const struct messages_config *messages = config_get(config, &section_messages);
+    const struct register_config *registration = config_get(config, &section_register);
+    const struct version_config *version = config_get(config, &section_version);
+    settings->scram_iterations = registration->scram_iterations;
+    settings->max_resources = registration->max_resources;
+    settings->registrations_per_hour = registration->per_hour;
+    settings->commit_timeout_ms = messages->commit_timeout_ms;
+    settings->catch_up_page_entries = messages->catch_up_page_entries;
+    settings->catch_up_page_bytes = messages->catch_up_page_bytes;
+    settings->lease_ms = router->lease_ms;
+    settings->max_entities = router->max_entities;
+    settings->entity_idle_ms = router->entity_idle_ms;
+    settings->max_mailbox = router->max_mailbox;
+    settings->max_uncommitted_bytes = router->max_uncommitted_bytes;
+    settings->show_version = version->show;
+}
+
+struct settings *settings_create(const struct config *config)
+{
+    struct settings_block *block = MEM_NEW(struct settings_block);
+    arena_init(&block->arena, 0);
+    struct settings *settings = &block->settings;
+    const struct cluster_config *cluster = config_get(config, &section_cluster);
+    settings->shards = (unsigned)cluster->shards;
+    const struct host_config *hosts =
+            config_get_list(config, &section_hosts, &settings->host_count);
+    settings->hosts = make_hosts(&block->arena, hosts, settings->host_count);
+    fill_limits(settings, config);
+    const struct router_config *router = config_get(config, &section_router);
+    settings->token_key_file = str_dup(&block->arena, str_from_cstr(router->token_key_file)).ptr;
+    return settings;
+}
+
+void settings_destroy(struct settings *settings)
+{
+    if (settings == NULL) {
+        return;
+    }
+
+    struct settings_block *block = (struct settings_block *)settings;
+    arena_fini(&block->arena);
+    free(block);
+}
+
+const struct host *settings_find_host(const struct settings *settings, struct str domain)
+{
+    for (size_t i = 0; i < settings->host_count; i++) {
+        if (!settings->hosts[i].formerly && str_equal(settings->hosts[i].domain, domain)) {
+            return &settings->hosts[i];
+        }
+    }
+
+    return NULL;
+}

@@ -1,0 +1,231 @@
+/* HMAC-SHA-256 over length-prefixed fields, so that no two different inputs look alike. */
+#include "router/signer.h"
+
+#include "chassis/base/encoding.h"
+#include "chassis/base/mem.h"
+
+#define MAC_BYTES       32
+#define SHORT_MAC_BYTES 16
+#define RANDOM_BYTES    12
+#define EXPIRY_BYTES    8
+
+enum purpose {
+    PURPOSE_NONCE,
+    PURPOSE_GRANT,
+    PURPOSE_TOKEN,
+    PURPOSE_SALT,
+    PURPOSES,
+};
+
+static const char *const purpose_labels[PURPOSES] = {
+    "starling nonce 1",
+    "starling grant 1",
+    "starling token 1",
+    "starling salt 1",
+};
+
+struct signer {
+    uint8_t keys[PURPOSES][MAC_BYTES];
+};
+
+enum err signer_create(struct str secret, struct signer **signer_out)
+{
+    if (secret.len < SIGNER_KEY_MIN_BYTES) {
+        return ERR_INVALID;
+    }
+
+    struct signer *signer = MEM_NEW(struct signer);
+    for (int i = 0; i < PURPOSES; i++) {
+        digest_hmac(DIGEST_SHA256, secret, str_from_cstr(purpose_labels[i]), signer->keys[i]);
+    }
+    *signer_out = signer;
+    return ERR_OK;
+}
+
+void signer_destroy(struct signer *signer)
+{
+    if (signer == NULL) {
+        return;
+    }
+
+    secret_wipe(signer, sizeof(*signer));
+    free(signer);
+}
+
+static void mac_of(const struct signer *signer,
+        enum purpose purpose,
+        const struct str *fields,
+        size_t count,
+        uint8_t out[MAC_BYTES])
+{
+    struct buf text;
+    buf_init(&text, 0);
+    for (size_t i = 0; i < count; i++) {
+        buf_append_u32be(&text, (uint32_t)fields[i].len);
+        buf_append_str(&text, fields[i]);
+    }
+    digest_hmac(DIGEST_SHA256, str_from(signer->keys[purpose], MAC_BYTES), buf_view(&text), out);
+    buf_fini(&text);
+}
+
+static void put_u64(uint8_t *out, uint64_t value)
+{
+    for (int i = 7; i >= 0; i--) {
+        out[i] = (uint8_t)value;
+        value >>= 8;
+    }
+}
+
+static int64_t get_expiry(struct str bytes)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < EXPIRY_BYTES; i++) {
+        value = value << 8 | (uint8_t)bytes.ptr[i];
+    }
+
+    return (int64_t)value;
+}
+
+/* ---- nonces: base64 of expiry, random bytes and a short MAC */
+
+static void nonce_mac(const struct signer *signer,
+        const struct signer_login *login,
+        struct str head,
+        uint8_t out[MAC_BYTES])
+{
+    uint8_t digest = (uint8_t)login->digest;
+    struct str fields[] = {
+        head,
+        login->bare,
+        login->edge,
+        login->client_nonce,
+        str_from(&digest, 1),
+    };
+    mac_of(signer, PURPOSE_NONCE, fields, sizeof(fields) / sizeof(fields[0]), out);
+}
+
+void signer_nonce(const struct signer *signer,
+        const struct signer_login *login,
+        int64_t now_s,
+        struct buf *out)
+{
+    uint8_t raw[EXPIRY_BYTES + RANDOM_BYTES + MAC_BYTES];
+    put_u64(raw, (uint64_t)(now_s + SIGNER_NONCE_VALID_S));
+    random_bytes(raw + EXPIRY_BYTES, RANDOM_BYTES);
+    nonce_mac(signer,
+            login,
+            str_from(raw, EXPIRY_BYTES + RANDOM_BYTES),
+            raw + EXPIRY_BYTES + RANDOM_BYTES);
+    base64_encode(out, str_from(raw, EXPIRY_BYTES + RANDOM_BYTES + SHORT_MAC_BYTES));
+}
+
+bool signer_nonce_is_valid(const struct signer *signer,
+        const struct signer_login *login,
+        struct str server_nonce,
+        int64_t now_s)
+{
+    if (server_nonce.len != SIGNER_NONCE_TEXT_BYTES) {
+        return false;
+    }
+
+    struct buf raw;
+    buf_init(&raw, 0);
+    bool is_valid = false;
+    if (base64_decode(&raw, server_nonce) == ERR_OK) {
+        struct str view = buf_view(&raw);
+        uint8_t mac[MAC_BYTES];
+        nonce_mac(signer, login, str_from(view.ptr, EXPIRY_BYTES + RANDOM_BYTES), mac);
+        struct str given = str_from(view.ptr + EXPIRY_BYTES + RANDOM_BYTES, SHORT_MAC_BYTES);
+        is_valid = str_equal_secret(given, str_from(mac, SHORT_MAC_BYTES))
+                && now_s <= get_expiry(view);
+    }
+    buf_fini(&raw);
+    return is_valid;
+}
+
+/* ---- grants: expiry and MAC */
+
+static void grant_mac(const struct signer *signer,
+        struct str bare,
+        struct str edge,
+        struct str expiry,
+        uint8_t out[MAC_BYTES])
+{
+    struct str fields[] = { expiry, bare, edge };
+    mac_of(signer, PURPOSE_GRANT, fields, sizeof(fields) / sizeof(fields[0]), out);
+}
+
+void signer_grant(const struct signer *signer,
+        struct str bare,
+        struct str edge,
+        int64_t now_s,
+        struct buf *out)
+{
+    uint8_t raw[EXPIRY_BYTES + MAC_BYTES];
+    put_u64(raw, (uint64_t)(now_s + SIGNER_GRANT_VALID_S));
+    grant_mac(signer, bare, edge, str_from(raw, EXPIRY_BYTES), raw + EXPIRY_BYTES);
+    buf_append(out, raw, sizeof(raw));
+}
+
+bool signer_grant_is_valid(const struct signer *signer,
+        struct str bare,
+        struct str edge,
+        struct str grant,
+        int64_t now_s)
+{
+    if (grant.len != EXPIRY_BYTES + MAC_BYTES) {
+        return false;
+    }
+
+    uint8_t mac[MAC_BYTES];
+    grant_mac(signer, bare, edge, str_from(grant.ptr, EXPIRY_BYTES), mac);
+    return str_equal_secret(str_from(grant.ptr + EXPIRY_BYTES, MAC_BYTES), str_from(mac, MAC_BYTES))
+            && now_s <= get_expiry(grant);
+}
+
+/* ---- session tokens: MAC alone */
+
+static void token_mac(const struct signer *signer,
+        struct id128 session,
+        struct str full,
+        struct str edge,
+        uint8_t out[MAC_BYTES])
+{
+    uint8_t id[16];
+    put_u64(id, session.hi);
+    put_u64(id + 8, session.lo);
+    struct str fields[] = { str_from(id, sizeof(id)), full, edge };
+    mac_of(signer, PURPOSE_TOKEN, fields, sizeof(fields) / sizeof(fields[0]), out);
+}
+
+void signer_token(const struct signer *signer,
+        struct id128 session,
+        struct str full,
+        struct str edge,
+        struct buf *out)
+{
+    uint8_t mac[MAC_BYTES];
+    token_mac(signer, session, full, edge, mac);
+    buf_append(out, mac, sizeof(mac));
+}
+
+bool signer_token_is_valid(const struct signer *signer,
+        struct id128 session,
+        struct str full,
+        struct str edge,
+        struct str token)
+{
+    uint8_t mac[MAC_BYTES];
+    token_mac(signer, session, full, edge, mac);
+    return str_equal_secret(token, str_from(mac, MAC_BYTES));
+}
+
+void signer_fake_salt(
+        const struct signer *signer, struct str bare, enum digest digest, uint8_t salt_out[16])
+{
+    uint8_t number = (uint8_t)digest;
+    uint8_t mac[MAC_BYTES];
+    struct str fields[] = { bare, str_from(&number, 1) };
+    mac_of(signer, PURPOSE_SALT, fields, sizeof(fields) / sizeof(fields[0]), mac);
+    memcpy(salt_out, mac, 16);
+}

@@ -1,0 +1,70 @@
+/* What a router signs so that any other router can go on: SCRAM nonces, login grants and session
+ * tokens. Each purpose has its own key, derived from router.token_key_file; edges have none of
+ * them. Pure but for random bytes. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chassis/base/buf.h"
+#include "chassis/base/digest.h"
+#include "chassis/base/err.h"
+#include "chassis/base/id128.h"
+#include "chassis/base/str.h"
+
+#define SIGNER_KEY_MIN_BYTES    32
+#define SIGNER_NONCE_VALID_S    60
+#define SIGNER_GRANT_VALID_S    60
+#define SIGNER_NONCE_TEXT_BYTES 48 /* printable, no comma (RFC 5802 §7) */
+
+struct signer;
+
+/* ERR_INVALID: the secret is too short. */
+MUST_USE enum err signer_create(struct str secret, struct signer **signer_out);
+void signer_destroy(struct signer *signer); /* accepts NULL; wipes */
+
+/* Who tries to log in, where, and what the client has chosen. */
+struct signer_login {
+    struct str bare;
+    struct str edge;
+    struct str client_nonce;
+    enum digest digest;
+};
+
+/* The server's half of a SCRAM nonce. Unpredictable, and valid only for this login. */
+void signer_nonce(const struct signer *signer,
+        const struct signer_login *login,
+        int64_t now_s,
+        struct buf *out);
+bool signer_nonce_is_valid(const struct signer *signer,
+        const struct signer_login *login,
+        struct str server_nonce,
+        int64_t now_s);
+
+/* "This edge has proved to us that its client is `bare`": what Bind presents. */
+void signer_grant(const struct signer *signer,
+        struct str bare,
+        struct str edge,
+        int64_t now_s,
+        struct buf *out);
+bool signer_grant_is_valid(const struct signer *signer,
+        struct str bare,
+        struct str edge,
+        struct str grant,
+        int64_t now_s);
+
+/* "This edge holds this session": what Announce presents, as long as the session lives (P9). */
+void signer_token(const struct signer *signer,
+        struct id128 session,
+        struct str full,
+        struct str edge,
+        struct buf *out);
+bool signer_token_is_valid(const struct signer *signer,
+        struct id128 session,
+        struct str full,
+        struct str edge,
+        struct str token);
+
+/* Salt of a user who does not exist: always the same one, so that nobody learns it (B13). */
+void signer_fake_salt(
+        const struct signer *signer, struct str bare, enum digest digest, uint8_t salt_out[16]);
