@@ -1,0 +1,23 @@
+/* The sections as the configuration fills them; for settings.c only. */
+#pragma once
+
+#include "edge/settings.h"
+
+struct cluster_section {
+    int64_t shards;
+};
+struct host_section {
+    char *domain;
+    bool formerly, registration, accept_any_password, tls_required;
+    int resource_conflict; /* the router's business */
+};
+struct certificate_section {
+    char *host, *cert_file, *key_file;
+};
+struct tls_section {
+    bool tls12, allow_expired;
+    char *ticket_keys_file;
+};
+
+extern const struct config_section settings_cluster, settings_hosts, settings_listeners,
+        settings_certificates, settings_tls, settings_c2s, settings_sasl;
