@@ -56,9 +56,9 @@ struct config_section {
 
 struct config;
 
-/* `path` NULL: only defaults and environment. `sections` ends with NULL and lists every section of
- * every service, so that one file serves all. On error one line per problem is in `why_out` and
- * NULL is returned. */
+/* `path` NULL: only defaults and environment. `sections` ends with NULL and lists what this program
+ * reads; sections of the product's other programs are passed over, so that one file serves all. On
+ * error one line per problem is in `why_out` and NULL is returned. */
 struct config *config_load(
         const char *path, const struct config_section *const *sections, struct buf *why_out);
 void config_destroy(struct config *config);
@@ -69,8 +69,12 @@ const void *config_get(const struct config *config, const struct config_section 
 const void *config_get_list(
         const struct config *config, const struct config_section *section, size_t *count_out);
 
+/* True if the two loads give a section other values. */
+bool config_differs(
+        const struct config *a, const struct config *b, const struct config_section *section);
+
 void config_print_reference(const struct config_section *const *sections, struct buf *out);
 
-/* Reads a whole secret file (at most 64 KiB), trailing newline cut; refuses one that others may
- * read (mode & 0007). */
+/* Reads a whole secret file (at most 64 KiB), trailing newline cut; refuses an empty one and one
+ * that others may read (mode & 0007). `secret_out` must be initialised; it is cleared first. */
 MUST_USE enum err config_read_secret(const char *path, struct buf *secret_out, struct buf *why);

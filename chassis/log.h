@@ -67,16 +67,19 @@ void log_write(enum log_level level,
 #define log_int(k, v)  ((struct log_field){ .key = (k), .type = LOG_INT, .number = (int64_t)(v) })
 #define log_jid(k, v)  ((struct log_field){ .key = (k), .type = LOG_JID, .text = (v) })
 
-#define log_at(level, category, message, ...)                                                      \
+/* log_info("link", "peer is up", log_cstr("peer", name), ...): any number of fields, also none. */
+#define log_at(level, category, ...)                                                               \
     do {                                                                                           \
         if (log_is_on(level)) {                                                                    \
-            const struct log_field log_fields_[] = { { .key = NULL }, ##__VA_ARGS__ };             \
-            log_write((level), (category), (message), log_fields_ + 1,                             \
+            const struct log_field log_fields_[] = { LOG_REST_(__VA_ARGS__, { .key = NULL }) };    \
+            log_write((level), (category), LOG_FIRST_(__VA_ARGS__, 0), log_fields_,                \
                     sizeof(log_fields_) / sizeof(log_fields_[0]) - 1);                             \
         }                                                                                          \
     } while (0)
-#define log_error(category, message, ...) log_at(LOG_LEVEL_ERROR, category, message, ##__VA_ARGS__)
-#define log_warn(category, message, ...)  log_at(LOG_LEVEL_WARN, category, message, ##__VA_ARGS__)
-#define log_info(category, message, ...)  log_at(LOG_LEVEL_INFO, category, message, ##__VA_ARGS__)
-#define log_debug(category, message, ...) log_at(LOG_LEVEL_DEBUG, category, message, ##__VA_ARGS__)
+#define LOG_FIRST_(first, ...) first
+#define LOG_REST_(first, ...)  __VA_ARGS__
+#define log_error(category, ...) log_at(LOG_LEVEL_ERROR, category, __VA_ARGS__)
+#define log_warn(category, ...)  log_at(LOG_LEVEL_WARN, category, __VA_ARGS__)
+#define log_info(category, ...)  log_at(LOG_LEVEL_INFO, category, __VA_ARGS__)
+#define log_debug(category, ...) log_at(LOG_LEVEL_DEBUG, category, __VA_ARGS__)
 /* clang-format on */
