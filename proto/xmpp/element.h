@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "chassis/base/arena.h"
+#include "chassis/base/buf.h"
 #include "chassis/base/err.h"
 #include "chassis/base/str.h"
 
@@ -26,10 +27,15 @@ struct element {
     struct element *next;
 };
 
-/* The first of the top elements (the others by ->next), NULL for "". ERR_INVALID: not canonical
- * XML. `parent_ns` is the namespace the top elements inherit: NS_CLIENT for stanza children. */
+/* The first of the top elements (the others by ->next), NULL for "". Views borrow from the arena
+ * and from `xml`. ERR_INVALID: not canonical XML. `parent_ns` is the namespace the top elements
+ * inherit: NS_CLIENT for stanza children. */
 MUST_USE enum err element_parse(
         struct arena *arena, struct str xml, struct str parent_ns, struct element **first_out);
+
+/* Canonical XML of one element with its children; `parent_ns` as above. Text comes before child
+ * elements, since a tree keeps it joined. */
+void element_write(struct buf *out, const struct element *element, struct str parent_ns);
 
 struct str element_attribute(const struct element *element, struct str name); /* "" when absent */
 bool element_has_attribute(const struct element *element, struct str name);

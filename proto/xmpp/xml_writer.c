@@ -61,6 +61,11 @@ void xml_escape(struct buf *out, struct str text)
     escape(out, text, STAYS_IN_BOTH);
 }
 
+void xml_escape_attr(struct buf *out, struct str value)
+{
+    escape(out, value, STAYS_IN_ATTR);
+}
+
 void xml_open(struct buf *out, const char *name, const char *ns)
 {
     buf_append_char(out, '<');

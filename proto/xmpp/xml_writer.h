@@ -6,6 +6,8 @@
 
 void xml_escape(struct buf *out,
         struct str text); /* & < > ' and control characters that XML forbids are dropped */
+/* For a value between ' and ': tabs and line ends too become references, so that they survive. */
+void xml_escape_attr(struct buf *out, struct str value);
 void xml_open(struct buf *out,
         const char *name,
         const char *ns); /* <name xmlns='ns'   ns NULL: inherited; tag stays open for attributes */
