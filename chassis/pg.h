@@ -21,7 +21,7 @@ struct pg_options {
     int64_t connect_timeout_ms;
     int64_t query_timeout_ms; /* then the connection is dropped and the query ends with ERR_TIMEOUT
                                */
-    int64_t reconnect_min_ms, reconnect_max_ms;
+    int64_t reconnect_min_ms, reconnect_max_ms; /* 0: 100 ms, 5 s */
     size_t max_queued; /* queries waiting for a connection: beyond it ERR_LIMIT at once (bulkhead,
                           G02) */
 };
@@ -57,7 +57,9 @@ typedef void (*pg_done)(void *context,
 
 MUST_USE enum err pg_pool_open(
         struct loop *loop, const struct pg_options *options, struct pg_pool **pool_out);
-void pg_pool_close(struct pg_pool *pool); /* queries in flight end with ERR_CLOSED; accepts NULL */
+/* Queries in flight and waiting end with ERR_CLOSED. Not from a callback of the pool. Accepts NULL.
+ */
+void pg_pool_close(struct pg_pool *pool);
 bool pg_pool_is_up(const struct pg_pool *pool); /* at least one connection is ready */
 /* Called when the first connection comes up and when the last goes down. */
 void pg_pool_on_change(struct pg_pool *pool, void (*fn)(void *context, bool is_up), void *context);
@@ -87,8 +89,9 @@ enum pg_array_type {
 };
 void pg_add_array_begin(struct pg_query *query, enum pg_array_type type);
 void pg_add_array_end(struct pg_query *query);
-/* Takes the query. One statement: autocommit. Several: BEGIN ... COMMIT around them, in one
- * pipeline with one sync. Leaves at the end of the turn. */
+/* Takes the query. Its statements are one transaction (READ COMMITTED, each with a snapshot of its
+ * own), sent in one pipeline with one sync. Leaves at the end of the turn. `done` is never called
+ * from inside this call. Queries in flight at the same time have no order among each other. */
 void pg_query_send(struct pg_query *query, pg_done done, void *context);
 
 /* Section "postgres" (conninfo per service). */
