@@ -46,14 +46,17 @@ struct transport *transport_create(struct loop *loop,
 void transport_destroy(struct transport *transport);
 /* Begins TLS on a plain connection: after what was written has left (RFC 6120 §5.4.2.3). Bytes the
  * client sent behind <starttls/> in plain text were not taken by on_data: ERR_PROTOCOL then (B01).
- */
+ * Called inside on_data nobody knows yet: if on_data leaves bytes, on_end(TLS_FAILED) follows. */
 MUST_USE enum err transport_start_tls(struct transport *transport, struct tls_context *tls);
 
 void transport_write(struct transport *transport,
         struct str data); /* copied; past max_write_bytes: on_end(OVERFLOW) from the loop */
-/* Flushes (bounded by `timeout_ms`), sends close_notify, closes; on_end is not called. The
- * transport is gone for the caller. */
+/* Allowed after on_end(CLOSED) too (also with a last transport_write): the other side may have
+ * closed its direction only. Flushes (bounded by `timeout_ms`), sends close_notify, closes; on_end
+ * is not called. The transport is gone for the caller. */
 void transport_finish(struct transport *transport, int64_t timeout_ms);
+/* Closes at once what transport_finish still holds open; before loop_destroy. */
+void transport_abandon_finishing(struct loop *loop);
 void transport_pause(struct transport
                 *transport); /* no more on_data: back pressure down to the client's socket */
 void transport_resume(struct transport *transport);

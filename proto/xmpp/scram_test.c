@@ -1,3 +1,5 @@
+#include "proto/xmpp/scram.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +8,6 @@
 #include <cmocka.h>
 
 #include "chassis/base/encoding.h"
-#include "proto/xmpp/scram.h"
 
 struct vector {
     enum digest digest;
