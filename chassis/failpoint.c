@@ -5,6 +5,7 @@
 
 #    include <pthread.h>
 #    include <signal.h>
+#    include <stdlib.h>
 
 #    include "chassis/base/str.h"
 
