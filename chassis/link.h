@@ -39,8 +39,9 @@ struct link_options {
     const char *node; /* this process' name, unique in the cluster */
     enum link_role role;
     uint64_t boot_epoch;
-    const char *address;  /* "tcp://127.0.0.1:7001" or "tls+tcp://..."; port 0 chooses one */
-    bool allow_cleartext; /* needed for tcp:// on anything but loopback */
+    const char *address;   /* "tcp://127.0.0.1:7001" or "tls+tcp://..."; port 0 chooses one */
+    const char *advertise; /* what others dial; NULL or "": the address */
+    bool allow_cleartext;  /* needed for tcp:// on anything but loopback */
     /* HELLO is authenticated with HMAC-SHA-256: the edge secret when one side is an edge, else the
      * core secret. An edge has no core secret (empty), so it cannot pass for a router (P9, F01). */
     struct str edge_secret;
@@ -50,6 +51,11 @@ struct link_options {
     size_t max_unacked_bytes; /* per peer: link_send answers ERR_LIMIT beyond it */
     int64_t ping_interval_ms; /* default 5000; dead after three */
     int64_t reconnect_min_ms, reconnect_max_ms;
+    /* Of these and the four above, 0 means the default. */
+    size_t receive_window_bytes;  /* per peer: what it may have on the way to us; default 1 MiB */
+    int64_t peer_timeout_ms;      /* default 15000: without a connection for this long, a peer is
+                                     given up */
+    int64_t handshake_timeout_ms; /* default 5000 */
 };
 
 struct link_handlers {
@@ -71,23 +77,23 @@ MUST_USE enum err link_open(struct loop *loop,
         const struct link_handlers *handlers,
         void *context,
         struct link **link_out);
-void link_close(struct link *link); /* tries for 200 ms to flush what was sent; accepts NULL */
+/* Tries for 200 ms to flush what was sent; accepts NULL. Not from a handler. */
+void link_close(struct link *link);
 const char *link_address(const struct link *link); /* with the port that was chosen */
 
 /* Finds or makes the peer and dials it, now and after every loss, until forgotten. A changed
- * address redials. */
+ * address redials. NULL: our own name, not a name, or not an address we may dial; logged. */
 struct link_peer *link_dial(
         struct link *link, const char *node, enum link_role role, const char *address);
 /* A peer that has only dialled us is known, too: its name, role and address come from its HELLO,
- * and link_send dials it. */
+ * and link_send dials it. NULL: never heard of. */
 struct link_peer *link_find_peer(struct link *link, const char *node);
 void link_forget(struct link *link,
         const char *node); /* stops dialling; unacked records are dropped, on_down(is_dead) */
 
 /* Copies `record`; it leaves at the end of the loop turn, with everything else for that peer in one
- * frame. ERR_LIMIT: max_unacked_bytes waits already; nothing was taken, on_room will follow. A
- * record of at most 64 KiB under `is_urgent`-free use always fits max_frame_bytes; a larger one
- * must stay below it (ERR_INVALID). */
+ * frame. ERR_LIMIT: max_unacked_bytes wait already; nothing was taken, on_room will follow.
+ * ERR_INVALID: larger than max_frame_bytes less 128 bytes; 64 KiB always fit. */
 MUST_USE enum err link_send(struct link_peer *peer, struct str record);
 
 const char *link_peer_node(const struct link_peer *peer);
@@ -100,13 +106,13 @@ size_t link_peer_unacked_bytes(const struct link_peer *peer);
 void link_peer_set_data(struct link_peer *peer, void *data);
 void *link_peer_data(const struct link_peer *peer);
 
-/* Section "bus": address, secrets, limits, static peers ("router=name@tcp://host:port"). */
+/* Section "bus": address, secrets, limits, static peers ("router:name@tcp://host:port"). */
 struct link_config {
-    char *address, *edge_secret_file, *core_secret_file, *tls_ca_file, *tls_cert_file,
+    char *address, *advertise, *edge_secret_file, *core_secret_file, *tls_ca_file, *tls_cert_file,
             *tls_key_file;
     bool allow_cleartext;
-    int64_t max_frame_bytes, max_unacked_bytes, ping_interval_ms, reconnect_min_ms,
-            reconnect_max_ms, peer_timeout_ms;
+    int64_t max_frame_bytes, max_unacked_bytes, receive_window_bytes, ping_interval_ms,
+            reconnect_min_ms, reconnect_max_ms, peer_timeout_ms;
     struct config_strings peers;
 };
 extern const struct config_section config_section_bus;
