@@ -41,7 +41,8 @@ struct listener_options {
     int64_t proxy_timeout_ms;                    /* for the header */
 };
 
-/* `fd` is non-blocking, TCP_NODELAY, keepalive on; now owned by the callee. */
+/* `fd` is non-blocking, TCP_NODELAY, keepalive on; now owned by the callee. It may pause the
+ * listener, but not close it. */
 typedef void (*listener_accepted)(void *context, int fd, const struct peer_address *address);
 
 MUST_USE enum err listener_open(struct loop *loop,
@@ -51,5 +52,6 @@ MUST_USE enum err listener_open(struct loop *loop,
         void *context,
         struct listener **listener_out);
 void listener_close(struct listener *listener); /* accepts NULL */
-void listener_pause(struct listener *listener); /* drain: the port stays bound, or is closed */
+/* Drain: closes the port, so that clients and load balancers go elsewhere at once. */
+void listener_pause(struct listener *listener);
 uint16_t listener_port(const struct listener *listener);
