@@ -48,5 +48,11 @@ bool commit_has_room(const struct commit *commit);
 
 void commit_on_reply(struct commit *commit, const Wire__AppendReply *reply);
 void commit_on_peer_change(struct commit *commit); /* an archive-svc came or went */
+void commit_on_room(struct commit *commit);        /* a full link has room again */
+/* Sends what waits lazily, too; `done` when nothing of the shard is left: before a hand-over. */
+void commit_flush(struct commit *commit, unsigned shard, commit_done done, void *context);
+/* The shard is lost: what was not sent is dropped, all that wait for the shard hear ERR_FENCED now
+ * (of what is in flight nobody here knows whether it will be committed; the new home does). */
+void commit_drop_shard(struct commit *commit, unsigned shard);
 bool commit_is_idle(
         const struct commit *commit, unsigned shard); /* nothing of this shard waits or flies */

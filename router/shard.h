@@ -43,8 +43,13 @@ void shard_quiesced(struct shard_table *table, unsigned shard);
 void shard_fenced(struct shard_table *table, unsigned shard);
 /* Another router told its map: newer versions are re-read from PostgreSQL soon. */
 void shard_on_map(struct shard_table *table, const Wire__ShardMap *map);
-/* For new peers. */
+/* The map as a packed envelope; for new peers. */
 void shard_pack_map(const struct shard_table *table, struct buf *out);
+/* Sends it to one that came up (edges and routers; others need none). */
+struct peer;
+void shard_tell(const struct shard_table *table, struct peer *peer);
+bool shard_has_lease(const struct shard_table *table);
+unsigned shard_count(const struct shard_table *table);
 /* SIGTERM: hands every shard to the others; `done` when none is left (at once when this is the only
  * router: then they are just released). */
 void shard_drain(struct shard_table *table, void (*done)(void *context), void *context);

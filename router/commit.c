@@ -1,0 +1,455 @@
+/* Sends the batches of commit_queue, one at a time, and repeats each until somebody answers. */
+#include "router/commit.h"
+
+#include <uthash.h>
+
+#include "chassis/base/mem.h"
+#include "chassis/metrics.h"
+#include "router/commit_queue.h"
+#include "router/peers.h"
+#include "router/router.h"
+#include "router/shard.h"
+
+#define HOUSEKEEPING_MS 250 /* lazy watermarks, withdrawals */
+#define LINK_DOWN_MS    1000
+#define BACKOFF_MIN_MS  50
+#define BACKOFF_MAX_MS  500
+
+static struct metric metric_seconds = METRIC_HISTOGRAM_INIT(
+        "commit_seconds", "From the first row of a group to the answer of archive-svc.", NULL);
+static struct metric metric_batches =
+        METRIC_COUNTER_INIT("commit_batches_total", "Groups committed.", NULL);
+static struct metric metric_entries =
+        METRIC_COUNTER_INIT("commit_entries_total", "Log entries committed.", NULL);
+static struct metric metric_retries =
+        METRIC_COUNTER_INIT("commit_retries_total", "Groups sent again.", NULL);
+static struct metric metric_withdrawn =
+        METRIC_COUNTER_INIT("commit_withdrawals_total", "Times that rows timed out unsent.", NULL);
+static struct metric metric_depth =
+        METRIC_GAUGE_INIT("outbox_depth", "Log entries waiting for archive-svc.", NULL);
+
+/* Watermarks that wait for the next group. */
+struct lazy {
+    int64_t owner;
+    int64_t id;
+    unsigned shard;
+    UT_hash_handle hh;
+};
+
+/* Who waited for nothing: answered from the loop, never from inside commit_wait. */
+struct ready {
+    commit_done done;
+    void *context;
+};
+
+struct commit {
+    struct router *router;
+    struct commit_queue queue;
+    struct buf frame; /* the batch in flight, packed: repeats have the same bytes */
+    struct peer *target;
+    uint64_t target_boot;
+    int64_t sent_ms;
+    int64_t backoff_ms;
+    int64_t not_before_ms; /* of the next repeat, after STATUS_TEMPORARY */
+    bool needs_send;       /* the batch in flight has to be (re)sent */
+    struct timer review;
+    struct timer housekeeping;
+    struct loop_task store;
+    struct loop_task answer;
+    struct lazy *lazies;
+    struct ready *ready;
+    size_t ready_count;
+    size_t ready_capacity;
+};
+
+static void review(struct commit *commit);
+
+static int64_t now_of(const struct commit *commit)
+{
+    return loop_now_ms(commit->router->loop);
+}
+
+/* ---- sending */
+
+static void fly(struct commit *commit, struct peer *peer)
+{
+    commit->target = peer;
+    commit->target_boot = peer->boot_epoch;
+    commit->sent_ms = now_of(commit);
+    enum err err = link_send(peer->link, buf_view(&commit->frame));
+    ASSERT(err != ERR_INVALID); /* a batch is far smaller than a frame */
+    commit->needs_send = err != ERR_OK;
+}
+
+static void pack_head(struct commit *commit, struct commit_batch *batch)
+{
+    Wire__Append append;
+    commit_batch_message(batch, &append);
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_APPEND;
+    envelope.append = &append;
+    buf_clear(&commit->frame);
+    wire_pack(&commit->frame, &envelope);
+}
+
+static void take_lazies(struct commit *commit)
+{
+    struct lazy *lazy;
+    struct lazy *next;
+    HASH_ITER(hh, commit->lazies, lazy, next)
+    {
+        struct commit_row row = {
+            .shard = lazy->shard,
+            .epoch = shard_epoch(commit->router->shards, lazy->shard),
+            .owner = lazy->owner,
+            .id = lazy->id,
+        };
+        commit_queue_watermark(&commit->queue, now_of(commit), &row);
+        HASH_DEL(commit->lazies, lazy);
+        free(lazy);
+    }
+}
+
+static bool is_flying(struct commit *commit)
+{
+    const struct commit_batch *head = commit_queue_head(&commit->queue);
+    return head != NULL && head->was_sent;
+}
+
+/* The next batch leaves if none is in flight and an archive-svc is there. */
+static void start_next(struct commit *commit)
+{
+    struct commit_batch *head = commit_queue_head(&commit->queue);
+    while (head != NULL && head->epoch_count == 0) {
+        commit_queue_decide(&commit->queue, NULL, 0); /* its rows were taken back */
+        head = commit_queue_head(&commit->queue);
+    }
+    if (head == NULL || head->was_sent) {
+        return;
+    }
+
+    struct peer *peer = peers_choose(
+            commit->router->peers, LINK_ROLE_ARCHIVE, str_from_cstr(commit->router->node), NULL);
+    if (peer == NULL) {
+        return; /* commit_on_peer_change goes on */
+    }
+
+    take_lazies(commit);
+    head->was_sent = true;
+    commit->backoff_ms = 0;
+    commit->not_before_ms = 0;
+    pack_head(commit, head);
+    fly(commit, peer);
+}
+
+/* When the batch in flight has to be looked at again; 0: it has to be sent (elsewhere) now. */
+static int64_t patience_ms(const struct commit *commit)
+{
+    const struct peer *target = commit->target;
+    int64_t now = now_of(commit);
+    if (commit->not_before_ms > now) {
+        return commit->not_before_ms - now;
+    }
+    if (commit->needs_send || target->is_dead || target->boot_epoch != commit->target_boot) {
+        return 0;
+    }
+
+    int64_t until = commit->sent_ms + commit->router->settings->commit_timeout_ms;
+    if (!target->is_up) {
+        int64_t gone = target->down_since_ms + LINK_DOWN_MS;
+        until = gone < until ? gone : until;
+    }
+    return until > now ? until - now : 0;
+}
+
+static void repeat(struct commit *commit)
+{
+    struct peer *other = peers_choose(commit->router->peers,
+            LINK_ROLE_ARCHIVE,
+            str_from_cstr(commit->router->node),
+            commit->needs_send && !commit->target->is_dead ? NULL : commit->target);
+    if (other == NULL) {
+        commit->needs_send = true; /* commit_on_peer_change goes on */
+        return;
+    }
+
+    metric_add(&metric_retries, 1);
+    fly(commit, other);
+}
+
+static void review(struct commit *commit)
+{
+    start_next(commit);
+    if (!is_flying(commit)) {
+        timer_stop(&commit->review);
+        return;
+    }
+
+    int64_t wait = patience_ms(commit);
+    if (wait == 0) {
+        repeat(commit);
+        wait = commit->needs_send ? BACKOFF_MAX_MS : patience_ms(commit);
+    }
+    timer_start(loop_timers(commit->router->loop),
+            &commit->review,
+            wait > BACKOFF_MIN_MS ? wait : BACKOFF_MIN_MS);
+}
+
+static void on_review(struct timer *timer, void *context)
+{
+    (void)timer;
+    review(context);
+}
+
+static void on_store(void *context)
+{
+    review(context);
+}
+
+/* ---- time */
+
+static void keep_house(struct commit *commit)
+{
+    if (!timer_is_running(&commit->housekeeping)) {
+        timer_start(loop_timers(commit->router->loop), &commit->housekeeping, HOUSEKEEPING_MS);
+    }
+}
+
+static void on_housekeeping(struct timer *timer, void *context)
+{
+    (void)timer;
+    struct commit *commit = context;
+    take_lazies(commit);
+    const struct commit_batch *head = commit_queue_head(&commit->queue);
+    if (head == NULL) {
+        return;
+    }
+
+    int64_t before = now_of(commit) - commit->router->settings->commit_timeout_ms;
+    if (head->opened_ms <= before) {
+        metric_add(&metric_withdrawn, 1);
+        commit_queue_withdraw(&commit->queue, before);
+    }
+    review(commit);
+    keep_house(commit);
+}
+
+static int64_t read_depth(void *context)
+{
+    const struct commit *commit = context;
+    return (int64_t)commit->queue.entries;
+}
+
+/* ---- what entities ask for */
+
+static void soon(struct commit *commit)
+{
+    loop_defer(commit->router->loop, LOOP_PHASE_STORE, &commit->store);
+    keep_house(commit);
+}
+
+void commit_entry(struct commit *commit,
+        unsigned shard,
+        int64_t owner,
+        int64_t id,
+        const struct origin *origin,
+        const struct stanza *stanza)
+{
+    struct commit_row row = {
+        .shard = shard,
+        .epoch = shard_epoch(commit->router->shards, shard),
+        .owner = owner,
+        .id = id,
+    };
+    commit_queue_entry(&commit->queue, now_of(commit), &row, origin, stanza);
+    soon(commit);
+}
+
+void commit_input(struct commit *commit,
+        unsigned shard,
+        int64_t owner,
+        struct id128 session,
+        uint32_t h,
+        bool is_closed)
+{
+    struct commit_row row = {
+        .shard = shard,
+        .epoch = shard_epoch(commit->router->shards, shard),
+        .owner = owner,
+    };
+    commit_queue_input(&commit->queue, now_of(commit), &row, session, h, is_closed);
+    soon(commit);
+}
+
+void commit_watermark(struct commit *commit, unsigned shard, int64_t owner, int64_t id)
+{
+    struct lazy *lazy;
+    HASH_FIND(hh, commit->lazies, &owner, sizeof(owner), lazy);
+    if (lazy == NULL) {
+        lazy = MEM_NEW(struct lazy);
+        lazy->owner = owner;
+        lazy->shard = shard;
+        HASH_ADD(hh, commit->lazies, owner, sizeof(lazy->owner), lazy);
+    }
+    lazy->id = id > lazy->id ? id : lazy->id;
+    keep_house(commit);
+}
+
+static void on_answer(void *context)
+{
+    struct commit *commit = context;
+    struct ready *list = commit->ready;
+    size_t count = commit->ready_count;
+    commit->ready = NULL;
+    commit->ready_count = 0;
+    commit->ready_capacity = 0;
+    for (size_t i = 0; i < count; i++) {
+        list[i].done(list[i].context, ERR_OK);
+    }
+    free(list);
+}
+
+void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *context)
+{
+    if (commit_queue_wait(&commit->queue, shard, done, context)) {
+        return;
+    }
+
+    if (commit->ready_count == commit->ready_capacity) {
+        commit->ready_capacity = commit->ready_capacity ? 2 * commit->ready_capacity : 16;
+        commit->ready = mem_realloc(commit->ready, commit->ready_capacity * sizeof(*commit->ready));
+    }
+    commit->ready[commit->ready_count++] = (struct ready){ done, context };
+    loop_defer(commit->router->loop, LOOP_PHASE_WORK, &commit->answer);
+}
+
+void commit_flush(struct commit *commit, unsigned shard, commit_done done, void *context)
+{
+    take_lazies(commit);
+    soon(commit);
+    commit_wait(commit, shard, done, context);
+}
+
+bool commit_has_room(const struct commit *commit)
+{
+    return commit->queue.bytes < (size_t)commit->router->settings->max_uncommitted_bytes;
+}
+
+bool commit_is_idle(const struct commit *commit, unsigned shard)
+{
+    for (const struct lazy *lazy = commit->lazies; lazy != NULL; lazy = lazy->hh.next) {
+        if (lazy->shard == shard) {
+            return false;
+        }
+    }
+
+    return !commit_queue_has(&commit->queue, shard);
+}
+
+void commit_drop_shard(struct commit *commit, unsigned shard)
+{
+    struct lazy *lazy;
+    struct lazy *next;
+    HASH_ITER(hh, commit->lazies, lazy, next)
+    {
+        if (lazy->shard == shard) {
+            HASH_DEL(commit->lazies, lazy);
+            free(lazy);
+        }
+    }
+    commit_queue_drop(&commit->queue, shard);
+}
+
+/* ---- what comes back */
+
+void commit_on_reply(struct commit *commit, const Wire__AppendReply *reply)
+{
+    const struct commit_batch *head = commit_queue_head(&commit->queue);
+    if (head == NULL || !head->was_sent || head->seq != reply->request) {
+        return; /* of a repeat whose other answer has come already */
+    }
+
+    if (reply->status != WIRE__STATUS__STATUS_OK) {
+        commit->backoff_ms = commit->backoff_ms ? 2 * commit->backoff_ms : BACKOFF_MIN_MS;
+        if (commit->backoff_ms > BACKOFF_MAX_MS) {
+            commit->backoff_ms = BACKOFF_MAX_MS;
+        }
+        commit->not_before_ms = now_of(commit) + commit->backoff_ms;
+        commit->needs_send = true;
+        review(commit);
+        return;
+    }
+
+    metric_observe_us(&metric_seconds, (now_of(commit) - head->opened_ms) * 1000);
+    metric_add(&metric_batches, 1);
+    metric_add(&metric_entries, (int64_t)head->entry_count);
+    commit->needs_send = false;
+    commit_queue_decide(&commit->queue, reply->fenced, reply->n_fenced);
+    for (size_t i = 0; i < reply->n_fenced; i++) {
+        shard_fenced(commit->router->shards, reply->fenced[i]);
+    }
+    loop_defer(commit->router->loop, LOOP_PHASE_STORE, &commit->store);
+}
+
+void commit_on_peer_change(struct commit *commit)
+{
+    review(commit);
+}
+
+void commit_on_room(struct commit *commit)
+{
+    if (is_flying(commit) && commit->needs_send) {
+        review(commit);
+    }
+}
+
+/* ---- life */
+
+enum err commit_create(struct router *router, struct commit **commit_out)
+{
+    struct commit *commit = MEM_NEW(struct commit);
+    commit->router = router;
+    commit_queue_init(&commit->queue, router->settings->shards);
+    buf_init(&commit->frame, 0);
+    timer_init(&commit->review, on_review, commit);
+    timer_init(&commit->housekeeping, on_housekeeping, commit);
+    commit->store = (struct loop_task){ .run = on_store, .context = commit };
+    commit->answer = (struct loop_task){ .run = on_answer, .context = commit };
+    metric_depth.read = read_depth;
+    metric_depth.context = commit;
+    struct metric *metrics[] = { &metric_seconds,
+        &metric_batches,
+        &metric_entries,
+        &metric_retries,
+        &metric_withdrawn,
+        &metric_depth };
+    for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++) {
+        metric_register(metrics[i]);
+    }
+    *commit_out = commit;
+    return ERR_OK;
+}
+
+void commit_destroy(struct commit *commit)
+{
+    if (commit == NULL) {
+        return;
+    }
+
+    timer_stop(&commit->review);
+    timer_stop(&commit->housekeeping);
+    loop_task_cancel(commit->router->loop, &commit->store);
+    loop_task_cancel(commit->router->loop, &commit->answer);
+    metric_depth.read = NULL;
+    struct lazy *lazy;
+    struct lazy *next;
+    HASH_ITER(hh, commit->lazies, lazy, next)
+    {
+        HASH_DEL(commit->lazies, lazy);
+        free(lazy);
+    }
+    free(commit->ready);
+    commit_queue_fini(&commit->queue);
+    buf_fini(&commit->frame);
+    free(commit);
+}

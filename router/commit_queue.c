@@ -1,0 +1,487 @@
+/* Rows are packed as they come, straight into the messages of the batch's arena; a batch that is
+ * done keeps its memory for the next one. */
+#include "router/commit_queue.h"
+
+#include "chassis/base/mem.h"
+
+#define ROW_OVERHEAD_BYTES 64
+#define MAX_SPARE          4
+#define ARENA_BLOCK_BYTES  65536
+
+void commit_queue_init(struct commit_queue *queue, unsigned shards)
+{
+    *queue = (struct commit_queue){ .shards = shards };
+    queue->shard_seq = mem_calloc(shards, sizeof(*queue->shard_seq));
+    buf_init(&queue->scratch, 0);
+}
+
+static void batch_destroy(struct commit_batch *batch)
+{
+    arena_fini(&batch->arena);
+    free(batch->epochs);
+    free(batch->entries);
+    free(batch->inputs);
+    free(batch->watermarks);
+    free(batch);
+}
+
+static void destroy_list(struct commit_batch *batch)
+{
+    while (batch != NULL) {
+        struct commit_batch *next = batch->next;
+        batch_destroy(batch);
+        batch = next;
+    }
+}
+
+void commit_queue_fini(struct commit_queue *queue)
+{
+    destroy_list(queue->head);
+    destroy_list(queue->spare);
+    free(queue->shard_seq);
+    buf_fini(&queue->scratch);
+}
+
+static struct commit_batch *batch_create(void)
+{
+    struct commit_batch *batch = MEM_NEW(struct commit_batch);
+    arena_init(&batch->arena, ARENA_BLOCK_BYTES);
+    batch->entries = mem_calloc(COMMIT_BATCH_MAX_ROWS, sizeof(Wire__LogEntry *));
+    batch->inputs = mem_calloc(COMMIT_BATCH_MAX_ROWS, sizeof(Wire__SessionInput *));
+    batch->watermarks = mem_calloc(COMMIT_BATCH_MAX_ROWS, sizeof(Wire__Watermark *));
+    return batch;
+}
+
+static struct commit_batch *batch_open(struct commit_queue *queue, int64_t now_ms)
+{
+    struct commit_batch *batch = queue->spare;
+    if (batch != NULL) {
+        queue->spare = batch->next;
+        queue->spare_count--;
+    } else {
+        batch = batch_create();
+    }
+
+    arena_reset(&batch->arena);
+    batch->seq = ++queue->last_seq;
+    batch->epoch_count = 0;
+    batch->entry_count = 0;
+    batch->input_count = 0;
+    batch->watermark_count = 0;
+    memset(batch->input_index, 0, sizeof(batch->input_index));
+    memset(batch->watermark_index, 0, sizeof(batch->watermark_index));
+    batch->waiters = NULL;
+    batch->waiters_end = &batch->waiters;
+    batch->bytes = 0;
+    batch->opened_ms = now_ms;
+    batch->was_sent = false;
+    batch->next = NULL;
+    return batch;
+}
+
+static void batch_recycle(struct commit_queue *queue, struct commit_batch *batch)
+{
+    if (queue->spare_count >= MAX_SPARE) {
+        batch_destroy(batch);
+        return;
+    }
+
+    arena_reset(&batch->arena); /* a spare keeps one block at most */
+    batch->next = queue->spare;
+    queue->spare = batch;
+    queue->spare_count++;
+}
+
+static bool is_full(const struct commit_batch *batch, int64_t now_ms)
+{
+    return batch->was_sent || batch->entry_count == COMMIT_BATCH_MAX_ROWS
+            || batch->input_count == COMMIT_BATCH_MAX_ROWS
+            || batch->watermark_count == COMMIT_BATCH_MAX_ROWS
+            || batch->bytes >= COMMIT_BATCH_MAX_BYTES
+            || now_ms - batch->opened_ms >= COMMIT_BATCH_MAX_MS;
+}
+
+static void note_shard(
+        struct commit_queue *queue, struct commit_batch *batch, const struct commit_row *row)
+{
+    ASSERT(row->shard < queue->shards);
+    if (queue->shard_seq[row->shard] == batch->seq) {
+        return;
+    }
+
+    queue->shard_seq[row->shard] = batch->seq;
+    if (batch->epoch_count == batch->epoch_capacity) {
+        batch->epoch_capacity = batch->epoch_capacity ? 2 * batch->epoch_capacity : 64;
+        batch->epochs = mem_realloc(batch->epochs, batch->epoch_capacity * sizeof(*batch->epochs));
+    }
+    Wire__ShardEpoch *epoch = arena_alloc(&batch->arena, sizeof(*epoch));
+    wire__shard_epoch__init(epoch);
+    epoch->shard = row->shard;
+    epoch->epoch = row->epoch;
+    batch->epochs[batch->epoch_count++] = epoch;
+}
+
+/* The batch that takes a row of `bytes`. */
+static struct commit_batch *batch_for(
+        struct commit_queue *queue, int64_t now_ms, const struct commit_row *row, size_t bytes)
+{
+    struct commit_batch *batch = queue->tail;
+    if (batch == NULL || is_full(batch, now_ms)) {
+        batch = batch_open(queue, now_ms);
+        if (queue->tail != NULL) {
+            queue->tail->next = batch;
+        } else {
+            queue->head = batch;
+        }
+        queue->tail = batch;
+    }
+
+    note_shard(queue, batch, row);
+    batch->bytes += bytes;
+    queue->bytes += bytes;
+    return batch;
+}
+
+static Wire__Id *make_id(struct arena *arena, struct id128 id)
+{
+    Wire__Id *message = arena_alloc(arena, sizeof(*message));
+    *message = WIRE_ID_INIT(id);
+    return message;
+}
+
+void commit_queue_entry(struct commit_queue *queue,
+        int64_t now_ms,
+        const struct commit_row *row,
+        const struct origin *origin,
+        const struct stanza *stanza)
+{
+    buf_clear(&queue->scratch);
+    wire_stanza_pack(&queue->scratch, stanza);
+    struct str packed = buf_view(&queue->scratch);
+    struct commit_batch *batch = batch_for(queue, now_ms, row, packed.len + ROW_OVERHEAD_BYTES);
+
+    Wire__LogEntry *entry = arena_alloc(&batch->arena, sizeof(*entry));
+    wire__log_entry__init(entry);
+    entry->owner = row->owner;
+    entry->id = row->id;
+    entry->shard = row->shard;
+    entry->origin = arena_alloc(&batch->arena, sizeof(*entry->origin));
+    wire__origin__init(entry->origin);
+    entry->origin->session = make_id(&batch->arena, origin->session);
+    entry->origin->counter = origin->counter;
+    entry->origin->part = origin->part;
+    entry->stanza = wire_bytes(str_dup(&batch->arena, packed));
+    batch->entries[batch->entry_count++] = entry;
+    queue->entries++;
+}
+
+/* Open addressing: at most half of the slots are ever used. */
+static uint16_t *input_slot(struct commit_batch *batch, struct id128 session)
+{
+    size_t slot = (size_t)(session.lo ^ session.hi) % COMMIT_INDEX_SLOTS;
+    while (batch->input_index[slot] != 0) {
+        const Wire__SessionInput *input = batch->inputs[batch->input_index[slot] - 1];
+        if (id128_equal(wire_id(input->session), session)) {
+            break;
+        }
+        slot = (slot + 1) % COMMIT_INDEX_SLOTS;
+    }
+
+    return &batch->input_index[slot];
+}
+
+void commit_queue_input(struct commit_queue *queue,
+        int64_t now_ms,
+        const struct commit_row *row,
+        struct id128 session,
+        uint32_t h,
+        bool is_closed)
+{
+    struct commit_batch *batch = queue->tail;
+    if (batch != NULL && !is_full(batch, now_ms)) {
+        uint16_t known = *input_slot(batch, session);
+        if (known != 0) {
+            Wire__SessionInput *input = batch->inputs[known - 1];
+            input->h = h;
+            input->is_closed = input->is_closed || is_closed;
+            return;
+        }
+    }
+
+    batch = batch_for(queue, now_ms, row, ROW_OVERHEAD_BYTES);
+    Wire__SessionInput *input = arena_alloc(&batch->arena, sizeof(*input));
+    wire__session_input__init(input);
+    input->owner = row->owner;
+    input->session = make_id(&batch->arena, session);
+    input->h = h;
+    input->shard = row->shard;
+    input->is_closed = is_closed;
+    batch->inputs[batch->input_count++] = input;
+    *input_slot(batch, session) = (uint16_t)batch->input_count;
+}
+
+static uint16_t *watermark_slot(struct commit_batch *batch, int64_t owner)
+{
+    size_t slot =
+            (size_t)((uint64_t)owner * UINT64_C(0x9E3779B97F4A7C15) >> 40) % COMMIT_INDEX_SLOTS;
+    while (batch->watermark_index[slot] != 0
+            && batch->watermarks[batch->watermark_index[slot] - 1]->owner != owner) {
+        slot = (slot + 1) % COMMIT_INDEX_SLOTS;
+    }
+
+    return &batch->watermark_index[slot];
+}
+
+void commit_queue_watermark(
+        struct commit_queue *queue, int64_t now_ms, const struct commit_row *row)
+{
+    struct commit_batch *batch = queue->tail;
+    if (batch != NULL && !is_full(batch, now_ms)) {
+        uint16_t known = *watermark_slot(batch, row->owner);
+        if (known != 0) {
+            Wire__Watermark *watermark = batch->watermarks[known - 1];
+            watermark->id = row->id > watermark->id ? row->id : watermark->id;
+            return;
+        }
+    }
+
+    batch = batch_for(queue, now_ms, row, ROW_OVERHEAD_BYTES);
+    Wire__Watermark *watermark = arena_alloc(&batch->arena, sizeof(*watermark));
+    wire__watermark__init(watermark);
+    watermark->owner = row->owner;
+    watermark->id = row->id;
+    watermark->shard = row->shard;
+    batch->watermarks[batch->watermark_count++] = watermark;
+    *watermark_slot(batch, row->owner) = (uint16_t)batch->watermark_count;
+}
+
+bool commit_queue_has(const struct commit_queue *queue, unsigned shard)
+{
+    return queue->shard_seq[shard] > queue->done_seq;
+}
+
+bool commit_queue_wait(struct commit_queue *queue, unsigned shard, commit_done done, void *context)
+{
+    if (!commit_queue_has(queue, shard)) {
+        return false;
+    }
+
+    struct commit_batch *batch = queue->head;
+    while (batch->seq != queue->shard_seq[shard]) {
+        batch = batch->next;
+        ASSERT(batch != NULL);
+    }
+    struct commit_waiter *waiter = arena_alloc(&batch->arena, sizeof(*waiter));
+    *waiter = (struct commit_waiter){ .shard = shard, .done = done, .context = context };
+    *batch->waiters_end = waiter;
+    batch->waiters_end = &waiter->next;
+    return true;
+}
+
+struct commit_batch *commit_queue_head(struct commit_queue *queue)
+{
+    return queue->head;
+}
+
+void commit_batch_message(const struct commit_batch *batch, Wire__Append *message_out)
+{
+    wire__append__init(message_out);
+    message_out->request = batch->seq;
+    message_out->epochs = batch->epochs;
+    message_out->n_epochs = batch->epoch_count;
+    message_out->entries = batch->entries;
+    message_out->n_entries = batch->entry_count;
+    message_out->inputs = batch->inputs;
+    message_out->n_inputs = batch->input_count;
+    message_out->watermarks = batch->watermarks;
+    message_out->n_watermarks = batch->watermark_count;
+}
+
+static bool is_among(const uint32_t *shards, size_t count, unsigned shard)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (shards[i] == shard) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+void commit_queue_decide(struct commit_queue *queue, const uint32_t *fenced, size_t count)
+{
+    struct commit_batch *batch = queue->head;
+    ASSERT(batch != NULL);
+    queue->head = batch->next;
+    if (queue->head == NULL) {
+        queue->tail = NULL;
+    }
+    queue->done_seq = batch->seq;
+    queue->bytes -= batch->bytes;
+    queue->entries -= batch->entry_count;
+
+    for (struct commit_waiter *waiter = batch->waiters; waiter != NULL; waiter = waiter->next) {
+        waiter->done(waiter->context, is_among(fenced, count, waiter->shard) ? ERR_FENCED : ERR_OK);
+    }
+    batch_recycle(queue, batch);
+}
+
+/* ---- taking rows back */
+
+struct waiter_list {
+    struct commit_waiter *items;
+    size_t count;
+    size_t capacity;
+};
+
+/* Unlinks the waiters of `shard` and keeps them: callbacks run when the queue is whole again. */
+static void take_waiters(struct commit_batch *batch, unsigned shard, struct waiter_list *list)
+{
+    struct commit_waiter **link = &batch->waiters;
+    while (*link != NULL) {
+        struct commit_waiter *waiter = *link;
+        if (waiter->shard != shard) {
+            link = &waiter->next;
+            continue;
+        }
+
+        if (list->count == list->capacity) {
+            list->capacity = list->capacity ? 2 * list->capacity : 64;
+            list->items = mem_realloc(list->items, list->capacity * sizeof(*list->items));
+        }
+        list->items[list->count++] = *waiter;
+        *link = waiter->next;
+    }
+    batch->waiters_end = link;
+}
+
+static void tell(struct waiter_list *list, enum err err)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        list->items[i].done(list->items[i].context, err);
+    }
+    free(list->items);
+}
+
+static void rebuild_indexes(struct commit_batch *batch)
+{
+    memset(batch->input_index, 0, sizeof(batch->input_index));
+    memset(batch->watermark_index, 0, sizeof(batch->watermark_index));
+    for (size_t i = 0; i < batch->input_count; i++) {
+        *input_slot(batch, wire_id(batch->inputs[i]->session)) = (uint16_t)(i + 1);
+    }
+    for (size_t i = 0; i < batch->watermark_count; i++) {
+        *watermark_slot(batch, batch->watermarks[i]->owner) = (uint16_t)(i + 1);
+    }
+}
+
+static void remove_rows(struct commit_queue *queue, struct commit_batch *batch, unsigned shard)
+{
+    size_t bytes = 0;
+    size_t kept = 0;
+    for (size_t i = 0; i < batch->entry_count; i++) {
+        if (batch->entries[i]->shard == shard) {
+            bytes += batch->entries[i]->stanza.len + ROW_OVERHEAD_BYTES;
+        } else {
+            batch->entries[kept++] = batch->entries[i];
+        }
+    }
+    queue->entries -= batch->entry_count - kept;
+    batch->entry_count = kept;
+
+    kept = 0;
+    for (size_t i = 0; i < batch->input_count; i++) {
+        if (batch->inputs[i]->shard == shard) {
+            bytes += ROW_OVERHEAD_BYTES;
+        } else {
+            batch->inputs[kept++] = batch->inputs[i];
+        }
+    }
+    batch->input_count = kept;
+
+    kept = 0;
+    for (size_t i = 0; i < batch->watermark_count; i++) {
+        if (batch->watermarks[i]->shard == shard) {
+            bytes += ROW_OVERHEAD_BYTES;
+        } else {
+            batch->watermarks[kept++] = batch->watermarks[i];
+        }
+    }
+    batch->watermark_count = kept;
+
+    kept = 0;
+    for (size_t i = 0; i < batch->epoch_count; i++) {
+        if (batch->epochs[i]->shard != shard) {
+            batch->epochs[kept++] = batch->epochs[i];
+        }
+    }
+    batch->epoch_count = kept;
+    batch->bytes -= bytes;
+    queue->bytes -= bytes;
+    rebuild_indexes(batch);
+}
+
+static bool has_shard(const struct commit_batch *batch, unsigned shard)
+{
+    for (size_t i = 0; i < batch->epoch_count; i++) {
+        if (batch->epochs[i]->shard == shard) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+void commit_queue_drop(struct commit_queue *queue, unsigned shard)
+{
+    struct waiter_list list = { NULL, 0, 0 };
+    queue->shard_seq[shard] = 0;
+    for (struct commit_batch *batch = queue->head; batch != NULL; batch = batch->next) {
+        take_waiters(batch, shard, &list);
+        if (!has_shard(batch, shard)) {
+            continue;
+        }
+
+        if (batch->was_sent) {
+            queue->shard_seq[shard] = batch->seq; /* still to be decided */
+        } else {
+            remove_rows(queue, batch, shard);
+        }
+    }
+    tell(&list, ERR_FENCED);
+}
+
+/* The newest batch of `shard` that is left after a withdrawal. */
+static void find_newest(struct commit_queue *queue, unsigned shard)
+{
+    queue->shard_seq[shard] = 0;
+    for (const struct commit_batch *batch = queue->head; batch != NULL; batch = batch->next) {
+        if (has_shard(batch, shard)) {
+            queue->shard_seq[shard] = batch->seq;
+        }
+    }
+}
+
+void commit_queue_withdraw(struct commit_queue *queue, int64_t before_ms)
+{
+    const struct commit_batch *flying =
+            queue->head != NULL && queue->head->was_sent ? queue->head : NULL;
+    struct waiter_list list = { NULL, 0, 0 };
+    for (struct commit_batch *batch = queue->head; batch != NULL; batch = batch->next) {
+        if (batch->was_sent || batch->opened_ms > before_ms) {
+            continue;
+        }
+
+        for (size_t i = 0; i < batch->epoch_count;) {
+            unsigned shard = batch->epochs[i]->shard;
+            if (flying != NULL && has_shard(flying, shard)) {
+                i++;
+                continue;
+            }
+            take_waiters(batch, shard, &list);
+            remove_rows(queue, batch, shard); /* moves the next one to i */
+            find_newest(queue, shard);
+        }
+    }
+    tell(&list, ERR_UNAVAILABLE);
+}

@@ -1,0 +1,104 @@
+/* What waits for the log, in batches: rows gathered, who waits for them, what happens when a batch
+ * is decided, a shard is lost or nothing gets through. Pure: no peers, no timers. The head is the
+ * batch in flight once it was sent; batches are decided in order, so are the waiters of a shard. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chassis/base/arena.h"
+#include "chassis/base/buf.h"
+#include "router/commit.h"
+
+#define COMMIT_BATCH_MAX_ROWS  512 /* of each kind */
+#define COMMIT_BATCH_MAX_BYTES ((size_t)1 << 20)
+#define COMMIT_BATCH_MAX_MS    500 /* a batch that cannot leave takes nothing younger (G01) */
+#define COMMIT_INDEX_SLOTS     1024
+
+struct commit_waiter {
+    unsigned shard;
+    commit_done done;
+    void *context;
+    struct commit_waiter *next;
+};
+
+struct commit_batch {
+    uint64_t seq; /* the request number, too */
+    struct arena arena;
+    Wire__ShardEpoch **epochs;
+    size_t epoch_count;
+    size_t epoch_capacity;
+    Wire__LogEntry **entries;
+    size_t entry_count;
+    Wire__SessionInput **inputs;
+    size_t input_count;
+    Wire__Watermark **watermarks;
+    size_t watermark_count;
+    uint16_t input_index[COMMIT_INDEX_SLOTS];     /* 1 + position, by session */
+    uint16_t watermark_index[COMMIT_INDEX_SLOTS]; /* by owner */
+    struct commit_waiter *waiters;
+    struct commit_waiter **waiters_end;
+    size_t bytes;
+    int64_t opened_ms;
+    bool was_sent;
+    struct commit_batch *next;
+};
+
+struct commit_queue {
+    struct commit_batch *head;
+    struct commit_batch *tail;
+    struct commit_batch *spare;
+    size_t spare_count;
+    size_t bytes; /* of all batches */
+    size_t entries;
+    uint64_t last_seq;
+    uint64_t done_seq;
+    uint64_t *shard_seq; /* newest batch with rows of the shard */
+    unsigned shards;
+    struct buf scratch;
+};
+
+struct commit_row {
+    unsigned shard;
+    uint64_t epoch;
+    int64_t owner;
+    int64_t id;
+};
+
+void commit_queue_init(struct commit_queue *queue, unsigned shards);
+void commit_queue_fini(struct commit_queue *queue);
+
+void commit_queue_entry(struct commit_queue *queue,
+        int64_t now_ms,
+        const struct commit_row *row,
+        const struct origin *origin,
+        const struct stanza *stanza);
+/* `row->id` is not used. A later `h` of the session replaces an earlier one of the batch. */
+void commit_queue_input(struct commit_queue *queue,
+        int64_t now_ms,
+        const struct commit_row *row,
+        struct id128 session,
+        uint32_t h,
+        bool is_closed);
+void commit_queue_watermark(
+        struct commit_queue *queue, int64_t now_ms, const struct commit_row *row);
+
+/* False: nothing of the shard is undecided, the caller answers itself. */
+bool commit_queue_wait(struct commit_queue *queue, unsigned shard, commit_done done, void *context);
+
+/* True when rows of the shard are undecided. */
+bool commit_queue_has(const struct commit_queue *queue, unsigned shard);
+
+/* The next batch to send, or the one in flight; NULL when nothing waits. */
+struct commit_batch *commit_queue_head(struct commit_queue *queue);
+/* Fills the message with views into the batch. */
+void commit_batch_message(const struct commit_batch *batch, Wire__Append *message_out);
+
+/* The head is decided: removes it, then tells its waiters. */
+void commit_queue_decide(struct commit_queue *queue, const uint32_t *fenced, size_t count);
+/* The shard is lost: rows that were not sent go, all waiters hear ERR_FENCED. */
+void commit_queue_drop(struct commit_queue *queue, unsigned shard);
+/* Batches opened at `before_ms` or earlier and never sent: their rows go, the waiters hear
+ * ERR_UNAVAILABLE. Shards with rows in flight are left out, since those come first. */
+void commit_queue_withdraw(struct commit_queue *queue, int64_t before_ms);
