@@ -506,7 +506,7 @@ const void *config_get_list(
             return config->sections[i].items;
         }
     }
-    assert_fail("the section is one of this program's", __FILE__, __LINE__);
+    UNREACHABLE("the section is one of this program's");
 }
 
 const void *config_get(const struct config *config, const struct config_section *section)

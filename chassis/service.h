@@ -50,7 +50,7 @@ void service_fail(struct service_context *service, const char *reason);
 #ifdef STARLING_TEST_BUILD
 void failpoint(const char *name);
 #else
-#    define failpoint(name) ((void)0)
+#    define failpoint(name) ((void)(name))
 #endif
 
 /* The chassis' own sections: process, log, http, bus, redis, postgres (all programs know them). */

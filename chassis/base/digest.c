@@ -18,7 +18,7 @@ static const EVP_MD *digest_md(enum digest digest)
     case DIGEST_SHA256: return EVP_sha256();
     case DIGEST_SHA512: return EVP_sha512();
     }
-    assert_fail("digest is known", __FILE__, __LINE__);
+    UNREACHABLE("digest is known");
 }
 
 size_t digest_size(enum digest digest)
@@ -28,7 +28,7 @@ size_t digest_size(enum digest digest)
     case DIGEST_SHA256: return 32;
     case DIGEST_SHA512: return 64;
     }
-    assert_fail("digest is known", __FILE__, __LINE__);
+    UNREACHABLE("digest is known");
 }
 
 void digest_hash(enum digest digest, struct str data, uint8_t *out)

@@ -30,3 +30,6 @@ NORETURN void assert_fail(const char *what, const char *file, int line);
 
 /* On in release builds too: a broken invariant must not go on to touch somebody's messages. */
 #define ASSERT(cond) ((cond) ? (void)0 : assert_fail(#cond, __FILE__, __LINE__))
+
+/* A place no correct program reaches, e.g. behind a switch over all values. */
+#define UNREACHABLE(why) assert_fail((why), __FILE__, __LINE__)
