@@ -187,7 +187,8 @@ static struct pg_connection *find_connection(const struct pg_pool *pool)
 static void flush(void *context)
 {
     struct pg_pool *pool = context;
-    for (struct pg_query *query; (query = queue_pop(&pool->refused)) != NULL;) {
+    for (size_t left = pool->refused.count; left > 0; left--) { /* those of before */
+        struct pg_query *query = queue_pop(&pool->refused);
         pg_pool_finish(query, query->err);
     }
     while (pool->waiting.head != NULL) {

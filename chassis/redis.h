@@ -31,6 +31,7 @@ struct redis_value {
     const void *opaque; /* the library's node */
     size_t count;       /* elements of an array */
 };
+/* Of anything but an array, or behind its end: REDIS_NIL. */
 struct redis_value redis_value_at(const struct redis_value *array, size_t index);
 
 /* `err` ERR_OK: `reply` is there (it may be a REDIS_ERROR); else ERR_UNAVAILABLE or ERR_TIMEOUT and
@@ -50,7 +51,8 @@ extern const struct config_section config_section_redis;
 
 MUST_USE enum err redis_open(
         struct loop *loop, const struct redis_config *config, struct redis **redis_out);
-void redis_close(struct redis *redis); /* accepts NULL */
+/* Pending commands end with ERR_UNAVAILABLE. Not from a callback of this client. Accepts NULL. */
+void redis_close(struct redis *redis);
 bool redis_is_up(const struct redis *redis);
 /* After each connect (is_up) and each loss. A fresh connect may mean an empty Redis: owners write
  * again what they own. */
