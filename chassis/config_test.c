@@ -288,37 +288,6 @@ static void differences_are_found(void **state)
     config_destroy(b);
 }
 
-static enum err read_secret(struct fixture *f, const char *text, mode_t mode, struct buf *secret)
-{
-    struct buf why;
-    buf_init(&why, 0);
-    write_file(f->path, text, mode);
-    enum err err = config_read_secret(f->path, secret, &why);
-    assert_true((err == ERR_OK) == (why.len == 0));
-    buf_fini(&why);
-    return err;
-}
-
-static void secrets_are_private_and_not_empty(void **state)
-{
-    struct fixture *f = *state;
-    struct buf secret;
-    buf_init(&secret, 0);
-    assert_int_equal(read_secret(f, "key\n", 0640, &secret), ERR_OK);
-    assert_true(str_equal(buf_view(&secret), STR("key")));
-    assert_int_equal(read_secret(f, "a\nb", 0600, &secret), ERR_OK);
-    assert_true(str_equal(buf_view(&secret), STR("a\nb")));
-    assert_int_equal(read_secret(f, "key\n", 0644, &secret), ERR_DENIED);
-    assert_int_equal(read_secret(f, "\n", 0600, &secret), ERR_INVALID);
-    unlink(f->path);
-    struct buf why;
-    buf_init(&why, 0);
-    assert_int_equal(config_read_secret(f->path, &secret, &why), ERR_NOT_FOUND);
-    assert_int_equal(config_read_secret(f->dir, &secret, &why), ERR_INVALID);
-    buf_fini(&why);
-    buf_fini(&secret);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,7 +300,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(missing_file_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(checks_of_a_section_run_last, setup, teardown),
         cmocka_unit_test_setup_teardown(differences_are_found, setup, teardown),
-        cmocka_unit_test_setup_teardown(secrets_are_private_and_not_empty, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
