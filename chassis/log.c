@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@ static struct {
     pthread_mutex_t lock;
     int fd;
     bool owns_fd;
+    bool is_torn; /* the disk was full in the middle of the last record */
     enum log_format format;
     enum log_jids jids;
     char program[LOG_NAME_SIZE];
@@ -292,7 +294,7 @@ static void format_record(struct buf *out,
 
 /* Standard error is shared with others, so it cannot be made non-blocking; asking first is as good:
  * a pipe that is writable takes PIPE_BUF bytes. */
-static bool write_record(struct str record)
+static bool write_record(const struct buf *record)
 {
     struct pollfd ready = { .fd = sink.fd, .events = POLLOUT };
     int count = 0;
@@ -302,11 +304,20 @@ static bool write_record(struct str record)
     if (count <= 0 || (ready.revents & POLLOUT) == 0) {
         return false;
     }
+    char line_end = '\n';
+    struct iovec parts[] = {
+        { .iov_base = &line_end, .iov_len = sink.is_torn ? 1 : 0 },
+        { .iov_base = record->data + record->start, .iov_len = record->len },
+    };
+    size_t total = parts[0].iov_len + parts[1].iov_len;
     ssize_t written = 0;
     do {
-        written = write(sink.fd, record.ptr, record.len);
+        written = writev(sink.fd, parts, 2);
     } while (written < 0 && errno == EINTR);
-    return written == (ssize_t)record.len;
+    if (written > 0) {
+        sink.is_torn = (size_t)written < total;
+    }
+    return written == (ssize_t)total;
 }
 
 void log_write(enum log_level level,
@@ -323,7 +334,7 @@ void log_write(enum log_level level,
     buf_init(&record, LOG_MAX_RECORD - LOG_TAIL_ROOM);
     pthread_mutex_lock(&sink.lock);
     format_record(&record, level, category, message, fields, field_count);
-    bool is_written = write_record(buf_view(&record));
+    bool is_written = write_record(&record);
     pthread_mutex_unlock(&sink.lock);
     if (!is_written) {
         atomic_fetch_add_explicit(&sink_dropped, 1, memory_order_relaxed);
