@@ -4,16 +4,18 @@
 #include <uthash.h>
 
 #include "chassis/base/mem.h"
+#include "chassis/log.h"
 #include "chassis/metrics.h"
 #include "router/commit_queue.h"
 #include "router/peers.h"
 #include "router/router.h"
 #include "router/shard.h"
 
-#define HOUSEKEEPING_MS 250 /* lazy watermarks, withdrawals */
-#define LINK_DOWN_MS    1000
-#define BACKOFF_MIN_MS  50
-#define BACKOFF_MAX_MS  500
+#define HOUSEKEEPING_MS   250 /* lazy watermarks, withdrawals */
+#define LINK_DOWN_MS      1000
+#define BACKOFF_MIN_MS    50
+#define BACKOFF_MAX_MS    500
+#define BATCHES_PER_FRAME 2 /* leaves room for the row that goes over the limit */
 
 static struct metric metric_seconds = METRIC_HISTOGRAM_INIT(
         "commit_seconds", "From the first row of a group to the answer of archive-svc.", NULL);
@@ -71,14 +73,30 @@ static int64_t now_of(const struct commit *commit)
 
 /* ---- sending */
 
+/* A single row larger than the bus takes (stanza limits beyond bus.max_frame): it was never sent.
+ */
+static void refuse_head(struct commit *commit)
+{
+    log_error("commit",
+            "a group is larger than bus.max_frame",
+            log_int("bytes", buf_view(&commit->frame).len));
+    struct commit_batch *head = commit_queue_head(&commit->queue);
+    head->was_sent = false;
+    head->opened_ms = INT64_MIN;
+    commit_queue_withdraw(&commit->queue, INT64_MIN);
+    loop_defer(commit->router->loop, LOOP_PHASE_STORE, &commit->store);
+}
+
 static void fly(struct commit *commit, struct peer *peer)
 {
     commit->target = peer;
     commit->target_boot = peer->boot_epoch;
     commit->sent_ms = now_of(commit);
     enum err err = link_send(peer->link, buf_view(&commit->frame));
-    ASSERT(err != ERR_INVALID); /* a batch is far smaller than a frame */
     commit->needs_send = err != ERR_OK;
+    if (err == ERR_INVALID) {
+        refuse_head(commit);
+    }
 }
 
 static void pack_head(struct commit *commit, struct commit_batch *batch)
@@ -409,7 +427,10 @@ enum err commit_create(struct router *router, struct commit **commit_out)
 {
     struct commit *commit = MEM_NEW(struct commit);
     commit->router = router;
-    commit_queue_init(&commit->queue, router->settings->shards);
+    const struct link_config *bus =
+            config_get(service_config(router->service), &config_section_bus);
+    size_t max_batch_bytes = (size_t)bus->max_frame_bytes / BATCHES_PER_FRAME;
+    commit_queue_init(&commit->queue, router->settings->shards, max_batch_bytes);
     buf_init(&commit->frame, 0);
     timer_init(&commit->review, on_review, commit);
     timer_init(&commit->housekeeping, on_housekeeping, commit);

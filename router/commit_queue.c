@@ -8,9 +8,9 @@
 #define MAX_SPARE          4
 #define ARENA_BLOCK_BYTES  65536
 
-void commit_queue_init(struct commit_queue *queue, unsigned shards)
+void commit_queue_init(struct commit_queue *queue, unsigned shards, size_t max_batch_bytes)
 {
-    *queue = (struct commit_queue){ .shards = shards };
+    *queue = (struct commit_queue){ .shards = shards, .max_batch_bytes = max_batch_bytes };
     queue->shard_seq = mem_calloc(shards, sizeof(*queue->shard_seq));
     buf_init(&queue->scratch, 0);
 }
@@ -92,12 +92,13 @@ static void batch_recycle(struct commit_queue *queue, struct commit_batch *batch
     queue->spare_count++;
 }
 
-static bool is_full(const struct commit_batch *batch, int64_t now_ms)
+static bool is_full(
+        const struct commit_queue *queue, const struct commit_batch *batch, int64_t now_ms)
 {
     return batch->was_sent || batch->entry_count == COMMIT_BATCH_MAX_ROWS
             || batch->input_count == COMMIT_BATCH_MAX_ROWS
             || batch->watermark_count == COMMIT_BATCH_MAX_ROWS
-            || batch->bytes >= COMMIT_BATCH_MAX_BYTES
+            || batch->bytes >= queue->max_batch_bytes
             || now_ms - batch->opened_ms >= COMMIT_BATCH_MAX_MS;
 }
 
@@ -126,7 +127,7 @@ static struct commit_batch *batch_for(
         struct commit_queue *queue, int64_t now_ms, const struct commit_row *row, size_t bytes)
 {
     struct commit_batch *batch = queue->tail;
-    if (batch == NULL || is_full(batch, now_ms)) {
+    if (batch == NULL || is_full(queue, batch, now_ms)) {
         batch = batch_open(queue, now_ms);
         if (queue->tail != NULL) {
             queue->tail->next = batch;
@@ -198,7 +199,7 @@ void commit_queue_input(struct commit_queue *queue,
         bool is_closed)
 {
     struct commit_batch *batch = queue->tail;
-    if (batch != NULL && !is_full(batch, now_ms)) {
+    if (batch != NULL && !is_full(queue, batch, now_ms)) {
         uint16_t known = *input_slot(batch, session);
         if (known != 0) {
             Wire__SessionInput *input = batch->inputs[known - 1];
@@ -236,7 +237,7 @@ void commit_queue_watermark(
         struct commit_queue *queue, int64_t now_ms, const struct commit_row *row)
 {
     struct commit_batch *batch = queue->tail;
-    if (batch != NULL && !is_full(batch, now_ms)) {
+    if (batch != NULL && !is_full(queue, batch, now_ms)) {
         uint16_t known = *watermark_slot(batch, row->owner);
         if (known != 0) {
             Wire__Watermark *watermark = batch->watermarks[known - 1];

@@ -11,10 +11,9 @@
 #include "chassis/base/buf.h"
 #include "router/commit.h"
 
-#define COMMIT_BATCH_MAX_ROWS  512 /* of each kind */
-#define COMMIT_BATCH_MAX_BYTES ((size_t)1 << 20)
-#define COMMIT_BATCH_MAX_MS    500 /* a batch that cannot leave takes nothing younger (G01) */
-#define COMMIT_INDEX_SLOTS     1024
+#define COMMIT_BATCH_MAX_ROWS 512 /* of each kind */
+#define COMMIT_BATCH_MAX_MS   500 /* a batch that cannot leave takes nothing younger (G01) */
+#define COMMIT_INDEX_SLOTS    1024
 
 struct commit_waiter {
     unsigned shard;
@@ -50,7 +49,8 @@ struct commit_queue {
     struct commit_batch *tail;
     struct commit_batch *spare;
     size_t spare_count;
-    size_t bytes; /* of all batches */
+    size_t max_batch_bytes; /* a batch takes no more rows beyond it */
+    size_t bytes;           /* of all batches */
     size_t entries;
     uint64_t last_seq;
     uint64_t done_seq;
@@ -66,7 +66,7 @@ struct commit_row {
     int64_t id;
 };
 
-void commit_queue_init(struct commit_queue *queue, unsigned shards);
+void commit_queue_init(struct commit_queue *queue, unsigned shards, size_t max_batch_bytes);
 void commit_queue_fini(struct commit_queue *queue);
 
 void commit_queue_entry(struct commit_queue *queue,

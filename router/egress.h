@@ -45,6 +45,7 @@ void egress_kick(struct egress *egress,
         enum stream_condition condition,
         struct str text);
 void egress_close_reply(struct egress *egress, const char *edge, struct id128 session);
+/* With STATUS_OK and without a token, the session's token is added. */
 void egress_bind_reply(struct egress *egress, const char *edge, const Wire__BindReply *reply);
 void egress_not_owner(struct egress *egress, struct link_peer *peer, unsigned shard);
 void egress_envelope(struct egress *egress,
@@ -62,7 +63,12 @@ void egress_route(struct egress *egress,
         egress_route_done done,
         void *context);
 /* The answer of the recipient's home. */
-void egress_on_route_reply(struct egress *egress, const Wire__RouteReply *reply);
+void egress_on_route_reply(
+        struct egress *egress, struct link_peer *peer, const Wire__RouteReply *reply);
+/* `peer` does not own the shard (any more): what was sent there waits for a newer map. */
+void egress_on_not_owner(
+        struct egress *egress, struct link_peer *peer, const Wire__NotOwner *message);
+void egress_on_room(struct egress *egress, struct link_peer *peer);
 /* The shard table changed / a peer died: repeats what waits for it. */
 void egress_on_map(struct egress *egress);
 void egress_on_peer_dead(struct egress *egress, struct link_peer *peer);

@@ -1,0 +1,264 @@
+/* Statements over router.account and router.credential; every one is a single round trip. */
+#include "router/store/account_store.h"
+
+#include "chassis/base/mem.h"
+#include "chassis/pg.h"
+
+struct account_store {
+    struct pg_pool *pool;
+};
+
+struct account_store *account_store_create(struct pg_pool *pool)
+{
+    struct account_store *store = MEM_NEW(struct account_store);
+    store->pool = pool;
+    return store;
+}
+
+void account_store_destroy(struct account_store *store)
+{
+    free(store);
+}
+
+/* What a statement will call back. */
+struct request {
+    union {
+        account_loaded loaded;
+        verifier_loaded verifier;
+        account_changed changed;
+    } done;
+    void *context;
+    enum err when_empty;
+};
+
+/* Anything but an answer is temporary for the caller: nothing says that the account is wrong. */
+static enum err store_err(enum err err)
+{
+    return err == ERR_OK || err == ERR_CLOSED ? err : ERR_UNAVAILABLE;
+}
+
+static struct account_row row_of(const struct pg_result *result)
+{
+    return (struct account_row){
+        .id = pg_result_int(result, 0, 0),
+        .state = (enum account_state)pg_result_int(result, 0, 1),
+    };
+}
+
+/* ---- loading */
+
+static void on_loaded(void *context,
+        enum err err,
+        const char *sqlstate,
+        const struct pg_result *const *results,
+        size_t count)
+{
+    (void)sqlstate;
+    (void)count;
+    struct request request = *(struct request *)context;
+    free(context);
+    if (err != ERR_OK) {
+        request.done.loaded(request.context, store_err(err), NULL);
+    } else if (pg_result_rows(results[0]) == 0) {
+        request.done.loaded(request.context, ERR_NOT_FOUND, NULL);
+    } else {
+        struct account_row row = row_of(results[0]);
+        request.done.loaded(request.context, ERR_OK, &row);
+    }
+}
+
+static const char sql_load[] = "SELECT id, state FROM router.account WHERE bare = $1";
+
+void account_load(struct account_store *store, struct str bare, account_loaded done, void *context)
+{
+    struct request *request = MEM_NEW(struct request);
+    request->done.loaded = done;
+    request->context = context;
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_load);
+    pg_add_text(query, bare);
+    pg_query_send(query, on_loaded, request);
+}
+
+static bool copy_bytes(const struct pg_result *result, int column, uint8_t *out, size_t max)
+{
+    struct str bytes = pg_result_bytes(result, 0, column);
+    if (bytes.len > max) {
+        return false;
+    }
+
+    memcpy(out, bytes.ptr, bytes.len);
+    return true;
+}
+
+static void on_verifier(void *context,
+        enum err err,
+        const char *sqlstate,
+        const struct pg_result *const *results,
+        size_t count)
+{
+    (void)sqlstate;
+    (void)count;
+    struct request request = *(struct request *)context;
+    free(context);
+    if (err != ERR_OK) {
+        request.done.verifier(request.context, store_err(err), NULL, NULL);
+        return;
+    }
+
+    const struct pg_result *result = results[0];
+    if (pg_result_rows(result) == 0) {
+        request.done.verifier(request.context, ERR_NOT_FOUND, NULL, NULL);
+        return;
+    }
+
+    struct account_row row = row_of(result);
+    struct verifier verifier = { .salt_len = 0 };
+    if (pg_result_is_null(result, 0, 2)) {
+        request.done.verifier(request.context, ERR_OK, &row, NULL);
+        return;
+    }
+
+    verifier.iterations = (uint32_t)pg_result_int(result, 0, 2);
+    verifier.salt_len = pg_result_bytes(result, 0, 3).len;
+    bool fits = copy_bytes(result, 3, verifier.salt, sizeof(verifier.salt))
+            && copy_bytes(result, 4, verifier.stored_key, sizeof(verifier.stored_key))
+            && copy_bytes(result, 5, verifier.server_key, sizeof(verifier.server_key));
+    request.done.verifier(request.context, ERR_OK, &row, fits ? &verifier : NULL);
+    secret_wipe(&verifier, sizeof(verifier));
+}
+
+static const char sql_verifier[] =
+        "SELECT a.id, a.state, c.iterations, c.salt, c.stored_key, c.server_key"
+        " FROM router.account a"
+        " LEFT JOIN router.credential c ON c.owner = a.id AND c.digest = $2::int4"
+        " WHERE a.bare = $1";
+
+void account_load_verifier(struct account_store *store,
+        struct str bare,
+        enum digest digest,
+        verifier_loaded done,
+        void *context)
+{
+    struct request *request = MEM_NEW(struct request);
+    request->done.verifier = done;
+    request->context = context;
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_verifier);
+    pg_add_text(query, bare);
+    pg_add_int4(query, (int32_t)digest);
+    pg_query_send(query, on_verifier, request);
+}
+
+/* ---- changing */
+
+static void on_changed(void *context,
+        enum err err,
+        const char *sqlstate,
+        const struct pg_result *const *results,
+        size_t count)
+{
+    (void)sqlstate;
+    (void)count;
+    struct request request = *(struct request *)context;
+    free(context);
+    if (err != ERR_OK) {
+        request.done.changed(request.context, store_err(err), 0);
+    } else if (pg_result_rows(results[0]) == 0) {
+        request.done.changed(request.context, request.when_empty, 0);
+    } else {
+        request.done.changed(request.context, ERR_OK, pg_result_int(results[0], 0, 0));
+    }
+}
+
+static void send_change(
+        struct pg_query *query, enum err when_empty, account_changed done, void *context)
+{
+    struct request *request = MEM_NEW(struct request);
+    request->done.changed = done;
+    request->context = context;
+    request->when_empty = when_empty;
+    pg_query_send(query, on_changed, request);
+}
+
+/* $2 ... $5: one element for each digest, in the order of the enum. */
+static void add_verifiers(struct pg_query *query, const struct verifier *verifiers)
+{
+    pg_add_array_begin(query, PG_ARRAY_INT4);
+    for (int i = 0; i < VERIFIERS; i++) {
+        pg_add_int4(query, (int32_t)verifiers[i].iterations);
+    }
+    pg_add_array_end(query);
+    pg_add_array_begin(query, PG_ARRAY_BYTEA);
+    for (int i = 0; i < VERIFIERS; i++) {
+        pg_add_bytes(query, str_from(verifiers[i].salt, verifiers[i].salt_len));
+    }
+    pg_add_array_end(query);
+    pg_add_array_begin(query, PG_ARRAY_BYTEA);
+    for (int i = 0; i < VERIFIERS; i++) {
+        pg_add_bytes(query, str_from(verifiers[i].stored_key, digest_size((enum digest)i)));
+    }
+    pg_add_array_end(query);
+    pg_add_array_begin(query, PG_ARRAY_BYTEA);
+    for (int i = 0; i < VERIFIERS; i++) {
+        pg_add_bytes(query, str_from(verifiers[i].server_key, digest_size((enum digest)i)));
+    }
+    pg_add_array_end(query);
+}
+
+#define SQL_VERIFIERS                                                              \
+    " INSERT INTO router.credential AS c"                                          \
+    " (owner, digest, iterations, salt, stored_key, server_key)"                   \
+    " SELECT t.id, v.n - 1, v.iterations, v.salt, v.stored_key, v.server_key"      \
+    " FROM target t, unnest($2::int[], $3::bytea[], $4::bytea[], $5::bytea[])"     \
+    " WITH ORDINALITY AS v (iterations, salt, stored_key, server_key, n)"          \
+    " ON CONFLICT (owner, digest) DO UPDATE SET iterations = excluded.iterations," \
+    " salt = excluded.salt, stored_key = excluded.stored_key,"                     \
+    " server_key = excluded.server_key RETURNING owner"
+
+static const char sql_create[] = "WITH target AS (INSERT INTO router.account (bare) VALUES ($1)"
+                                 " ON CONFLICT (bare) DO NOTHING RETURNING id)" SQL_VERIFIERS;
+
+void account_create(struct account_store *store,
+        struct str bare,
+        const struct verifier verifiers[VERIFIERS],
+        account_changed done,
+        void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_create);
+    pg_add_text(query, bare);
+    add_verifiers(query, verifiers);
+    send_change(query, ERR_EXISTS, done, context);
+}
+
+static const char sql_set[] =
+        "WITH target AS (SELECT id FROM router.account WHERE bare = $1 AND state <> 2)" SQL_VERIFIERS;
+
+void account_set_verifiers(struct account_store *store,
+        struct str bare,
+        const struct verifier verifiers[VERIFIERS],
+        account_changed done,
+        void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_set);
+    pg_add_text(query, bare);
+    add_verifiers(query, verifiers);
+    send_change(query, ERR_NOT_FOUND, done, context);
+}
+
+static const char sql_delete[] =
+        "WITH gone AS (UPDATE router.account SET state = 2, deleted = current_date"
+        " WHERE bare = $1 AND state <> 2 RETURNING id),"
+        " keys AS (DELETE FROM router.credential WHERE owner IN (SELECT id FROM gone))"
+        " SELECT id FROM gone";
+
+void account_delete(
+        struct account_store *store, struct str bare, account_changed done, void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_delete);
+    pg_add_text(query, bare);
+    send_change(query, ERR_NOT_FOUND, done, context);
+}
