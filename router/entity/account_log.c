@@ -1,0 +1,291 @@
+/* Cursor over the message log: tracked entries and the backlog. */
+#include "router/entity/account_log.h"
+
+#include <stdlib.h>
+
+#include "chassis/base/arena.h"
+#include "chassis/base/mem.h"
+#include "chassis/log.h"
+
+struct tracked {
+    struct tracked *next;
+    int64_t id;
+    bool is_done;
+    bool is_of_page;
+    size_t target_count;
+    struct id128 targets[];
+};
+
+void account_log_init(struct account_log *log, const struct account_log_ops *ops, void *context)
+{
+    *log = (struct account_log){ .ops = ops, .context = context };
+}
+
+void account_log_fini(struct account_log *log)
+{
+    while (log->head) {
+        struct tracked *entry = log->head;
+        log->head = entry->next;
+        free(entry);
+    }
+    *log = (struct account_log){ .ops = log->ops, .context = log->context };
+}
+
+void account_log_open(struct account_log *log, int64_t last_id, int64_t watermark)
+{
+    log->last_id = last_id;
+    log->watermark = watermark;
+    log->has_backlog = last_id > watermark;
+    log->backlog_after = watermark;
+    log->backlog_until = last_id;
+}
+
+int64_t account_log_next_id(struct account_log *log, int64_t wall_us)
+{
+    int64_t least = log->last_id > log->watermark ? log->last_id : log->watermark;
+    log->last_id = wall_us > least ? wall_us : least + 1;
+    return log->last_id;
+}
+
+/* ---- tracked entries */
+
+static struct tracked *find_tracked(const struct account_log *log, int64_t id)
+{
+    if (!log->tail || log->tail->id < id) {
+        return NULL; /* new entries, the common case */
+    }
+    for (struct tracked *entry = log->head; entry && entry->id <= id; entry = entry->next) {
+        if (entry->id == id) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+static void track(struct account_log *log,
+        int64_t id,
+        bool is_of_page,
+        const struct id128 *targets,
+        size_t count)
+{
+    struct tracked *entry = mem_alloc(sizeof(*entry) + count * sizeof(entry->targets[0]));
+    *entry = (struct tracked){ .id = id, .is_of_page = is_of_page, .target_count = count };
+    memcpy(entry->targets, targets, count * sizeof(targets[0]));
+    struct tracked **at = &log->head;
+    if (log->tail && log->tail->id < id) {
+        at = &log->tail->next;
+    }
+    while (*at && (*at)->id < id) {
+        at = &(*at)->next;
+    }
+    entry->next = *at;
+    *at = entry;
+    if (!entry->next) {
+        log->tail = entry;
+    }
+    log->tracked_count++;
+    log->page_pending += is_of_page ? 1 : 0;
+}
+
+static void rebuild_tail(struct account_log *log)
+{
+    log->tail = log->head;
+    while (log->tail && log->tail->next) {
+        log->tail = log->tail->next;
+    }
+}
+
+static void leave_page(struct account_log *log, struct tracked *entry)
+{
+    if (entry->is_of_page) {
+        entry->is_of_page = false;
+        log->page_pending--;
+    }
+}
+
+/* The watermark never passes the backlog: done entries behind it stay, so that a page skips them.
+ */
+static void pop_done(struct account_log *log)
+{
+    int64_t watermark = log->watermark;
+    while (log->head && log->head->is_done
+            && (!log->has_backlog || log->head->id <= log->backlog_after)) {
+        struct tracked *entry = log->head;
+        watermark = entry->id;
+        log->head = entry->next;
+        log->tracked_count--;
+        free(entry);
+    }
+    if (!log->head) {
+        log->tail = NULL;
+    }
+    if (watermark > log->watermark) {
+        log->watermark = watermark;
+        log->ops->watermark(log->context, watermark);
+    }
+}
+
+/* ---- the backlog */
+
+static void read_next(struct account_log *log)
+{
+    if (log->has_backlog && !log->is_reading && log->page_pending == 0
+            && log->tracked_count < ACCOUNT_LOG_MAX_TRACKED
+            && log->ops->has_eligible(log->context)) {
+        log->is_reading = true;
+        log->read_until = log->backlog_until;
+        log->ops->read(log->context, log->backlog_after);
+    }
+}
+
+static void backlog_add(struct account_log *log, int64_t id)
+{
+    if (!log->has_backlog) {
+        log->has_backlog = true;
+        log->backlog_after = id - 1;
+        log->backlog_until = id;
+        return;
+    }
+    if (id > log->backlog_until) {
+        log->backlog_until = id;
+    }
+    if (id <= log->backlog_after) {
+        log->backlog_after = id - 1;
+        if (log->is_reading) { /* that page would begin too late */
+            log->is_reading = false;
+            log->ops->cancel_read(log->context);
+        }
+    }
+}
+
+void account_log_poke(struct account_log *log)
+{
+    read_next(log);
+}
+
+void account_log_on_committed(struct account_log *log, int64_t id, const struct stanza *stanza)
+{
+    if (id <= log->watermark || find_tracked(log, id)) {
+        return; /* a page was faster than the commit's reply */
+    }
+    bool is_catching_up = log->has_backlog && log->ops->has_eligible(log->context);
+    if (!is_catching_up && log->tracked_count < ACCOUNT_LOG_MAX_TRACKED) {
+        struct id128 targets[ACCOUNT_LOG_MAX_TARGETS];
+        size_t count = log->ops->deliver(log->context, stanza, id, false, targets);
+        if (count > 0) {
+            track(log, id, false, targets, count);
+            return;
+        }
+        backlog_add(log, id); /* no read here: deliver has just failed, its owner pokes later */
+        return;
+    }
+    backlog_add(log, id);
+    read_next(log);
+}
+
+void account_log_on_delivered(struct account_log *log, struct id128 session, int64_t id)
+{
+    struct tracked *entry = find_tracked(log, id);
+    if (!entry || entry->is_done) {
+        return;
+    }
+    bool is_target = false;
+    for (size_t i = 0; i < entry->target_count; i++) {
+        is_target = is_target || id128_equal(entry->targets[i], session);
+    }
+    if (!is_target) {
+        return; /* nobody confirms what it was not sent (P9) */
+    }
+    entry->is_done = true;
+    leave_page(log, entry);
+    pop_done(log);
+    read_next(log);
+}
+
+static void remove_target(struct tracked *entry, struct id128 session)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < entry->target_count; i++) {
+        if (!id128_equal(entry->targets[i], session)) {
+            entry->targets[kept++] = entry->targets[i];
+        }
+    }
+    entry->target_count = kept;
+}
+
+void account_log_on_session_end(struct account_log *log, struct id128 session)
+{
+    struct tracked **at = &log->head;
+    while (*at) {
+        struct tracked *entry = *at;
+        remove_target(entry, session);
+        if (entry->target_count > 0 || entry->is_done) {
+            at = &entry->next;
+            continue;
+        }
+        *at = entry->next;
+        leave_page(log, entry);
+        backlog_add(log, entry->id);
+        log->tracked_count--;
+        free(entry);
+    }
+    rebuild_tail(log);
+    pop_done(log);
+    read_next(log);
+}
+
+/* False: nobody took it; the page ends before it. */
+static bool replay_entry(struct account_log *log, struct arena *arena, const Wire__LogEntry *entry)
+{
+    if (entry->id <= log->watermark || find_tracked(log, entry->id)) {
+        return true;
+    }
+    struct stanza stanza;
+    if (wire_stanza_unpack(arena, wire_str(entry->stanza), &stanza) != ERR_OK) {
+        log_error("entity", "log entry is not a stanza, skipped", log_int("id", entry->id));
+        return true;
+    }
+    struct id128 targets[ACCOUNT_LOG_MAX_TARGETS];
+    size_t count = log->ops->deliver(log->context, &stanza, entry->id, true, targets);
+    if (count > 0) {
+        track(log, entry->id, true, targets, count);
+    }
+    return count > 0;
+}
+
+void account_log_on_page(struct account_log *log, const Wire__LogReadReply *page)
+{
+    if (!log->is_reading) {
+        return;
+    }
+    log->is_reading = false;
+    if (!page) {
+        return;
+    }
+    struct arena arena;
+    arena_init(&arena, 0);
+    bool is_whole = true;
+    for (size_t i = 0; i < page->n_entries && is_whole; i++) {
+        is_whole = replay_entry(log, &arena, page->entries[i]);
+        if (is_whole && page->entries[i]->id > log->backlog_after) {
+            log->backlog_after = page->entries[i]->id;
+        }
+        arena_reset(&arena);
+    }
+    arena_fini(&arena);
+    if (is_whole && page->is_complete) {
+        if (log->read_until > log->backlog_after) {
+            log->backlog_after = log->read_until; /* gone from the log meanwhile: expired, erased */
+        }
+        log->has_backlog = log->backlog_until > log->backlog_after;
+    }
+    pop_done(log);
+    if (is_whole && (page->is_complete || page->n_entries > 0)) {
+        read_next(log);
+    }
+}
+
+bool account_log_is_quiet(const struct account_log *log)
+{
+    return !log->is_reading && log->tracked_count == 0;
+}

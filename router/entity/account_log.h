@@ -1,0 +1,72 @@
+/* An account's cursor over its message log: live delivery, offline delivery and recovery after a
+ * takeover as one mechanism (DESIGN 3.4). Pure: reading and sending are done by its owner.
+ *
+ * Committed entries above the watermark are either *tracked* (sent to sessions, not all confirmed)
+ * or belong to the *backlog*, which is read from the log page by page while a session is there to
+ * take it. New entries join the backlog while there is one, so order holds. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chassis/base/id128.h"
+#include "proto/wire/wire.h"
+#include "proto/xmpp/stanza.h"
+
+#define ACCOUNT_LOG_MAX_TARGETS 64   /* sessions one entry is sent to */
+#define ACCOUNT_LOG_MAX_TRACKED 2048 /* sent and unconfirmed; the rest waits in the log (C20, P7) \
+                                      */
+
+struct account_log_ops {
+    /* A session would take messages to the bare JID. */
+    bool (*has_eligible)(void *context);
+    /* Reads the next page behind `after_id`; the answer comes with account_log_on_page, never from
+     * inside. */
+    void (*read)(void *context, int64_t after_id);
+    void (*cancel_read)(void *context);
+    /* Sends to whom RFC 6121 §8 names now; returns how many sessions took it. */
+    size_t (*deliver)(void *context,
+            const struct stanza *stanza,
+            int64_t id,
+            bool is_replay,
+            struct id128 *targets_out);
+    void (*watermark)(void *context, int64_t id);
+};
+
+struct tracked;
+
+struct account_log {
+    const struct account_log_ops *ops;
+    void *context;
+    int64_t last_id; /* newest id given to an entry */
+    int64_t watermark;
+    struct tracked *head; /* by id */
+    struct tracked *tail;
+    size_t tracked_count;
+    size_t page_pending; /* entries of the last page that are not confirmed */
+    bool has_backlog;
+    int64_t backlog_after; /* everything in the backlog is newer than this */
+    int64_t backlog_until; /* newest entry known to be in it */
+    bool is_reading;
+    int64_t read_until; /* backlog_until when the read was sent */
+};
+
+void account_log_init(struct account_log *log, const struct account_log_ops *ops, void *context);
+void account_log_fini(struct account_log *log);
+/* After activation: what is above the watermark is backlog. */
+void account_log_open(struct account_log *log, int64_t last_id, int64_t watermark);
+
+/* The id of a new entry: time-ordered and unique, whatever the clock does. */
+int64_t account_log_next_id(struct account_log *log, int64_t wall_us);
+/* In order of ids. Delivers now or leaves it to the backlog. */
+void account_log_on_committed(struct account_log *log, int64_t id, const struct stanza *stanza);
+void account_log_on_delivered(struct account_log *log, struct id128 session, int64_t id);
+/* The session takes nothing any more: what only it was sent goes to others, or waits. */
+void account_log_on_session_end(struct account_log *log, struct id128 session);
+/* `page` NULL: the read failed; account_log_poke tries again. */
+void account_log_on_page(struct account_log *log, const Wire__LogReadReply *page);
+/* A session became eligible, or a failed read or delivery may work now. */
+void account_log_poke(struct account_log *log);
+bool account_log_is_quiet(
+        const struct account_log *log); /* nothing sent and unconfirmed, no read */

@@ -1,0 +1,240 @@
+/* What an entity reads before its first turn: account row, sessions (Redis, best effort), then the
+ * tail of its log. A store that is away is asked again with backoff; meanwhile what waits too long
+ * is answered (G01). */
+#include "chassis/log.h"
+#include "chassis/loop.h"
+#include "chassis/redis.h"
+#include "proto/xmpp/stanza_error.h"
+#include "router/entity/entity.h"
+#include "router/log_client.h"
+#include "router/router.h"
+#include "router/session_registry.h"
+#include "router/turn.h"
+
+#define REDIS_WAIT_MS     300
+#define BACKOFF_FIRST_MS  100
+#define BACKOFF_DOUBLINGS 6 /* to 6.4 s */
+#define ORIGINS_WINDOW_US \
+    INT64_C(150000000) /* repeats come within the time-outs of edges and routers */
+
+static void open_log(struct entity *entity);
+
+/* ---- giving up, for now */
+
+static void answer_expired_input(struct entity *entity, struct item *item)
+{
+    struct arena arena;
+    struct turn turn;
+    arena_init(&arena, 0);
+    effects_begin(&turn, &arena, entity, &item->stanza);
+    struct stanza_error error = { .condition = STANZA_ERROR_INTERNAL_SERVER_ERROR };
+    turn_reply_error(&turn, &item->stanza, &error);
+    struct egress_target target = { item->session, entity->bare, STR_NULL };
+    if (turn.effects
+            && egress_deliver(
+                       entity->router->egress, item->edge, &turn.effects->stanza, 0, &target, 1)
+                    != ERR_OK) {
+        log_debug("entity", "late error not delivered");
+    }
+    arena_fini(&arena);
+    sessions_store_input(entity, item->session, item->counter);
+    egress_handled(entity->router->egress, item->edge, item->session, item->counter);
+}
+
+static void answer_expired_route(struct entity *entity, struct item *item)
+{
+    struct arena arena;
+    struct turn turn;
+    arena_init(&arena, 0);
+    effects_begin(&turn, &arena, entity, &item->stanza);
+    struct stanza_error error = { .condition = STANZA_ERROR_INTERNAL_SERVER_ERROR };
+    turn_reply_error(&turn, &item->stanza, &error);
+    effects_apply(&turn);
+    arena_fini(&arena);
+    if (item->done) {
+        item->done(item->context, ERR_OK);
+    }
+}
+
+/* What is too old and asks for an answer gets one; the rest stays in order. */
+static void expire_items(struct entity *entity)
+{
+    int64_t oldest_ms =
+            loop_now_ms(entity->router->loop) - entity->router->settings->commit_timeout_ms;
+    struct mailbox old = entity->mailbox;
+    if (!old.head || old.head->posted_ms > oldest_ms) {
+        return;
+    }
+    mailbox_init(&entity->mailbox);
+    struct item *next;
+    for (struct item *item = old.head; item; item = next) {
+        next = item->next;
+        bool is_old = item->posted_ms <= oldest_ms;
+        if (is_old && item->kind == ITEM_BIND) {
+            sessions_answer_failed_bind(entity, item, WIRE__STATUS__STATUS_TEMPORARY);
+        } else if (is_old && item->kind == ITEM_INPUT) {
+            answer_expired_input(entity, item);
+        } else if (is_old && item->kind == ITEM_ROUTE) {
+            answer_expired_route(entity, item);
+        } else {
+            mailbox_push(&entity->mailbox, item);
+            continue;
+        }
+        item_destroy(item);
+    }
+}
+
+static void on_backoff_over(struct timer *timer, void *context)
+{
+    (void)timer;
+    struct entity *entity = context;
+    entity_activate(entity);
+}
+
+static void back_off(struct entity *entity, const char *what, enum err err)
+{
+    log_at(entity->load_tries == 0 ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
+            "entity",
+            "activation waits for a store",
+            log_cstr("what", what),
+            log_cstr("err", err_name(err)),
+            log_jid("jid", entity->bare));
+    entity->state = ENTITY_BACKING_OFF;
+    unsigned doublings =
+            entity->load_tries < BACKOFF_DOUBLINGS ? entity->load_tries : BACKOFF_DOUBLINGS;
+    entity->load_tries++;
+    expire_items(entity);
+    timer_init(&entity->load_timer, on_backoff_over, entity);
+    timer_start(loop_timers(entity->router->loop),
+            &entity->load_timer,
+            (int64_t)BACKOFF_FIRST_MS << doublings);
+}
+
+/* ---- the log */
+
+static void finish(struct entity *entity, enum entity_state state)
+{
+    entity->state = state;
+    entity->load_tries = 0;
+    if (state == ENTITY_ACTIVE) {
+        account_log_poke(&entity->log);
+    }
+    entity_mark_dirty(entity); /* settles the idle list, too */
+    entity_wake(entity);
+}
+
+static void on_log(void *context, enum err err, const Wire__LogOpenReply *reply)
+{
+    struct entity *entity = entity_ref_take(context);
+    if (!entity || entity->state != ENTITY_LOADING_LOG) {
+        return;
+    }
+    if (err != ERR_OK) {
+        back_off(entity, "log", err);
+        return;
+    }
+    for (size_t i = 0; i < reply->n_origins && i < reply->n_origin_ids; i++) {
+        const Wire__Origin *from = reply->origins[i];
+        struct origin origin = { wire_id(from->session), from->counter, from->part };
+        origins_add(&entity->origins, &origin, reply->origin_ids[i]);
+    }
+    for (size_t i = 0; i < reply->n_inputs; i++) {
+        sessions_store_input(entity, wire_id(reply->inputs[i]->session), reply->inputs[i]->h);
+    }
+    account_log_open(&entity->log, reply->last_id, reply->watermark);
+    finish(entity, ENTITY_ACTIVE);
+}
+
+static void open_log(struct entity *entity)
+{
+    timer_stop(&entity->load_timer);
+    entity->state = ENTITY_LOADING_LOG;
+    int64_t after = loop_wall_us(entity->router->loop) - ORIGINS_WINDOW_US;
+    log_open_owner(
+            entity->router->log, entity->account.id, after, on_log, entity_ref_create(entity));
+}
+
+/* ---- sessions */
+
+static void on_sessions(
+        void *context, enum err err, const struct session_record *records, size_t count)
+{
+    struct entity *entity = entity_ref_take(context);
+    if (!entity || entity->state != ENTITY_LOADING_SESSIONS) {
+        return; /* too late: edges announce what is missing */
+    }
+    for (size_t i = 0; err == ERR_OK && i < count; i++) {
+        const struct session_record *record = &records[i];
+        if (entity_find_session(entity, record->session)
+                || entity_find_resource(entity, record->resource)) {
+            continue;
+        }
+        char *edge = str_to_cstr(record->edge);
+        struct resource *resource =
+                resource_create(record->session, edge, entity->bare, record->resource);
+        free(edge);
+        resource->is_available = record->is_available;
+        resource->priority = record->priority;
+        resource_set_handled(resource, record->handled);
+        sessions_add(entity, resource);
+    }
+    open_log(entity);
+}
+
+static void on_sessions_late(struct timer *timer, void *context)
+{
+    (void)timer;
+    struct entity *entity = context;
+    if (entity->state == ENTITY_LOADING_SESSIONS) {
+        open_log(entity);
+    }
+}
+
+static void load_sessions(struct entity *entity)
+{
+    struct router *router = entity->router;
+    if (entity->resources || !router->redis || !redis_is_up(router->redis)) {
+        open_log(entity);
+        return;
+    }
+    entity->state = ENTITY_LOADING_SESSIONS;
+    timer_init(&entity->load_timer, on_sessions_late, entity);
+    timer_start(loop_timers(router->loop), &entity->load_timer, REDIS_WAIT_MS);
+    session_registry_load(router->redis, entity->bare, on_sessions, entity_ref_create(entity));
+}
+
+/* ---- the account */
+
+static void on_account(void *context, enum err err, const struct account_row *row)
+{
+    struct entity *entity = entity_ref_take(context);
+    if (!entity || entity->state != ENTITY_LOADING_ACCOUNT) {
+        return;
+    }
+    if (err != ERR_OK && err != ERR_NOT_FOUND) {
+        back_off(entity, "account", err);
+        return;
+    }
+    int64_t former_id = entity->account.id;
+    entity->account = err == ERR_OK ? *row : (struct account_row){ .state = ACCOUNT_DELETED };
+    if (entity->account.state != ACCOUNT_ACTIVE) {
+        sessions_kick_all(entity, STREAM_ERROR_NOT_AUTHORIZED, STR_NULL);
+        entity->account.id = 0; /* should it come back, the log is opened anew */
+        finish(entity, ENTITY_UNKNOWN);
+    } else if (former_id == entity->account.id && former_id != 0) {
+        finish(entity, ENTITY_ACTIVE); /* a reload: sessions and log are known */
+    } else {
+        load_sessions(entity);
+    }
+}
+
+void entity_activate(struct entity *entity)
+{
+    entity->state = ENTITY_LOADING_ACCOUNT;
+    account_load(entity->router->accounts, entity->bare, on_account, entity_ref_create(entity));
+}
+
+void entity_reload(struct entity *entity)
+{
+    entity_activate(entity);
+}

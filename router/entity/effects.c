@@ -1,0 +1,97 @@
+/* Carries out what a turn asked for, in order. */
+#include "chassis/log.h"
+#include "chassis/loop.h"
+#include "router/entity/entity.h"
+#include "router/log_client.h"
+#include "router/pipeline.h"
+#include "router/router.h"
+#include "router/session_registry.h"
+
+void effects_begin(
+        struct turn *turn, struct arena *arena, struct entity *entity, const struct stanza *stanza)
+{
+    turn_init(turn, arena, entity, stanza);
+    turn->settings = entity->router->settings;
+    turn->host = settings_find_host(turn->settings, entity->domain);
+    turn->wall_us = loop_wall_us(entity->router->loop);
+}
+
+static void apply_route(struct entity *entity, const struct stanza *stanza)
+{
+    struct jid to;
+    if (jid_split(stanza->to, &to) != ERR_OK) {
+        return;
+    }
+    if (str_equal(to.bare, entity->bare)) {
+        routes_deliver_volatile(entity, stanza);
+    } else if (to.local.len && settings_find_host(entity->router->settings, to.domain)) {
+        forward_stanza(entity, NULL, stanza, NULL);
+    }
+}
+
+static void apply_session_changed(struct entity *entity, const struct resource *resource)
+{
+    sessions_write_record(entity->router, entity, resource);
+    account_log_poke(&entity->log);
+}
+
+static void on_erased(void *context, enum err err)
+{
+    (void)context;
+    if (err != ERR_OK) {
+        log_error("entity",
+                "log of a removed account was not erased",
+                log_cstr("err", err_name(err)));
+    }
+}
+
+static void apply_account_removed(struct turn *turn)
+{
+    struct entity *entity = turn->entity;
+    pipeline_account_removed(turn);
+    log_erase(entity->router->log, entity->account.id, on_erased, NULL);
+    entity->account = (struct account_row){ .state = ACCOUNT_DELETED };
+    entity->state = ENTITY_UNKNOWN;
+    sessions_kick_all(entity, STREAM_ERROR_NOT_AUTHORIZED, STR("Account removed"));
+    if (entity->router->redis) {
+        session_registry_erase(entity->router->redis, entity->bare);
+    }
+}
+
+static void apply(struct turn *turn, const struct effect *effect)
+{
+    struct entity *entity = turn->entity;
+    struct resource *resource = entity_find_session(entity, effect->session);
+    bool is_there = resource && !resource->is_closing;
+    switch (effect->kind) {
+    case EFFECT_ROUTE: apply_route(entity, &effect->stanza); break;
+    case EFFECT_DELIVER:
+        if (is_there) {
+            send_to_session(entity, resource, &effect->stanza);
+        }
+        break;
+    case EFFECT_KICK:
+        if (is_there) {
+            sessions_kick(entity, resource, effect->condition, effect->text);
+        }
+        break;
+    case EFFECT_SESSION_CHANGED:
+        if (is_there) {
+            apply_session_changed(entity, resource);
+        }
+        break;
+    case EFFECT_ACCOUNT_REMOVED: apply_account_removed(turn); break;
+    }
+}
+
+void effects_apply(struct turn *turn)
+{
+    while (turn->effects) { /* an effect may add others */
+        const struct effect *effect = turn->effects;
+        turn->effects = effect->next;
+        if (!turn->effects) {
+            turn->effects_end = &turn->effects;
+        }
+        apply(turn, effect);
+    }
+}

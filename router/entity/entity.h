@@ -1,0 +1,170 @@
+/* An account and everything that is true of it while this router is its home. Internal to
+ * router/entity; features see bare, account and resources. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chassis/base/map.h"
+#include "chassis/base/str.h"
+#include "chassis/timer.h"
+#include "router/entity/account_log.h"
+#include "router/entity/mailbox.h"
+#include "router/entity/origins.h"
+#include "router/entity/outbox.h"
+#include "router/entity/resource.h"
+#include "router/store/account_store.h"
+
+struct router;
+
+enum entity_state {
+    ENTITY_NEW,
+    ENTITY_LOADING_ACCOUNT,
+    ENTITY_LOADING_SESSIONS,
+    ENTITY_LOADING_LOG,
+    ENTITY_BACKING_OFF, /* a store was away: tried again soon */
+    ENTITY_ACTIVE,
+    ENTITY_UNKNOWN, /* no such account (or disabled, deleted): remembered for a short while */
+};
+
+struct entity {
+    UT_hash_handle hh; /* by bare */
+    struct entity_table *table;
+    struct router *router;
+    char *bare_text;
+    struct str bare;
+    struct str domain;
+    unsigned shard;
+    uint64_t serial; /* of this activation: callbacks of a former one find nothing */
+    enum entity_state state;
+    unsigned load_tries;
+    struct account_row account;
+
+    struct resource *resources;
+    size_t resource_count;  /* without closing ones */
+    bool has_lost_sessions; /* an edge was away when something was sent: see sessions_end_lost */
+
+    struct mailbox mailbox;
+    struct item *waiting; /* its turn waits for the store; the mailbox stands still */
+    struct turn_request *request;
+    bool is_queued; /* on the run list */
+    struct entity *run_next;
+    bool is_dirty; /* input windows have moved */
+    struct entity *dirty_next;
+
+    struct outbox outbox;
+    struct account_log log;
+    uint64_t read_request; /* page being read; its reference belongs to the callback, or to the
+                              cancel */
+    struct entity_ref *read_ref;
+    struct origins origins;
+    /* Input counters of sessions that have not shown up yet: from the log, or answered while the
+     * stores were away. */
+    struct stored_input {
+        struct id128 session;
+        uint32_t h;
+    } * stored_inputs;
+    size_t stored_input_count;
+
+    struct timer load_timer;  /* time-out of Redis, backoff */
+    struct timer retry_timer; /* reads and deliveries that failed */
+    int64_t idle_since_ms;
+    struct entity *idle_next; /* least recently used first */
+    struct entity *idle_prev;
+    bool is_idle;
+};
+
+/* ---- entity_table.c */
+struct entity *entity_find(struct entity_table *table, struct str bare);
+/* Finds or makes it. */
+struct entity *entity_get(struct entity_table *table, struct str bare);
+void entity_post(struct entity *entity, struct item *item); /* takes the item */
+void entity_wake(struct entity *entity);                    /* its mailbox may run again */
+void entity_mark_dirty(struct entity *entity);
+/* Everything of it is gone, nothing is sent; whoever waits for an answer gets ERR_FENCED. */
+void entity_drop(struct entity *entity);
+bool entity_is_quiet(const struct entity *entity); /* nothing waits, runs or flies */
+
+/* A reference for callbacks that may come after the entity is gone. */
+struct entity_ref;
+struct entity_ref *entity_ref_create(struct entity *entity);
+/* Frees the reference; NULL: that activation is gone. */
+struct entity *entity_ref_take(struct entity_ref *ref);
+
+/* ---- activation.c */
+void entity_activate(struct entity *entity);
+void entity_reload(struct entity *entity); /* the account row again, from the start */
+
+/* ---- sessions.c */
+struct resource *entity_find_session(const struct entity *entity, struct id128 session);
+struct resource *entity_find_resource(const struct entity *entity, struct str name);
+void sessions_handle_bind(struct entity *entity, const struct item *item);
+void sessions_handle_announce(struct entity *entity, const struct item *item);
+void sessions_handle_close(struct entity *entity, const struct item *item);
+void sessions_handle_gone(struct entity *entity, const struct item *item);
+void sessions_handle_edge_dead(struct entity *entity, const struct item *item);
+void sessions_add(struct entity *entity, struct resource *resource); /* takes it */
+/* No target any more; what its inputs still do goes on until they are done. */
+void sessions_end(struct entity *entity, struct resource *resource);
+void sessions_end_lost(struct entity *entity);
+void sessions_kick(struct entity *entity,
+        struct resource *resource,
+        enum stream_condition condition,
+        struct str text);
+void sessions_kick_all(struct entity *entity, enum stream_condition condition, struct str text);
+void sessions_answer_failed_bind(
+        struct entity *entity, const struct item *item, Wire__Status status);
+
+void sessions_write_record(
+        struct router *router, const struct entity *entity, const struct resource *resource);
+/* The greater of what is known and `h`. */
+void sessions_store_input(struct entity *entity, struct id128 session, uint32_t h);
+
+/* ---- inputs.c */
+/* False: the turn waits for the store, the item is kept. */
+bool inputs_handle(struct entity *entity, struct item *item);
+/* One part of an input has its entry in the commit group of this turn; is decided. */
+void inputs_part_appended(struct entity *entity, struct id128 session, uint32_t counter);
+void inputs_part_done(struct entity *entity, struct id128 session, uint32_t counter);
+/* Commits and tells what has moved since the last time. */
+void inputs_flush(struct entity *entity);
+
+/* ---- routes.c: the turn of a recipient. False: it waits for the store, the item is kept. */
+bool routes_handle(struct entity *entity, struct item *item);
+/* A volatile stanza for this account from the server itself (replies): decided and sent now. */
+void routes_deliver_volatile(struct entity *entity, const struct stanza *stanza);
+extern const struct account_log_ops routes_log_ops;
+void routes_cancel_read(struct entity *entity);
+void routes_on_retry(struct timer *timer, void *context);
+
+/* ---- forward.c: to the home of stanza->to, in this router or another. `work` NULL: volatile; else
+ * the input is done when this part is. */
+void forward_stanza(struct entity *entity,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        struct input_work *work);
+
+/* ---- egress of an entity: send.c */
+enum send_group {
+    SEND_TO_MATCH,     /* the resource named by `to` */
+    SEND_TO_ELIGIBLE,  /* available, priority not negative */
+    SEND_TO_AVAILABLE, /* available */
+};
+/* One frame for each edge. Writes the sessions that were reached; a dead edge's sessions are marked
+ * lost. */
+size_t send_to_group(struct entity *entity,
+        const struct stanza *stanza,
+        int64_t log_id,
+        enum send_group group,
+        struct id128 targets_out[ACCOUNT_LOG_MAX_TARGETS]);
+void send_to_session(struct entity *entity, struct resource *resource, const struct stanza *stanza);
+
+/* ---- effects.c */
+struct turn;
+void effects_begin(
+        struct turn *turn, struct arena *arena, struct entity *entity, const struct stanza *stanza);
+void effects_apply(struct turn *turn);
+
+/* ---- account_request.c */
+void account_request_start(
+        struct entity *entity, struct item *item, const struct turn_request *request);

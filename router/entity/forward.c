@@ -1,0 +1,145 @@
+/* From the sender's entity to the home of the recipient: a mailbox of this router, or a Route to
+ * another one. A durable part is followed until it is decided, wherever the recipient's shard goes
+ * meanwhile (P5). */
+#include "chassis/base/mem.h"
+#include "proto/xmpp/stanza_error.h"
+#include "router/entity/entity.h"
+#include "router/router.h"
+#include "router/shard.h"
+#include "router/turn.h"
+
+struct part {
+    struct arena arena; /* holds the part and its stanza */
+    struct entity_ref *ref;
+    struct router *router;
+    struct origin origin;
+    struct stanza stanza;
+};
+
+static void on_part_decided(void *context, enum err err);
+
+/* entity_ref_take frees: the part goes on with a new one. */
+static struct entity *part_sender(struct part *part)
+{
+    struct entity *entity = entity_ref_take(part->ref);
+    part->ref = entity ? entity_ref_create(entity) : NULL;
+    return entity;
+}
+
+static void part_destroy(struct part *part)
+{
+    if (part->ref) {
+        (void)entity_ref_take(part->ref);
+    }
+    struct arena arena = part->arena;
+    arena_fini(&arena);
+}
+
+static void on_part_appended(void *context)
+{
+    struct part *part = context;
+    struct entity *entity = part_sender(part);
+    if (entity) {
+        inputs_part_appended(entity, part->origin.session, part->origin.counter);
+    }
+}
+
+static bool is_local(const struct router *router, struct str to)
+{
+    struct jid jid;
+    return jid_split(to, &jid) == ERR_OK
+            && shard_is_owned(router->shards, shard_of(router->shards, jid.bare));
+}
+
+static void post_local(struct entity_table *table, struct part *part)
+{
+    struct jid to;
+    if (jid_split(part->stanza.to, &to) != ERR_OK) {
+        on_part_decided(part, ERR_OK);
+        return;
+    }
+    struct entity *entity = entity_get(table, to.bare);
+    if ((int64_t)entity->mailbox.count >= entity->router->settings->max_mailbox) {
+        entity_on_route(table, &part->origin, &part->stanza, on_part_decided, part); /* refuses */
+        return;
+    }
+    struct item *item = item_create(ITEM_ROUTE, &part->stanza, 0);
+    item->origin = part->origin;
+    item->done = on_part_decided;
+    item->appended = on_part_appended;
+    item->context = part;
+    entity_post(entity, item);
+}
+
+static void send_part(struct part *part)
+{
+    if (is_local(part->router, part->stanza.to)) {
+        post_local(part->router->entities, part);
+    } else {
+        egress_route(part->router->egress, &part->origin, &part->stanza, on_part_decided, part);
+    }
+}
+
+static void answer_failed(struct entity *entity, const struct stanza *stanza)
+{
+    struct arena arena;
+    struct turn turn;
+    arena_init(&arena, 0);
+    effects_begin(&turn, &arena, entity, stanza);
+    struct stanza_error error = { .condition = STANZA_ERROR_INTERNAL_SERVER_ERROR };
+    turn_reply_error(&turn, stanza, &error);
+    effects_apply(&turn);
+    arena_fini(&arena);
+}
+
+static void on_part_decided(void *context, enum err err)
+{
+    struct part *part = context;
+    struct entity *entity = part_sender(part);
+    if (!entity) {
+        part_destroy(part); /* the edge repeats to the next home of the sender */
+        return;
+    }
+    if (err == ERR_FENCED) { /* the recipient has moved: its next home is asked */
+        egress_route(part->router->egress, &part->origin, &part->stanza, on_part_decided, part);
+        return;
+    }
+    if (err != ERR_OK) {
+        answer_failed(entity, &part->stanza);
+    }
+    inputs_part_done(entity, part->origin.session, part->origin.counter);
+    part_destroy(part);
+}
+
+static struct part *part_create(
+        struct entity *entity, const struct origin *origin, const struct stanza *stanza)
+{
+    struct arena arena;
+    arena_init(&arena, sizeof(struct part) + stanza_bytes(stanza) + 512);
+    struct part *part = ARENA_NEW(&arena, struct part);
+    stanza_dup(&arena, stanza, &part->stanza);
+    part->ref = entity_ref_create(entity);
+    part->router = entity->router;
+    part->origin = *origin;
+    part->arena = arena;
+    return part;
+}
+
+void forward_stanza(struct entity *entity,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        struct input_work *work)
+{
+    static const struct origin none;
+    struct router *router = entity->router;
+    if (work) {
+        work->pending++;
+        work->unappended++;
+        work->is_durable = true;
+        send_part(part_create(entity, origin, stanza));
+    } else if (is_local(router, stanza->to)) {
+        entity_on_route(router->entities, origin ? origin : &none, stanza, NULL, NULL);
+    } else {
+        egress_route(router->egress, origin ? origin : &none, stanza, NULL, NULL);
+    }
+}

@@ -1,0 +1,59 @@
+/* What waits for an entity: items with everything they need copied into one allocation, worked off
+ * first in, first out. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chassis/base/arena.h"
+#include "proto/wire/wire.h"
+#include "router/entity/entity_table.h"
+
+enum item_kind {
+    ITEM_BIND,
+    ITEM_ANNOUNCE,
+    ITEM_INPUT,
+    ITEM_CLOSE,
+    ITEM_DELIVERED,
+    ITEM_SESSION_GONE,
+    ITEM_ROUTE,
+    ITEM_EDGE_DEAD,
+    ITEM_ACCOUNT_CHANGED,
+};
+
+struct item {
+    struct item *next;
+    struct arena arena; /* holds the item itself, too */
+    enum item_kind kind;
+    int64_t posted_ms;
+    const char *edge;     /* all that come from one */
+    struct id128 session; /* ANNOUNCE, INPUT, CLOSE, DELIVERED, SESSION_GONE */
+    uint64_t request;     /* BIND */
+    struct str resource;  /* BIND, ANNOUNCE */
+    uint32_t counter;     /* INPUT; ANNOUNCE: handled */
+    bool is_available;    /* ANNOUNCE */
+    int8_t priority;      /* ANNOUNCE */
+    const int64_t *ids;   /* DELIVERED */
+    size_t id_count;
+    struct stanza stanza;   /* INPUT, ROUTE */
+    struct origin origin;   /* ROUTE */
+    entity_route_done done; /* ROUTE; NULL: volatile */
+    /* ROUTE inside this router: the entry waits in the commit group of this turn. */
+    void (*appended)(void *context);
+    void *context;
+};
+
+struct mailbox {
+    struct item *head;
+    struct item **end;
+    size_t count;
+};
+
+/* `extra` bytes will be put into the item's arena besides the stanza (may be NULL). */
+struct item *item_create(enum item_kind kind, const struct stanza *stanza, size_t extra);
+void item_destroy(struct item *item); /* accepts NULL */
+
+void mailbox_init(struct mailbox *mailbox);
+void mailbox_push(struct mailbox *mailbox, struct item *item); /* takes the item */
+struct item *mailbox_pop(struct mailbox *mailbox);             /* NULL: empty; the caller owns it */
+void mailbox_unpop(struct mailbox *mailbox, struct item *item); /* back to the front */

@@ -1,0 +1,28 @@
+/* What an entity remembers of the durable stanzas it has taken, so that a repeat has no second
+ * effect (P2). A ring of a fixed number, found by a hash. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "router/egress.h"
+
+#define ORIGINS_MAX 4096 /* per entity; at 10 a second that is nearly seven minutes */
+
+struct origins {
+    struct origin_entry *entries; /* ring; grows by doubling up to ORIGINS_MAX */
+    uint32_t *buckets;            /* index + 1 of the newest entry of a chain */
+    size_t capacity;
+    size_t next; /* slot of the next one */
+    size_t count;
+};
+
+void origins_init(struct origins *origins);
+void origins_fini(struct origins *origins);
+/* The oldest one makes room. */
+void origins_add(struct origins *origins, const struct origin *origin, int64_t id);
+/* The log id the stanza got; false: never seen. */
+bool origins_find(const struct origins *origins, const struct origin *origin, int64_t *id_out);
+/* The stanza was not kept after all: a repeat is welcome. */
+void origins_remove(struct origins *origins, const struct origin *origin);

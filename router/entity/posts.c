@@ -1,0 +1,183 @@
+/* The doors of entity_table.h: each message becomes an item in a mailbox, with everything it needs
+ * copied. */
+#include "router/entity/posts.h"
+
+#include "chassis/loop.h"
+#include "chassis/metrics.h"
+#include "proto/xmpp/stanza_error.h"
+#include "router/entity/entity.h"
+#include "router/router.h"
+#include "router/session_registry.h"
+#include "router/turn.h"
+
+static struct metric_family refused = {
+    .name = "entity_refused_total",
+    .help = "Stanzas a full mailbox did not take",
+    .label = "kind",
+};
+
+static struct item *from_edge(
+        enum item_kind kind, const char *edge, const Wire__Id *session, struct str resource)
+{
+    struct item *item = item_create(kind, NULL, strlen(edge) + resource.len);
+    item->edge = str_dup(&item->arena, str_from_cstr(edge)).ptr;
+    item->session = wire_id(session);
+    item->resource = str_dup(&item->arena, resource);
+    return item;
+}
+
+void entity_on_bind(struct entity_table *table, const char *edge, const Wire__Bind *bind)
+{
+    struct item *item = from_edge(ITEM_BIND, edge, NULL, wire_str(bind->resource));
+    item->request = bind->request;
+    entity_post(entity_get(table, wire_str(bind->bare)), item);
+}
+
+void entity_on_announce(
+        struct entity_table *table, const char *edge, const Wire__Announce *announce)
+{
+    struct jid jid;
+    if (jid_split(wire_str(announce->full), &jid) != ERR_OK || jid_is_bare(&jid)) {
+        return;
+    }
+    struct item *item = from_edge(ITEM_ANNOUNCE, edge, announce->session, jid.resource);
+    item->counter = announce->handled;
+    item->is_available = announce->is_available;
+    item->priority = (int8_t)announce->priority;
+    entity_post(entity_get(table, jid.bare), item);
+}
+
+void entity_on_input(struct entity_table *table,
+        const char *edge,
+        const Wire__Input *input,
+        const struct stanza *stanza)
+{
+    struct item *item = item_create(ITEM_INPUT, stanza, strlen(edge));
+    item->edge = str_dup(&item->arena, str_from_cstr(edge)).ptr;
+    item->session = wire_id(input->session);
+    item->counter = input->counter;
+    entity_post(entity_get(table, wire_str(input->bare)), item);
+}
+
+void entity_on_close(struct entity_table *table, const char *edge, const Wire__Close *close)
+{
+    entity_post(entity_get(table, wire_str(close->bare)),
+            from_edge(ITEM_CLOSE, edge, close->session, STR_NULL));
+}
+
+void entity_on_delivered(
+        struct entity_table *table, const char *edge, const Wire__Delivered *delivered)
+{
+    struct entity *entity = entity_find(table, wire_str(delivered->bare));
+    if (!entity) {
+        return; /* a new activation sends again and hears again */
+    }
+    struct item *item = item_create(
+            ITEM_DELIVERED, NULL, strlen(edge) + delivered->n_ids * sizeof(item->ids[0]));
+    item->edge = str_dup(&item->arena, str_from_cstr(edge)).ptr;
+    item->session = wire_id(delivered->session);
+    int64_t *ids = arena_alloc(&item->arena, delivered->n_ids * sizeof(ids[0]) + 1);
+    for (size_t i = 0; i < delivered->n_ids; i++) {
+        ids[i] = delivered->ids[i];
+    }
+    item->ids = ids;
+    item->id_count = delivered->n_ids;
+    entity_post(entity, item);
+}
+
+void entity_on_session_gone(
+        struct entity_table *table, const char *edge, const Wire__SessionGone *gone)
+{
+    struct entity *entity = entity_find(table, wire_str(gone->bare));
+    if (entity) { /* of a session nobody remembers there is nothing to end */
+        entity_post(entity, from_edge(ITEM_SESSION_GONE, edge, gone->session, STR_NULL));
+    }
+}
+
+/* A full mailbox answers requests instead of swallowing them (P5, P7). */
+static void refuse_route(
+        struct entity *entity, const struct stanza *stanza, entity_route_done done, void *context)
+{
+    metric_family_add(&refused, stanza_kind_name(stanza->kind), 1);
+    struct arena arena;
+    struct turn turn;
+    arena_init(&arena, 0);
+    effects_begin(&turn, &arena, entity, stanza);
+    bool is_request = stanza->kind == STANZA_IQ || done;
+    if (is_request) {
+        struct stanza_error error = { .condition = STANZA_ERROR_RESOURCE_CONSTRAINT };
+        turn_reply_error(&turn, stanza, &error);
+    }
+    effects_apply(&turn);
+    arena_fini(&arena);
+    if (done) {
+        done(context, ERR_OK);
+    }
+}
+
+void entity_on_route(struct entity_table *table,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        entity_route_done done,
+        void *context)
+{
+    struct jid to;
+    if (jid_split(stanza->to, &to) != ERR_OK) {
+        if (done) {
+            done(context, ERR_OK); /* a neighbour's mistake: repeating it helps nobody */
+        }
+        return;
+    }
+    struct entity *entity = entity_get(table, to.bare);
+    if ((int64_t)entity->mailbox.count >= entity->router->settings->max_mailbox) {
+        refuse_route(entity, stanza, done, context);
+        return;
+    }
+    struct item *item = item_create(ITEM_ROUTE, stanza, 0);
+    item->origin = *origin;
+    item->done = done;
+    item->context = context;
+    entity_post(entity, item);
+}
+
+static bool has_session_on(const struct entity *entity, const char *edge)
+{
+    for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
+        if (strcmp(resource->edge, edge) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void entity_on_edge_dead(struct entity_table *table, const char *edge)
+{
+    for (struct entity *entity = entity_table_first(table); entity; entity = entity->hh.next) {
+        /* One that is loading may just be reading such sessions. */
+        if (has_session_on(entity, edge) || entity->state == ENTITY_LOADING_SESSIONS
+                || entity->state == ENTITY_LOADING_LOG) {
+            entity_post(entity, from_edge(ITEM_EDGE_DEAD, edge, NULL, STR_NULL));
+        }
+    }
+}
+
+void entity_on_redis_up(struct entity_table *table)
+{
+    struct router *router = entity_table_router(table);
+    for (struct entity *entity = entity_table_first(table); entity; entity = entity->hh.next) {
+        for (const struct resource *resource = entity->resources; resource;
+                resource = resource->next) {
+            if (!resource->is_closing) {
+                sessions_write_record(router, entity, resource);
+            }
+        }
+    }
+}
+
+void entity_on_account_changed(struct entity_table *table, struct str bare)
+{
+    struct entity *entity = entity_find(table, bare);
+    if (entity) {
+        entity_post(entity, item_create(ITEM_ACCOUNT_CHANGED, NULL, 0));
+    }
+}

@@ -1,0 +1,79 @@
+/* A session of an account: where it is, whether it is available, and which of its inputs are done.
+ * Part of an entity. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chassis/base/id128.h"
+#include "chassis/base/str.h"
+
+/* An input that was taken and is not answered for yet. */
+struct input_work {
+    struct input_work *next;
+    uint32_t counter;
+    unsigned pending;    /* parts not yet decided */
+    unsigned unappended; /* parts whose entry is not even in a commit group */
+    bool is_durable;
+};
+
+struct resource {
+    struct resource *next;
+    struct id128 session;
+    char *edge; /* node name */
+    char *full_text;
+    struct str full;
+    struct str name; /* the resourcepart, view into full */
+    bool is_available;
+    int8_t priority;
+    bool is_lost;    /* its edge is away: to be ended as soon as nobody iterates */
+    bool is_closing; /* the stream is gone; only its inputs are still at work */
+    bool owes_close_reply;
+    char *presence_text; /* children of the last available presence */
+    struct str presence;
+    uint32_t presence_child_count;
+
+    /* Input counters wrap: compared by counter_is_after only. */
+    uint32_t taken;           /* last one taken */
+    uint32_t handled;         /* everything up to it is done */
+    uint32_t handled_sent;    /* what the edge was told */
+    uint32_t last_durable;    /* newest durable one within handled */
+    uint32_t input_asked;     /* given to commit_input */
+    uint32_t input_committed; /* decided */
+    bool input_is_stored;     /* the log knows this session: it has to forget it, too */
+    struct input_work *works;
+    struct input_work **works_end;
+};
+
+static inline bool counter_is_after(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) > 0;
+}
+
+enum resource_take {
+    RESOURCE_TAKEN,
+    RESOURCE_IN_WORK,  /* a repeat of what is at work: nothing to do */
+    RESOURCE_REPEATED, /* a repeat of what is handled: say so again (F05) */
+    RESOURCE_GAP,      /* something before it is missing: the edge will repeat from there */
+};
+
+struct resource *resource_create(
+        struct id128 session, const char *edge, struct str bare, struct str name);
+void resource_destroy(struct resource *resource); /* accepts NULL */
+void resource_set_edge(struct resource *resource, const char *edge);
+void resource_set_presence(struct resource *resource, struct str children, uint32_t child_count);
+/* Everything up to `handled` is known to be done (announce, log). */
+void resource_set_handled(struct resource *resource, uint32_t handled);
+
+enum resource_take resource_take_input(struct resource *resource, uint32_t counter);
+/* NULL: not at work. */
+struct input_work *resource_find_work(struct resource *resource, uint32_t counter);
+/* Moves `handled` over what is done without a gap. */
+void resource_advance(struct resource *resource);
+/* The counter to commit now: a durable input is done, or its entry waits in the group of this turn,
+ * and it was not asked for yet. False: nothing to commit. */
+bool resource_next_commit(const struct resource *resource, uint32_t *counter_out);
+/* `handled` may be told to the edge and is news. */
+bool resource_may_tell_handled(const struct resource *resource);
+bool resource_is_eligible(
+        const struct resource *resource); /* gets messages to the bare JID (RFC 6121 §8.5.2.1.1) */

@@ -1,0 +1,377 @@
+/* The turn of a recipient: duplicates, on_inbound, RFC 6121 §8, the log entry, and delivery after
+ * its commit. */
+#include "chassis/base/mem.h"
+#include "chassis/loop.h"
+#include "chassis/metrics.h"
+#include "proto/xmpp/delay.h"
+#include "proto/xmpp/stanza_error.h"
+#include "proto/xmpp/stanza_id.h"
+#include "router/commit.h"
+#include "router/deliver.h"
+#include "router/entity/entity.h"
+#include "router/entity/stamps.h"
+#include "router/log_client.h"
+#include "router/pipeline.h"
+#include "router/router.h"
+
+#define READ_RETRY_MS 1000
+
+static struct metric duplicates_total = METRIC_COUNTER_INIT(
+        "duplicates_total", "Durable stanzas that came again and had no second effect", NULL);
+
+/* ---- where to */
+
+static enum deliver_state state_of(const struct entity *entity)
+{
+    if (entity->account.state != ACCOUNT_ACTIVE || entity->account.id == 0) {
+        return DELIVER_NO_ACCOUNT;
+    }
+    for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
+        if (resource_is_eligible(resource) && !resource->is_lost) {
+            return DELIVER_ONLINE;
+        }
+    }
+    return DELIVER_OFFLINE;
+}
+
+static enum deliver_action decide(const struct entity *entity, const struct stanza *stanza)
+{
+    struct jid to;
+    enum deliver_address address = DELIVER_TO_BARE;
+    if (jid_split(stanza->to, &to) == ERR_OK && !jid_is_bare(&to)) {
+        address =
+                entity_find_resource(entity, to.resource) ? DELIVER_TO_MATCH : DELIVER_TO_NO_MATCH;
+    }
+    return deliver_decide(stanza, address, state_of(entity));
+}
+
+static size_t send_as_decided(struct entity *entity,
+        const struct stanza *stanza,
+        int64_t id,
+        struct id128 targets_out[ACCOUNT_LOG_MAX_TARGETS])
+{
+    switch (decide(entity, stanza)) {
+    case DELIVER_ONE: return send_to_group(entity, stanza, id, SEND_TO_MATCH, targets_out);
+    case DELIVER_ALL: return send_to_group(entity, stanza, id, SEND_TO_ELIGIBLE, targets_out);
+    case DELIVER_ALL_AVAILABLE:
+        return send_to_group(entity, stanza, id, SEND_TO_AVAILABLE, targets_out);
+    case DELIVER_IGNORE:
+    case DELIVER_ERROR:
+    case DELIVER_STORE:
+    case DELIVER_ACCOUNT: return 0;
+    }
+    return 0;
+}
+
+static void answer_error(
+        struct entity *entity, const struct stanza *stanza, const struct stanza_error *error)
+{
+    struct arena arena;
+    struct turn turn;
+    arena_init(&arena, 0);
+    effects_begin(&turn, &arena, entity, stanza);
+    turn_reply_error(&turn, stanza, error);
+    effects_apply(&turn);
+    arena_fini(&arena);
+}
+
+static void answer_condition(
+        struct entity *entity, const struct stanza *stanza, enum stanza_condition condition)
+{
+    struct stanza_error error = { .condition = condition };
+    answer_error(entity, stanza, &error);
+}
+
+/* ---- the log's view of us */
+
+static bool log_has_eligible(void *context)
+{
+    return state_of(context) == DELIVER_ONLINE;
+}
+
+static void on_page(void *context, enum err err, const Wire__LogReadReply *reply)
+{
+    struct entity *entity = entity_ref_take(context);
+    if (!entity) {
+        return;
+    }
+    entity->read_request = 0;
+    entity->read_ref = NULL;
+    account_log_on_page(&entity->log, err == ERR_OK ? reply : NULL);
+    if (err != ERR_OK && !timer_is_running(&entity->retry_timer)) {
+        timer_start(loop_timers(entity->router->loop), &entity->retry_timer, READ_RETRY_MS);
+    }
+    entity_mark_dirty(entity);
+}
+
+void routes_on_retry(struct timer *timer, void *context)
+{
+    (void)timer;
+    struct entity *entity = context;
+    account_log_poke(&entity->log);
+}
+
+static void log_read_page(void *context, int64_t after_id)
+{
+    struct entity *entity = context;
+    const struct settings *settings = entity->router->settings;
+    entity->read_ref = entity_ref_create(entity);
+    entity->read_request = log_read(entity->router->log,
+            entity->account.id,
+            after_id,
+            (uint32_t)settings->catch_up_page_entries,
+            (uint32_t)settings->catch_up_page_bytes,
+            on_page,
+            entity->read_ref);
+}
+
+static void log_cancel_page(void *context)
+{
+    routes_cancel_read(context);
+}
+
+void routes_cancel_read(struct entity *entity)
+{
+    if (!entity->read_ref) {
+        return;
+    }
+    log_cancel(entity->router->log, entity->read_request);
+    (void)entity_ref_take(entity->read_ref); /* no callback will */
+    entity->read_request = 0;
+    entity->read_ref = NULL;
+}
+
+static void log_write_watermark(void *context, int64_t id)
+{
+    struct entity *entity = context;
+    commit_watermark(entity->router->commit, entity->shard, entity->account.id, id);
+}
+
+/* A replayed entry carries when it came (XEP-0203); forged stamps of ours were removed before it
+ * was kept (C15). */
+static size_t log_deliver(void *context,
+        const struct stanza *stanza,
+        int64_t id,
+        bool is_replay,
+        struct id128 *targets_out)
+{
+    struct entity *entity = context;
+    if (!is_replay) {
+        return send_as_decided(entity, stanza, id, targets_out);
+    }
+    struct buf children;
+    buf_init(&children, 0);
+    buf_append_str(&children, stanza->children);
+    delay_write(&children, entity->domain, id);
+    struct stanza stamped = *stanza;
+    stamped.children = buf_view(&children);
+    stamped.child_count++;
+    size_t count = send_as_decided(entity, &stamped, id, targets_out);
+    buf_fini(&children);
+    return count;
+}
+
+const struct account_log_ops routes_log_ops = {
+    .has_eligible = log_has_eligible,
+    .read = log_read_page,
+    .cancel_read = log_cancel_page,
+    .deliver = log_deliver,
+    .watermark = log_write_watermark,
+};
+
+/* ---- volatile stanzas */
+
+void routes_deliver_volatile(struct entity *entity, const struct stanza *stanza)
+{
+    struct id128 reached[ACCOUNT_LOG_MAX_TARGETS];
+    (void)send_as_decided(entity, stanza, 0, reached);
+}
+
+/* P3: never before an entry of the same sender that still waits for its commit. */
+static void deliver_in_order(struct entity *entity, const struct stanza *stanza)
+{
+    if (outbox_has_sender(&entity->outbox, stanza->from)) {
+        (void)outbox_push(&entity->outbox, stanza, 0);
+    } else {
+        routes_deliver_volatile(entity, stanza);
+    }
+}
+
+/* ---- durable stanzas */
+
+struct entry_commit {
+    struct entity_ref *ref;
+    int64_t id;
+};
+
+static void flush_outbox(struct entity *entity)
+{
+    while (entity->outbox.head && (entity->outbox.head->is_decided || !entity->outbox.head->id)) {
+        struct outbox_item *item = outbox_pop(&entity->outbox);
+        if (!item->id) {
+            routes_deliver_volatile(entity, &item->stanza);
+        } else {
+            account_log_on_committed(&entity->log, item->id, &item->stanza);
+            outbox_tell_waiters(item, ERR_OK);
+        }
+        outbox_item_destroy(item);
+    }
+    entity_mark_dirty(entity);
+}
+
+/* Certainly not written: the sender may try again (G01). */
+static void withdraw(struct entity *entity, struct outbox_item *item)
+{
+    origins_remove(&entity->origins, &item->origin);
+    answer_condition(entity, &item->stanza, STANZA_ERROR_INTERNAL_SERVER_ERROR);
+    outbox_tell_waiters(item, ERR_OK);
+    outbox_remove(&entity->outbox, item);
+}
+
+static void on_entry_decided(void *context, enum err err)
+{
+    struct entry_commit commit = *(struct entry_commit *)context;
+    free(context);
+    struct entity *entity = entity_ref_take(commit.ref);
+    struct outbox_item *item = entity ? outbox_find(&entity->outbox, commit.id) : NULL;
+    if (!item) {
+        return;
+    }
+    if (err == ERR_FENCED || err == ERR_CLOSED) {
+        entity_drop(entity);
+        return;
+    }
+    if (err == ERR_OK) {
+        item->is_decided = true;
+    } else {
+        withdraw(entity, item);
+    }
+    flush_outbox(entity);
+}
+
+static void append_entry(struct entity *entity, const struct item *item, struct stanza *stanza)
+{
+    struct router *router = entity->router;
+    int64_t id = account_log_next_id(&entity->log, loop_wall_us(router->loop));
+    struct buf children;
+    buf_init(&children, 0);
+    stamps_copy_unforged(&children, stanza->children, entity->bare, entity->domain);
+    stanza_id_write(&children, entity->bare, id);
+    stanza->children = buf_view(&children);
+    stanza->child_count++;
+    commit_entry(router->commit, entity->shard, entity->account.id, id, &item->origin, stanza);
+
+    struct outbox_item *waiting = outbox_push(&entity->outbox, stanza, id);
+    waiting->origin = item->origin;
+    if (item->done) {
+        outbox_add_waiter(waiting, item->done, item->context);
+    }
+    origins_add(&entity->origins, &item->origin, id);
+    struct entry_commit *context = MEM_NEW(struct entry_commit);
+    context->ref = entity_ref_create(entity);
+    context->id = id;
+    commit_wait(router->commit, entity->shard, on_entry_decided, context);
+    if (item->appended) {
+        item->appended(item->context);
+    }
+    buf_fini(&children);
+}
+
+/* True: `item->done` is answered later. */
+static bool keep(struct entity *entity, const struct item *item)
+{
+    if (!commit_has_room(entity->router->commit)) {
+        answer_condition(entity, &item->stanza, STANZA_ERROR_RESOURCE_CONSTRAINT);
+        return false;
+    }
+    struct stanza stanza = item->stanza;
+    append_entry(entity, item, &stanza);
+    return true;
+}
+
+static bool deliver_or_keep(struct entity *entity, const struct item *item)
+{
+    if (stanza_is_durable(&item->stanza)) {
+        return keep(entity, item);
+    }
+    deliver_in_order(entity, &item->stanza);
+    return false;
+}
+
+/* ---- the turn */
+
+/* A repeat is answered when the first one is decided. True: answered later. */
+static bool handle_duplicate(struct entity *entity, const struct item *item, int64_t id)
+{
+    metric_add(&duplicates_total, 1);
+    struct outbox_item *first = outbox_find(&entity->outbox, id);
+    if (first && item->done) {
+        outbox_add_waiter(first, item->done, item->context);
+        return true;
+    }
+    return false;
+}
+
+/* A request to the bare JID from elsewhere: strangers learn nothing, not even whether the account
+ * exists (C09). */
+static enum verdict answer_for_account(struct turn *turn)
+{
+    if (str_equal(turn->from.bare, turn->entity->bare)) {
+        return pipeline_iq(turn, TO_ACCOUNT);
+    }
+    return turn_reject(turn, STANZA_ERROR_SERVICE_UNAVAILABLE, STR_NULL);
+}
+
+/* What RFC 6121 §8 says. True: `done` is answered later. */
+static bool act(struct turn *turn, struct item *item, enum verdict *verdict_out)
+{
+    struct entity *entity = turn->entity;
+    *verdict_out = VERDICT_HANDLED;
+    switch (decide(entity, &item->stanza)) {
+    case DELIVER_IGNORE: return false;
+    case DELIVER_ERROR:
+        *verdict_out = turn_reject(turn, STANZA_ERROR_SERVICE_UNAVAILABLE, STR_NULL);
+        return false;
+    case DELIVER_ACCOUNT: *verdict_out = answer_for_account(turn); return false;
+    case DELIVER_STORE:
+    case DELIVER_ONE:
+    case DELIVER_ALL:
+    case DELIVER_ALL_AVAILABLE: return deliver_or_keep(entity, item);
+    }
+    return false;
+}
+
+bool routes_handle(struct entity *entity, struct item *item)
+{
+    int64_t id;
+    bool is_durable = item->done && stanza_is_durable(&item->stanza);
+    bool is_later = false;
+    enum verdict verdict = VERDICT_HANDLED;
+    if (is_durable && origins_find(&entity->origins, &item->origin, &id)) {
+        is_later = handle_duplicate(entity, item, id);
+    } else {
+        struct arena arena;
+        struct turn turn;
+        arena_init(&arena, 0);
+        effects_begin(&turn, &arena, entity, &item->stanza);
+        verdict = pipeline_inbound(&turn);
+        if (verdict == VERDICT_PASS) {
+            is_later = act(&turn, item, &verdict);
+        }
+        if (verdict == VERDICT_REJECT) {
+            turn_reply_error(&turn, &item->stanza, &turn.error);
+        }
+        effects_apply(&turn);
+        if (verdict == VERDICT_WAIT) {
+            account_request_start(entity, item, &turn.request);
+        }
+        arena_fini(&arena);
+    }
+    if (verdict == VERDICT_WAIT) {
+        return false;
+    }
+    if (item->done && !is_later) {
+        item->done(item->context, ERR_OK);
+    }
+    return true;
+}

@@ -1,0 +1,100 @@
+/* From an entity to its sessions: targets grouped by edge, one envelope for each. */
+#include "chassis/loop.h"
+#include "router/entity/entity.h"
+#include "router/router.h"
+
+#define RETRY_MS 500
+
+static bool is_in_group(
+        const struct resource *resource, const struct stanza *stanza, enum send_group group)
+{
+    if (resource->is_closing || resource->is_lost) {
+        return false;
+    }
+    switch (group) {
+    case SEND_TO_MATCH: return str_equal(resource->full, stanza->to);
+    case SEND_TO_ELIGIBLE: return resource_is_eligible(resource);
+    case SEND_TO_AVAILABLE: return resource->is_available;
+    }
+    return false;
+}
+
+static void mark_failed(struct entity *entity, struct resource *resource, enum err err)
+{
+    if (err == ERR_UNAVAILABLE) {
+        resource->is_lost = true;
+        entity->has_lost_sessions = true;
+        entity_wake(entity);
+    } else if (!timer_is_running(&entity->retry_timer)) { /* its link is full: soon again */
+        timer_start(loop_timers(entity->router->loop), &entity->retry_timer, RETRY_MS);
+    }
+}
+
+struct group_send {
+    const struct stanza *stanza;
+    int64_t log_id;
+    struct resource **members; /* the first one names the edge; those served become NULL */
+    size_t count;
+};
+
+static size_t send_to_edge(
+        struct entity *entity, const struct group_send *send, struct id128 *targets_out)
+{
+    struct egress_target targets[ACCOUNT_LOG_MAX_TARGETS];
+    struct resource *served[ACCOUNT_LOG_MAX_TARGETS];
+    const char *edge = send->members[0]->edge;
+    size_t count = 0;
+    for (size_t i = 0; i < send->count; i++) {
+        struct resource *member = send->members[i];
+        if (member && strcmp(member->edge, edge) == 0) {
+            targets[count] = (struct egress_target){ member->session, entity->bare, STR_NULL };
+            served[count++] = member;
+            send->members[i] = NULL;
+        }
+    }
+    enum err err = egress_deliver(
+            entity->router->egress, edge, send->stanza, send->log_id, targets, count);
+    for (size_t i = 0; i < count; i++) {
+        if (err == ERR_OK) {
+            targets_out[i] = targets[i].session;
+        } else {
+            mark_failed(entity, served[i], err);
+        }
+    }
+    return err == ERR_OK ? count : 0;
+}
+
+size_t send_to_group(struct entity *entity,
+        const struct stanza *stanza,
+        int64_t log_id,
+        enum send_group group,
+        struct id128 targets_out[ACCOUNT_LOG_MAX_TARGETS])
+{
+    struct resource *members[ACCOUNT_LOG_MAX_TARGETS];
+    size_t member_count = 0;
+    for (struct resource *resource = entity->resources;
+            resource && member_count < ACCOUNT_LOG_MAX_TARGETS;
+            resource = resource->next) {
+        if (is_in_group(resource, stanza, group)) {
+            members[member_count++] = resource;
+        }
+    }
+    size_t reached = 0;
+    for (size_t i = 0; i < member_count; i++) {
+        if (members[i]) {
+            reached += send_to_edge(entity,
+                    &(struct group_send){ stanza, log_id, members + i, member_count - i },
+                    targets_out + reached);
+        }
+    }
+    return reached;
+}
+
+void send_to_session(struct entity *entity, struct resource *resource, const struct stanza *stanza)
+{
+    struct egress_target target = { resource->session, entity->bare, STR_NULL };
+    enum err err = egress_deliver(entity->router->egress, resource->edge, stanza, 0, &target, 1);
+    if (err != ERR_OK) {
+        mark_failed(entity, resource, err);
+    }
+}

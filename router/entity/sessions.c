@@ -1,0 +1,341 @@
+/* Sessions of an account: bind, announce, end. */
+#include "chassis/base/mem.h"
+#include "chassis/log.h"
+#include "chassis/metrics.h"
+#include "router/entity/entity.h"
+#include "router/pipeline.h"
+#include "router/router.h"
+#include "router/session_registry.h"
+#include "router/signer.h"
+
+#define MAX_STORED_INPUTS 256
+#define RANDOM_RESOURCE   16 /* hex digits */
+
+static struct metric sessions_gauge = METRIC_GAUGE_INIT("sessions", "Sessions at home here", NULL);
+static struct metric replaced_total = METRIC_COUNTER_INIT(
+        "sessions_replaced_total", "Sessions ended by a newer one of the same resource", NULL);
+
+struct resource *entity_find_session(const struct entity *entity, struct id128 session)
+{
+    for (struct resource *resource = entity->resources; resource; resource = resource->next) {
+        if (id128_equal(resource->session, session)) {
+            return resource;
+        }
+    }
+    return NULL;
+}
+
+struct resource *entity_find_resource(const struct entity *entity, struct str name)
+{
+    for (struct resource *resource = entity->resources; resource; resource = resource->next) {
+        if (!resource->is_closing && str_equal(resource->name, name)) {
+            return resource;
+        }
+    }
+    return NULL;
+}
+
+/* ---- what is remembered of input counters */
+
+void sessions_store_input(struct entity *entity, struct id128 session, uint32_t h)
+{
+    struct resource *resource = entity_find_session(entity, session);
+    if (resource) {
+        resource_set_handled(resource, h);
+        resource->input_is_stored = true;
+        return;
+    }
+    for (size_t i = 0; i < entity->stored_input_count; i++) {
+        struct stored_input *stored = &entity->stored_inputs[i];
+        if (id128_equal(stored->session, session)) {
+            stored->h = counter_is_after(h, stored->h) ? h : stored->h;
+            return;
+        }
+    }
+    if (entity->stored_input_count == MAX_STORED_INPUTS) {
+        return;
+    }
+    if (!entity->stored_inputs) {
+        entity->stored_inputs = mem_calloc(MAX_STORED_INPUTS, sizeof(entity->stored_inputs[0]));
+    }
+    entity->stored_inputs[entity->stored_input_count++] = (struct stored_input){ session, h };
+}
+
+static void use_stored_input(struct entity *entity, struct resource *resource)
+{
+    for (size_t i = 0; i < entity->stored_input_count; i++) {
+        if (id128_equal(entity->stored_inputs[i].session, resource->session)) {
+            resource_set_handled(resource, entity->stored_inputs[i].h);
+            resource->input_is_stored = true;
+            entity->stored_inputs[i] = entity->stored_inputs[--entity->stored_input_count];
+            return;
+        }
+    }
+}
+
+/* ---- the set of sessions */
+
+void sessions_write_record(
+        struct router *router, const struct entity *entity, const struct resource *resource)
+{
+    if (!router->redis) {
+        return;
+    }
+    struct session_record record = {
+        .resource = resource->name,
+        .session = resource->session,
+        .edge = str_from_cstr(resource->edge),
+        .is_available = resource->is_available,
+        .priority = resource->priority,
+        .handled = resource->handled_sent,
+    };
+    session_registry_write(router->redis, entity->bare, &record);
+}
+
+void sessions_add(struct entity *entity, struct resource *resource)
+{
+    resource->next = entity->resources;
+    entity->resources = resource;
+    entity->resource_count++;
+    use_stored_input(entity, resource);
+    metric_add(&sessions_gauge, 1);
+}
+
+static void run_close_hooks(struct entity *entity, struct resource *resource)
+{
+    struct arena arena;
+    struct turn turn;
+    arena_init(&arena, 0);
+    effects_begin(&turn, &arena, entity, NULL);
+    pipeline_session_close(&turn, resource);
+    effects_apply(&turn);
+    arena_fini(&arena);
+}
+
+void sessions_end(struct entity *entity, struct resource *resource)
+{
+    if (resource->is_closing) {
+        return;
+    }
+    resource->is_closing = true;
+    entity->resource_count--;
+    metric_add(&sessions_gauge, -1);
+    if (!entity_find_resource(entity, resource->name) && entity->router->redis) {
+        session_registry_remove(entity->router->redis, entity->bare, resource->name);
+    }
+    run_close_hooks(entity, resource);
+    account_log_on_session_end(&entity->log, resource->session);
+    entity_mark_dirty(entity); /* it is freed when its inputs are done */
+}
+
+void sessions_end_lost(struct entity *entity)
+{
+    entity->has_lost_sessions = false;
+    struct resource *next;
+    for (struct resource *resource = entity->resources; resource; resource = next) {
+        next = resource->next;
+        if (resource->is_lost && !resource->is_closing) {
+            resource->is_lost = false;
+            log_debug("entity", "session ended with its edge", log_cstr("edge", resource->edge));
+            sessions_end(entity, resource);
+        }
+    }
+}
+
+void sessions_kick(struct entity *entity,
+        struct resource *resource,
+        enum stream_condition condition,
+        struct str text)
+{
+    egress_kick(entity->router->egress,
+            resource->edge,
+            resource->session,
+            entity->bare,
+            condition,
+            text);
+    sessions_end(entity, resource);
+}
+
+void sessions_kick_all(struct entity *entity, enum stream_condition condition, struct str text)
+{
+    struct resource *next;
+    for (struct resource *resource = entity->resources; resource; resource = next) {
+        next = resource->next;
+        if (!resource->is_closing) {
+            sessions_kick(entity, resource, condition, text);
+        }
+    }
+}
+
+/* ---- bind */
+
+void sessions_answer_failed_bind(
+        struct entity *entity, const struct item *item, Wire__Status status)
+{
+    Wire__BindReply reply = WIRE__BIND_REPLY__INIT;
+    reply.request = item->request;
+    reply.status = status;
+    egress_bind_reply(entity->router->egress, item->edge, &reply);
+}
+
+static void answer_bind(
+        struct entity *entity, const struct item *item, const struct resource *resource)
+{
+    struct buf token;
+    buf_init(&token, 0);
+    signer_token(entity->router->signer,
+            resource->session,
+            resource->full,
+            str_from_cstr(resource->edge),
+            &token);
+    Wire__Id id = WIRE_ID_INIT(resource->session);
+    Wire__BindReply reply = WIRE__BIND_REPLY__INIT;
+    reply.request = item->request;
+    reply.status = WIRE__STATUS__STATUS_OK;
+    reply.session = &id;
+    reply.full = wire_bytes(resource->full);
+    reply.token = wire_bytes(buf_view(&token));
+    egress_bind_reply(entity->router->egress, item->edge, &reply);
+    buf_fini(&token);
+}
+
+/* RFC 6120 §7.7.2.2: the host decides who wins. */
+static bool may_replace(const struct entity *entity)
+{
+    const struct host *host = settings_find_host(entity->router->settings, entity->domain);
+    return !host || !host->resource_conflict || strcmp(host->resource_conflict, "refuse") != 0;
+}
+
+static Wire__Status check_bind(struct entity *entity, struct str name)
+{
+    if (entity->state == ENTITY_UNKNOWN) {
+        return entity->account.state == ACCOUNT_DISABLED ? WIRE__STATUS__STATUS_DISABLED
+                                                         : WIRE__STATUS__STATUS_NOT_AUTHORIZED;
+    }
+    bool is_taken = name.len > 0 && entity_find_resource(entity, name);
+    if (is_taken && !may_replace(entity)) {
+        return WIRE__STATUS__STATUS_CONFLICT;
+    }
+    if (!is_taken && (int64_t)entity->resource_count >= entity->router->settings->max_resources) {
+        return WIRE__STATUS__STATUS_LIMIT;
+    }
+    return WIRE__STATUS__STATUS_OK;
+}
+
+static void run_open_hooks(struct entity *entity, struct resource *resource)
+{
+    struct arena arena;
+    struct turn turn;
+    arena_init(&arena, 0);
+    effects_begin(&turn, &arena, entity, NULL);
+    pipeline_session_open(&turn, resource);
+    effects_apply(&turn);
+    arena_fini(&arena);
+}
+
+void sessions_handle_bind(struct entity *entity, const struct item *item)
+{
+    Wire__Status status = check_bind(entity, item->resource);
+    if (status != WIRE__STATUS__STATUS_OK) {
+        sessions_answer_failed_bind(entity, item, status);
+        return;
+    }
+    char random[ID128_TEXT_SIZE];
+    id128_format(id128_random(), random);
+    struct str name = item->resource.len ? item->resource : str_from(random, RANDOM_RESOURCE);
+    struct resource *former = entity_find_resource(entity, name);
+    if (former) {
+        metric_add(&replaced_total, 1);
+        sessions_kick(entity, former, STREAM_ERROR_CONFLICT, STR("Replaced by a new connection"));
+    }
+    struct resource *resource = resource_create(id128_random(), item->edge, entity->bare, name);
+    sessions_add(entity, resource);
+    sessions_write_record(entity->router, entity, resource);
+    answer_bind(entity, item, resource);
+    run_open_hooks(entity, resource);
+}
+
+/* ---- announce */
+
+static void adopt(struct entity *entity, const struct item *item)
+{
+    struct resource *former = entity_find_resource(entity, item->resource);
+    if (former) { /* a stale record: the edge's token is newer than what Redis kept */
+        sessions_kick(entity, former, STREAM_ERROR_CONFLICT, STR_NULL);
+    }
+    struct resource *resource =
+            resource_create(item->session, item->edge, entity->bare, item->resource);
+    resource_set_handled(resource, item->counter);
+    resource->is_available = item->is_available;
+    resource->priority = item->priority;
+    sessions_add(entity, resource);
+    sessions_write_record(entity->router, entity, resource);
+    run_open_hooks(entity, resource);
+}
+
+void sessions_handle_announce(struct entity *entity, const struct item *item)
+{
+    struct resource *resource = entity_find_session(entity, item->session);
+    if (entity->state == ENTITY_UNKNOWN) {
+        egress_kick(entity->router->egress,
+                item->edge,
+                item->session,
+                entity->bare,
+                STREAM_ERROR_NOT_AUTHORIZED,
+                STR_NULL);
+        return;
+    }
+    if (!resource) {
+        adopt(entity, item);
+    } else if (!resource->is_closing) {
+        bool is_news = strcmp(resource->edge, item->edge) != 0
+                || resource->is_available != item->is_available
+                || resource->priority != item->priority;
+        resource_set_edge(resource, item->edge);
+        resource_set_handled(resource, item->counter);
+        resource->is_available = item->is_available;
+        resource->priority = item->priority;
+        if (is_news) {
+            sessions_write_record(entity->router, entity, resource);
+        }
+        if (counter_is_after(resource->handled, item->counter)) {
+            resource->handled_sent = item->counter; /* our word got lost: say it again */
+            entity_mark_dirty(entity);
+        }
+    }
+    account_log_poke(&entity->log);
+}
+
+/* ---- ends */
+
+void sessions_handle_close(struct entity *entity, const struct item *item)
+{
+    struct resource *resource = entity_find_session(entity, item->session);
+    if (!resource || strcmp(resource->edge, item->edge) != 0) {
+        egress_close_reply(entity->router->egress, item->edge, item->session);
+        return;
+    }
+    resource->owes_close_reply = true;
+    sessions_end(entity, resource);
+    entity_mark_dirty(entity);
+}
+
+void sessions_handle_gone(struct entity *entity, const struct item *item)
+{
+    struct resource *resource = entity_find_session(entity, item->session);
+    if (resource && strcmp(resource->edge, item->edge) == 0) {
+        sessions_end(entity, resource);
+    }
+}
+
+void sessions_handle_edge_dead(struct entity *entity, const struct item *item)
+{
+    struct resource *next;
+    for (struct resource *resource = entity->resources; resource; resource = next) {
+        next = resource->next;
+        if (strcmp(resource->edge, item->edge) == 0) {
+            resource->owes_close_reply = false;
+            sessions_end(entity, resource);
+        }
+    }
+}

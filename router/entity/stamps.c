@@ -1,0 +1,58 @@
+/* Forged stanza-ids and delays out of a stanza's children. */
+#include "router/entity/stamps.h"
+
+#include "proto/xmpp/canonical_scan.h"
+#include "proto/xmpp/ns.h"
+#include "proto/xmpp/stanza_id.h"
+
+/* The start tag just scanned is a delay of ours. */
+static bool is_our_delay(const struct canonical_scan *scan, struct str bare, struct str domain)
+{
+    struct str ns;
+    struct str from;
+    return str_equal(scan->name, STR("delay")) && canonical_scan_attribute(scan, STR("xmlns"), &ns)
+            && canonical_value_equal(ns, STR(NS_DELAY))
+            && canonical_scan_attribute(scan, STR("from"), &from)
+            && (canonical_value_equal(from, domain) || canonical_value_equal(from, bare));
+}
+
+static void copy_without_delays(
+        struct buf *out, struct str children, struct str bare, struct str domain)
+{
+    struct canonical_scan scan;
+    canonical_scan_init(&scan, children);
+    unsigned depth = 0;
+    bool is_forged = false;
+    const char *start = children.ptr;
+    enum canonical_token token;
+    while ((token = canonical_scan_next(&scan)) != CANONICAL_END && token != CANONICAL_BAD) {
+        if (token == CANONICAL_OPEN) {
+            if (depth == 0) {
+                start = scan.token_start;
+                is_forged = is_our_delay(&scan, bare, domain);
+            }
+            depth += scan.is_empty ? 0 : 1;
+        } else if (token == CANONICAL_CLOSE) {
+            depth--;
+        }
+        if (depth == 0 && token != CANONICAL_TEXT && !is_forged) {
+            buf_append(out, start, (size_t)(scan.at - start));
+        }
+    }
+}
+
+void stamps_copy_unforged(struct buf *out, struct str children, struct str bare, struct str domain)
+{
+    struct buf stripped;
+    buf_init(&stripped, 0);
+    struct str kept = children;
+    if (stanza_id_strip(&stripped, children, bare)) {
+        kept = buf_view(&stripped);
+    }
+    if (kept.len && memmem(kept.ptr, kept.len, NS_DELAY, sizeof(NS_DELAY) - 1)) {
+        copy_without_delays(out, kept, bare, domain);
+    } else {
+        buf_append_str(out, kept);
+    }
+    buf_fini(&stripped);
+}

@@ -1,0 +1,8 @@
+/* Removes what only we may say (C15) before a stanza is kept or delivered. Pure. */
+#pragma once
+
+#include "chassis/base/buf.h"
+
+/* Copies canonical `children` without stanza-ids by `bare` (XEP-0359 §5) and without delay stamps
+ * from `domain` or `bare` (XEP-0203), wherever they stand. */
+void stamps_copy_unforged(struct buf *out, struct str children, struct str bare, struct str domain);

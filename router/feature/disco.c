@@ -1,0 +1,87 @@
+/* Service Discovery, XEP-0030 2.5.0: what the host and an account can do, from the table of
+ * features. */
+#include "chassis/base/buf.h"
+#include "proto/xmpp/xml_writer.h"
+#include "router/entity/entity.h"
+#include "router/feature.h"
+
+static bool is_for_host(const struct turn *turn)
+{
+    return turn->to.full.len > 0 && turn->to.local.len == 0;
+}
+
+static void write_identity(
+        struct buf *xml, const char *category, const char *type, const char *name)
+{
+    xml_open(xml, "identity", NULL);
+    xml_attr(xml, "category", str_from_cstr(category));
+    xml_attr(xml, "type", str_from_cstr(type));
+    xml_attr_opt(xml, "name", str_from_cstr(name));
+    xml_end_empty(xml);
+}
+
+static void write_features(struct buf *xml, const struct turn *turn, bool is_host)
+{
+    for (const struct feature *const *item = features; *item; item++) {
+        if (!feature_is_enabled(*item, turn)) {
+            continue;
+        }
+        const char *const *names = is_host ? (*item)->advertises : (*item)->advertises_account;
+        for (size_t i = 0; i < FEATURE_MAX_ADVERTISE && names[i]; i++) {
+            xml_open(xml, "feature", NULL);
+            xml_attr(xml, "var", str_from_cstr(names[i]));
+            xml_end_empty(xml);
+        }
+    }
+}
+
+static void reply_with(struct turn *turn, const struct iq *iq, struct buf *xml)
+{
+    xml_close(xml, "query");
+    turn_reply_result(turn, iq->stanza, str_dup(turn->arena, buf_view(xml)));
+    buf_fini(xml);
+}
+
+static enum verdict answer_info(struct turn *turn, const struct iq *iq)
+{
+    if (element_attribute(iq->payload, STR("node")).len) { /* no nodes here, XEP-0030 §3.2 */
+        return turn_reject(turn, STANZA_ERROR_ITEM_NOT_FOUND, STR_NULL);
+    }
+    bool is_host = is_for_host(turn);
+    struct buf xml;
+    buf_init(&xml, 0);
+    xml_open(&xml, "query", NS_DISCO_INFO);
+    xml_end_open(&xml);
+    if (is_host) {
+        write_identity(&xml, "server", "im", "Starling");
+    } else {
+        write_identity(&xml, "account", "registered", NULL);
+    }
+    write_features(&xml, turn, is_host);
+    reply_with(turn, iq, &xml);
+    return VERDICT_HANDLED;
+}
+
+static enum verdict answer_items(struct turn *turn, const struct iq *iq)
+{
+    if (element_attribute(iq->payload, STR("node")).len) {
+        return turn_reject(turn, STANZA_ERROR_ITEM_NOT_FOUND, STR_NULL);
+    }
+    struct buf xml;
+    buf_init(&xml, 0);
+    xml_open(&xml, "query", NS_DISCO_ITEMS);
+    xml_end_open(&xml);
+    reply_with(turn, iq, &xml);
+    return VERDICT_HANDLED;
+}
+
+const struct feature feature_disco = {
+    .name = "disco",
+    .specs = { { "XEP-0030", "2.5.0" } },
+    .advertises = { NS_DISCO_INFO, NS_DISCO_ITEMS },
+    .advertises_account = { NS_DISCO_INFO, NS_DISCO_ITEMS },
+    .iq = {
+        { IQ_GET, TO_HOST | TO_ACCOUNT, NS_DISCO_INFO, "query", answer_info },
+        { IQ_GET, TO_HOST | TO_ACCOUNT, NS_DISCO_ITEMS, "query", answer_items },
+    },
+};

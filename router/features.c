@@ -1,0 +1,45 @@
+/* The features of the router, in the order their hooks see a stanza. */
+#include "chassis/base/buf.h"
+#include "router/feature.h"
+
+extern const struct feature feature_disco;
+extern const struct feature feature_offline;
+extern const struct feature feature_ping;
+extern const struct feature feature_presence;
+extern const struct feature feature_register;
+extern const struct feature feature_stanza_id;
+extern const struct feature feature_time;
+extern const struct feature feature_version;
+
+const struct feature *const features[] = {
+    &feature_presence, /* first: later features look at who is available */
+    &feature_register, /* may end the account; nothing after it needs to see that stanza */
+    &feature_disco,    /* the rest only answers IQs or speaks for the message log: order is free */
+    &feature_ping,
+    &feature_time,
+    &feature_version,
+    &feature_stanza_id,
+    &feature_offline,
+    NULL,
+};
+
+bool feature_is_enabled(const struct feature *feature, const struct turn *turn)
+{
+    return !feature->is_enabled || (turn->host && feature->is_enabled(turn->settings, turn->host));
+}
+
+void features_print(struct buf *out)
+{
+    for (const struct feature *const *item = features; *item; item++) {
+        const struct feature *feature = *item;
+        buf_printf(out, "%-12s", feature->name);
+        for (size_t i = 0; i < FEATURE_MAX_SPECS && feature->specs[i].name; i++) {
+            buf_printf(out,
+                    "%s%s %s",
+                    i ? ", " : "",
+                    feature->specs[i].name,
+                    feature->specs[i].version);
+        }
+        buf_append_char(out, '\n');
+    }
+}

@@ -1,0 +1,126 @@
+/* Session records in Redis, pipelined by chassis/redis. */
+#include "router/session_registry.h"
+
+#include "chassis/base/mem.h"
+#include "chassis/redis.h"
+
+#define RECORD_VERSION    1
+#define RECORD_HEAD_BYTES 23
+#define RECORD_TTL_S      "172800" /* two days: outlives any outage, not a forgotten account */
+#define FLAG_AVAILABLE    1
+#define MAX_RECORDS       256 /* of one account; more are not ours */
+
+void session_record_encode(struct buf *out, const struct session_record *record)
+{
+    buf_append_char(out, RECORD_VERSION);
+    buf_append_u64be(out, record->session.hi);
+    buf_append_u64be(out, record->session.lo);
+    buf_append_char(out, record->is_available ? FLAG_AVAILABLE : 0);
+    buf_append_char(out, (char)record->priority);
+    buf_append_u32be(out, record->handled);
+    buf_append_str(out, record->edge);
+}
+
+static uint64_t read_be(const char *at, size_t bytes)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        value = value << 8 | (unsigned char)at[i];
+    }
+    return value;
+}
+
+enum err session_record_decode(struct str value, struct session_record *record_out)
+{
+    if (value.len <= RECORD_HEAD_BYTES || value.ptr[0] != RECORD_VERSION) {
+        return ERR_INVALID;
+    }
+    *record_out = (struct session_record){
+        .session = { read_be(value.ptr + 1, 8), read_be(value.ptr + 9, 8) },
+        .is_available = (value.ptr[17] & FLAG_AVAILABLE) != 0,
+        .priority = (int8_t)value.ptr[18],
+        .handled = (uint32_t)read_be(value.ptr + 19, 4),
+        .edge = { value.ptr + RECORD_HEAD_BYTES, value.len - RECORD_HEAD_BYTES },
+    };
+    return ERR_OK;
+}
+
+/* The braces keep one account in one slot of a Redis cluster. */
+static void write_key(struct buf *out, struct str bare)
+{
+    buf_init(out, 0);
+    buf_append_literal(out, "s:{");
+    buf_append_str(out, bare);
+    buf_append_char(out, '}');
+}
+
+void session_registry_write(
+        struct redis *redis, struct str bare, const struct session_record *record)
+{
+    struct buf key;
+    struct buf value;
+    write_key(&key, bare);
+    buf_init(&value, 0);
+    session_record_encode(&value, record);
+    struct str set[] = { STR("HSET"), buf_view(&key), record->resource, buf_view(&value) };
+    struct str expire[] = { STR("EXPIRE"), buf_view(&key), STR(RECORD_TTL_S) };
+    redis_command(redis, set, 4, NULL, NULL);
+    redis_command(redis, expire, 3, NULL, NULL);
+    buf_fini(&value);
+    buf_fini(&key);
+}
+
+void session_registry_remove(struct redis *redis, struct str bare, struct str resource)
+{
+    struct buf key;
+    write_key(&key, bare);
+    struct str del[] = { STR("HDEL"), buf_view(&key), resource };
+    redis_command(redis, del, 3, NULL, NULL);
+    buf_fini(&key);
+}
+
+void session_registry_erase(struct redis *redis, struct str bare)
+{
+    struct buf key;
+    write_key(&key, bare);
+    struct str del[] = { STR("DEL"), buf_view(&key) };
+    redis_command(redis, del, 2, NULL, NULL);
+    buf_fini(&key);
+}
+
+struct load {
+    session_registry_loaded done;
+    void *context;
+};
+
+static void on_loaded(void *context, enum err err, const struct redis_value *reply)
+{
+    struct load *load = context;
+    struct session_record records[MAX_RECORDS];
+    size_t count = 0;
+    if (err == ERR_OK && reply->type == REDIS_ARRAY) {
+        for (size_t i = 0; i + 1 < reply->count && count < MAX_RECORDS; i += 2) {
+            struct redis_value field = redis_value_at(reply, i);
+            struct redis_value value = redis_value_at(reply, i + 1);
+            if (field.text.len > 0
+                    && session_record_decode(value.text, &records[count]) == ERR_OK) {
+                records[count++].resource = field.text;
+            }
+        }
+    }
+    load->done(load->context, err, records, count);
+    free(load);
+}
+
+void session_registry_load(
+        struct redis *redis, struct str bare, session_registry_loaded done, void *context)
+{
+    struct load *load = MEM_NEW(struct load);
+    load->done = done;
+    load->context = context;
+    struct buf key;
+    write_key(&key, bare);
+    struct str get[] = { STR("HGETALL"), buf_view(&key) };
+    redis_command(redis, get, 2, on_loaded, load);
+    buf_fini(&key);
+}

@@ -1,0 +1,43 @@
+/* Which edge holds which session, in Redis: one hash for each account (key "s:{bare}", field =
+ * resource), written by the home router at bind, presence and close, read when an entity is
+ * activated. A hint that saves time: an edge announces what is missing here, and answers
+ * SessionGone for what is stale (P6). */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chassis/base/arena.h"
+#include "chassis/base/buf.h"
+#include "chassis/base/err.h"
+#include "chassis/base/id128.h"
+#include "chassis/base/str.h"
+
+struct redis;
+
+struct session_record {
+    struct str resource;
+    struct id128 session;
+    struct str edge;
+    bool is_available;
+    int8_t priority;
+    uint32_t handled;
+};
+
+void session_registry_write(
+        struct redis *redis, struct str bare, const struct session_record *record);
+void session_registry_remove(struct redis *redis, struct str bare, struct str resource);
+void session_registry_erase(struct redis *redis, struct str bare);
+
+/* Records are valid during the callback; broken ones are left out. ERR_UNAVAILABLE, ERR_TIMEOUT:
+ * none. */
+typedef void (*session_registry_loaded)(
+        void *context, enum err err, const struct session_record *records, size_t count);
+void session_registry_load(
+        struct redis *redis, struct str bare, session_registry_loaded done, void *context);
+
+/* The value of a field, for tests and other versions: u8 version, u64 hi, u64 lo, u8 flags, u8
+ * priority, u32 handled, edge. */
+void session_record_encode(struct buf *out, const struct session_record *record);
+MUST_USE enum err session_record_decode(struct str value, struct session_record *record_out);

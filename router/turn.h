@@ -1,0 +1,112 @@
+/* One stanza's work at one entity (DESIGN 3.3): what features see and the effects they ask for.
+ * Nothing leaves while a turn runs; router/entity carries the effects out in order afterwards.
+ * Lives in an arena that dies with the turn. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chassis/base/arena.h"
+#include "chassis/base/err.h"
+#include "chassis/base/id128.h"
+#include "proto/xmpp/element.h"
+#include "proto/xmpp/jid.h"
+#include "proto/xmpp/stanza.h"
+#include "proto/xmpp/stanza_error.h"
+#include "proto/xmpp/stream_error.h"
+
+struct entity;
+struct host;
+struct resource;
+struct settings;
+
+enum verdict {
+    VERDICT_PASS,    /* not mine, or looked at it: the next feature goes on */
+    VERDICT_HANDLED, /* done with it; effects tell what happens */
+    VERDICT_REJECT,  /* turn->error goes back to the sender (turn_reject fills it) */
+    VERDICT_WAIT, /* turn->request asks the store; the mailbox stands still until its continuation
+                   */
+};
+
+/* An IQ request as its handler gets it. */
+struct iq {
+    const struct stanza *stanza;
+    const struct element *payload; /* the one child, parsed into the turn's arena */
+};
+
+enum effect_kind {
+    EFFECT_ROUTE,           /* stanza to the home of stanza.to, this entity included */
+    EFFECT_DELIVER,         /* stanza to one session of this entity (volatile) */
+    EFFECT_KICK,            /* end a session with a stream error */
+    EFFECT_SESSION_CHANGED, /* availability or priority of a session: registry, catch-up */
+    EFFECT_ACCOUNT_REMOVED, /* end everything that belongs to this account */
+};
+
+struct effect {
+    struct effect *next;
+    enum effect_kind kind;
+    struct stanza stanza;
+    struct id128 session;
+    enum stream_condition condition;
+    struct str text;
+};
+
+struct turn;
+typedef void (*turn_continuation)(struct turn *turn, const struct stanza *request, enum err err);
+
+enum turn_request_kind {
+    TURN_REQUEST_NONE,
+    TURN_REQUEST_SET_PASSWORD,
+    TURN_REQUEST_DELETE_ACCOUNT,
+};
+
+/* The one storage request of a turn that waits. */
+struct turn_request {
+    enum turn_request_kind kind;
+    struct str password; /* prepared */
+    turn_continuation continuation;
+};
+
+struct turn {
+    struct arena *arena;
+    struct entity *entity;
+    const struct settings *settings;
+    const struct host *host; /* the entity's domain; NULL when it is not served any more */
+    int64_t wall_us;
+    struct resource *session; /* who sent it, when the sender is a session of this entity */
+    const struct stanza *stanza;
+    struct jid from;
+    struct jid to; /* to.full empty: no `to` */
+    struct effect *effects;
+    struct effect **effects_end;
+    struct stanza_error error;
+    struct turn_request request;
+};
+
+/* `stanza` may be NULL (a session ends). Its addresses are prepared. */
+void turn_init(
+        struct turn *turn, struct arena *arena, struct entity *entity, const struct stanza *stanza);
+
+/* The stanza's children as a tree, parsed at the first call; NULL without children. */
+const struct element *turn_parse_children(struct turn *turn);
+
+/* Texts of effects are views: they must live as long as the turn's arena. */
+void turn_route(struct turn *turn, const struct stanza *stanza);
+void turn_deliver(struct turn *turn, const struct resource *session, const struct stanza *stanza);
+void turn_kick(struct turn *turn,
+        const struct resource *session,
+        enum stream_condition condition,
+        struct str text);
+void turn_session_changed(struct turn *turn, const struct resource *session);
+void turn_account_removed(struct turn *turn);
+
+/* Answers to a request; `children` is canonical XML in the turn's arena, may be empty. */
+void turn_reply_result(struct turn *turn, const struct stanza *request, struct str children);
+/* Nothing when the stanza must not be answered with an error (C07). The payload is never echoed. */
+void turn_reply_error(
+        struct turn *turn, const struct stanza *request, const struct stanza_error *error);
+
+enum verdict turn_reject(struct turn *turn, enum stanza_condition condition, struct str text);
+enum verdict turn_wait_set_password(
+        struct turn *turn, struct str password, turn_continuation continuation);
+enum verdict turn_wait_delete_account(struct turn *turn, turn_continuation continuation);
