@@ -122,23 +122,18 @@ static bool is_reserved_ns(struct str ns)
     return str_equal(ns, STR(NS_XML)) || str_equal(ns, STR(NS_XMLNS));
 }
 
-/* Without the escapes two spellings of one value could differ: "&quot;" and a plain quote. */
-static bool values_equal(struct str a, struct str b)
+/* Legal bytes and only the references among them that stand for such: so each name has one
+ * spelling, and names are compared as they are written. */
+static bool is_namespace_sound(struct str ns)
 {
-    size_t i = 0;
-    size_t j = 0;
-    while (i < a.len && j < b.len) {
-        const struct reference *ra =
-                a.ptr[i] == '&' ? find_reference(a.ptr + i, a.ptr + a.len) : NULL;
-        const struct reference *rb =
-                b.ptr[j] == '&' ? find_reference(b.ptr + j, b.ptr + b.len) : NULL;
-        if ((ra != NULL ? ra->character : a.ptr[i]) != (rb != NULL ? rb->character : b.ptr[j])) {
+    for (size_t i = 0; i < ns.len; i++) {
+        struct str rest = str_from(ns.ptr + i, ns.len - i);
+        if (rest.ptr[0] == '&' && !str_starts_with(rest, STR("&amp;"))
+                && !str_starts_with(rest, STR("&apos;"))) {
             return false;
         }
-        i += ra != NULL ? ra->text.len : 1;
-        j += rb != NULL ? rb->text.len : 1;
     }
-    return i == a.len && j == b.len;
+    return xml_char_is_namespace(ns) && !is_reserved_ns(ns);
 }
 
 static struct str local_name(struct str name)
@@ -173,7 +168,7 @@ static bool is_attribute_sound(
 {
     struct str prefix = prefix_of(attribute->name);
     if (str_equal(attribute->name, STR("xmlns"))) {
-        return !is_reserved_ns(attribute->value);
+        return is_namespace_sound(attribute->value);
     }
     if (str_equal(prefix, STR("xmlns"))) {
         struct str declared = local_name(attribute->name);
@@ -201,7 +196,7 @@ static bool is_same_attribute(const struct canonical_scan *scan,
     struct str ns_a;
     struct str ns_b;
     return find_prefix(scan, prefix_a, &ns_a) && find_prefix(scan, prefix_b, &ns_b)
-            && values_equal(ns_a, ns_b);
+            && str_equal(ns_a, ns_b);
 }
 
 static bool are_attributes_sound(const struct canonical_scan *scan)

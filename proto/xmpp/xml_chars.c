@@ -176,3 +176,17 @@ size_t xml_char_name_length(const char *at, const char *end)
     }
     return (size_t)(at - start);
 }
+
+bool xml_char_is_namespace(struct str ns)
+{
+    /* RFC 3986 §2: unreserved and reserved characters, and the percent sign */
+    static const char MARKS[] = "-._~:/?#[]@!$&'()*+,;=%";
+    for (size_t i = 0; i < ns.len; i++) {
+        char c = ns.ptr[i];
+        bool is_letter = is_ascii_letter(c) || (c >= '0' && c <= '9') || (uint8_t)c >= 0x80;
+        if (!is_letter && (c == '\0' || strchr(MARKS, c) == NULL)) {
+            return false;
+        }
+    }
+    return true;
+}

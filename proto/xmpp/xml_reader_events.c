@@ -2,6 +2,7 @@
  * expat that parses or frees: only XML_StopParser and questions about the position. */
 #include "chassis/base/mem.h"
 #include "proto/xmpp/ns.h"
+#include "proto/xmpp/xml_chars.h"
 #include "proto/xmpp/xml_reader_internal.h"
 #include "proto/xmpp/xml_writer.h"
 
@@ -188,16 +189,24 @@ static void start_stream(
     check_wishes(reader);
 }
 
-/* Reported in front of the element that declares. Only the root's matter: below it, expat resolves
- * all names. The content namespace is the default one, or (RFC 6120 §4.8.3) one with a prefix. */
+/* Reported in front of the element that declares. Only the root's are kept: below it, expat
+ * resolves all names. The content namespace is the default one, or (RFC 6120 §4.8.3) one with a
+ * prefix. */
 static void on_namespace(void *user_data, const XML_Char *prefix, const XML_Char *uri)
 {
     struct xml_reader *reader = (struct xml_reader *)user_data;
     struct reader_work *work = reader->work;
-    if (work->depth > 0 || work->is_stopping) {
+    struct str ns = str_from_cstr(uri);
+    if (work->is_stopping) {
         return;
     }
-    struct str ns = str_from_cstr(uri);
+    if (!xml_char_is_namespace(ns)) {
+        fail(reader, STREAM_ERROR_NOT_WELL_FORMED, "namespace-name");
+        return;
+    }
+    if (work->depth > 0) {
+        return;
+    }
     bool is_default = prefix == NULL && ns.len > 0 && !str_equal(ns, STR(NS_STREAM));
     bool is_content = str_equal(ns, STR(NS_CLIENT)) || str_equal(ns, STR(NS_SERVER));
     if (is_default || (is_content && work->content_ns.len == 0)) {
@@ -314,6 +323,9 @@ static struct str parent_ns(const struct reader_work *work, unsigned index)
         return reader_content_ns(work);
     }
     const struct reader_level *level = &work->levels[index - 1];
+    if (level->ns_len == 0) {
+        return STR("");
+    }
     return str_from(buf_view(&work->namespaces).ptr + level->ns_start, level->ns_len);
 }
 

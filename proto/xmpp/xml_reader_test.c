@@ -422,6 +422,8 @@ static void test_malformed_tags_are_refused(void **state)
     expect(OPEN "<a xmlns='http://www.w3.org/2000/xmlns/'/>", STREAM_ERROR_NOT_WELL_FORMED);
     expect(OPEN "<a xmlns='u&#10;x'/>", STREAM_ERROR_NOT_WELL_FORMED);
     expect(OPEN "<a xmlns:p='u&#10;x' p:b=''/>", STREAM_ERROR_NOT_WELL_FORMED);
+    expect(OPEN "<a xmlns='u}x'/>", STREAM_ERROR_NOT_WELL_FORMED);
+    expect(OPEN "<a xmlns:p='u x'/>", STREAM_ERROR_NOT_WELL_FORMED);
     expect(OPEN "<a b='<'/>", STREAM_ERROR_NOT_WELL_FORMED);
     expect(OPEN "<a b'>", STREAM_ERROR_NOT_WELL_FORMED);
     expect(OPEN "<a></a ''>", STREAM_ERROR_NOT_WELL_FORMED);
