@@ -53,6 +53,7 @@ struct link_stream {
     const struct link_stream_events *events;
     void *context;
     bool is_closed;
+    bool is_delivering; /* inside on_bytes, which may close */
 };
 
 struct link_listener {
@@ -272,7 +273,8 @@ static void free_stream_memory(void *object)
 
 static void free_when_idle(struct link_stream *stream)
 {
-    if (!stream->dial.is_busy && !stream->receive.is_busy && !stream->send.is_busy) {
+    if (!stream->dial.is_busy && !stream->receive.is_busy && !stream->send.is_busy
+            && !stream->is_delivering) {
         free_later(stream->streams, free_stream_nng, free_stream_memory, stream);
     }
 }
@@ -304,7 +306,9 @@ static void on_received(void *owner)
     } else if (op->result != 0) {
         report_end(stream, op->result);
     } else {
+        stream->is_delivering = true;
         stream->events->on_bytes(stream->context, str_from(stream->receive_data, op->count));
+        stream->is_delivering = false;
         if (stream->is_closed) {
             free_when_idle(stream);
         } else {
