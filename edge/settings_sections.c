@@ -8,12 +8,12 @@ static enum err check_host(const void *section, struct buf *why)
     const struct host_section *host = section;
 #ifndef STARLING_TEST_BUILD
     if (host->accept_any_password) {
-        buf_printf(why, "accept_any_password exists in test builds only\n");
+        buf_printf(why, "accept_any_password exists in test builds only");
         return ERR_INVALID;
     }
 #endif
     if (host->domain[0] == '\0') {
-        buf_printf(why, "domain must not be empty\n");
+        buf_printf(why, "domain must not be empty");
         return ERR_INVALID;
     }
     return ERR_OK;

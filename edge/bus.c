@@ -1,0 +1,200 @@
+/* Link, registry, and the roles of those who talk to us. */
+#include "edge/bus.h"
+
+#include "chassis/base/arena.h"
+#include "chassis/base/digest.h"
+#include "chassis/link.h"
+#include "chassis/log.h"
+#include "chassis/metrics.h"
+#include "chassis/redis.h"
+#include "chassis/registry.h"
+#include "chassis/service_config.h"
+#include "edge/downlink.h"
+#include "edge/edge.h"
+#include "edge/uplink.h"
+
+#define REGISTRY_REFRESH_MS 2000
+#define REGISTRY_TTL_MS     10000
+
+static struct metric refused_total = METRIC_COUNTER_INIT("bus_records_refused_total",
+        "Records of a peer that may not say so, or that nobody understands.",
+        NULL);
+
+static void refuse(struct link_peer *peer)
+{
+    metric_add(&refused_total, 1);
+    log_warn("bus", "record refused", log_cstr("peer", link_peer_node(peer)));
+}
+
+static void dispatch(struct edge *edge, struct link_peer *peer, const Wire__Envelope *envelope)
+{
+    switch ((int)envelope->verb_case) {
+    case WIRE__ENVELOPE__VERB_DELIVER:
+    case WIRE__ENVELOPE__VERB_KICK: downlink_take(edge->downlink, peer, envelope); break;
+    case WIRE__ENVELOPE__VERB_SHARD_MAP:
+    case WIRE__ENVELOPE__VERB_NOT_OWNER:
+    case WIRE__ENVELOPE__VERB_HANDLED:
+    case WIRE__ENVELOPE__VERB_CLOSE_REPLY:
+    case WIRE__ENVELOPE__VERB_AUTH_LOOKUP_REPLY:
+    case WIRE__ENVELOPE__VERB_AUTH_RESULT:
+    case WIRE__ENVELOPE__VERB_BIND_REPLY:
+    case WIRE__ENVELOPE__VERB_REGISTER_REPLY: uplink_take(edge->uplink, peer, envelope); break;
+    default: refuse(peer); break;
+    }
+}
+
+static void on_record(void *context, struct link_peer *peer, uint64_t boot_epoch, struct str record)
+{
+    (void)boot_epoch;
+    struct edge *edge = context;
+    const Wire__Envelope *envelope = NULL;
+    if (link_peer_role(peer) != LINK_ROLE_ROUTER) {
+        refuse(peer); /* only routers have something to say to an edge (F01) */
+        return;
+    }
+    struct arena arena;
+    arena_init(&arena, 0);
+    if (wire_unpack(&arena, record, &envelope) == ERR_OK) {
+        dispatch(edge, peer, envelope);
+    } else {
+        refuse(peer);
+    }
+    arena_fini(&arena);
+}
+
+static void on_up(void *context, struct link_peer *peer, uint64_t boot_epoch)
+{
+    (void)boot_epoch;
+    struct edge *edge = context;
+    if (link_peer_role(peer) == LINK_ROLE_ROUTER) {
+        uplink_peer_up(edge->uplink, peer);
+    }
+}
+
+static void on_down(void *context, struct link_peer *peer, uint64_t boot_epoch, bool is_dead)
+{
+    (void)boot_epoch;
+    struct edge *edge = context;
+    if (link_peer_role(peer) == LINK_ROLE_ROUTER) {
+        uplink_peer_down(edge->uplink, peer, is_dead);
+    }
+}
+
+static void on_room(void *context, struct link_peer *peer)
+{
+    (void)peer;
+    struct edge *edge = context;
+    uplink_peer_room(edge->uplink);
+}
+
+static const struct link_handlers link_handlers = {
+    .on_record = on_record,
+    .on_up = on_up,
+    .on_down = on_down,
+    .on_room = on_room,
+};
+
+static enum err read_secret(const struct link_config *bus, struct buf *secret, struct buf *why)
+{
+    return bus->edge_secret_file[0] == '\0'
+            ? ERR_OK
+            : config_read_secret(bus->edge_secret_file, secret, why);
+}
+
+static enum err open_link(struct edge *edge, const struct link_config *bus, struct buf *why)
+{
+    struct buf secret;
+    buf_init(&secret, 0);
+    enum err err = read_secret(bus, &secret, why);
+    if (err == ERR_OK) {
+        const struct link_options options = {
+            .node = edge->node,
+            .role = LINK_ROLE_EDGE,
+            .boot_epoch = edge->boot_epoch,
+            .address = bus->address,
+            .advertise = bus->advertise,
+            .allow_cleartext = bus->allow_cleartext,
+            .edge_secret = buf_view(&secret),
+            .tls_ca_file = bus->tls_ca_file,
+            .tls_cert_file = bus->tls_cert_file,
+            .tls_key_file = bus->tls_key_file,
+            .max_frame_bytes = (size_t)bus->max_frame_bytes,
+            .max_unacked_bytes = (size_t)bus->max_unacked_bytes,
+            .ping_interval_ms = bus->ping_interval_ms,
+            .reconnect_min_ms = bus->reconnect_min_ms,
+            .reconnect_max_ms = bus->reconnect_max_ms,
+            .receive_window_bytes = (size_t)bus->receive_window_bytes,
+            .peer_timeout_ms = bus->peer_timeout_ms,
+        };
+        err = link_open(edge->loop, &options, &link_handlers, edge, &edge->link);
+        if (err != ERR_OK) {
+            buf_printf(why, "cannot open the bus at %s: %s", bus->address, err_name(err));
+        }
+    }
+    if (secret.data) {
+        secret_wipe(secret.data, secret.capacity);
+    }
+    buf_fini(&secret);
+    return err;
+}
+
+static enum err open_redis(struct edge *edge, const struct config *config, struct buf *why)
+{
+    const struct redis_config *redis = config_get(config, &config_section_redis);
+    if (redis->address[0] == '\0' && redis->sentinels.count == 0) {
+        return ERR_OK; /* static peers only */
+    }
+    enum err err = redis_open(edge->loop, redis, &edge->redis);
+    if (err != ERR_OK) {
+        buf_printf(why, "redis: %s", err_name(err));
+    }
+    return err;
+}
+
+static enum err open_registry(
+        struct edge *edge, const struct config *config, const struct link_config *bus)
+{
+    const struct http_config *http = config_get(config, &config_section_http);
+    char http_address[128];
+    (void)snprintf(http_address,
+            sizeof(http_address),
+            "%s:%u",
+            http->address,
+            (unsigned)http_server_port(service_http(edge->service)));
+    const struct registry_options options = {
+        .node = edge->node,
+        .role = LINK_ROLE_EDGE,
+        .boot_epoch = edge->boot_epoch,
+        .bus_address = link_address(edge->link),
+        .http_address = http_address,
+        .dial_roles = 1U << LINK_ROLE_ROUTER,
+        .refresh_ms = REGISTRY_REFRESH_MS,
+        .ttl_ms = REGISTRY_TTL_MS,
+    };
+    return registry_open(edge->loop, edge->redis, edge->link, bus, &options, &edge->registry);
+}
+
+enum err bus_open(struct edge *edge, struct buf *why)
+{
+    const struct config *config = service_config(edge->service);
+    const struct link_config *bus = config_get(config, &config_section_bus);
+    metric_register(&refused_total);
+    enum err err = open_link(edge, bus, why);
+    if (err == ERR_OK) {
+        err = open_redis(edge, config, why);
+    }
+    if (err == ERR_OK) {
+        err = open_registry(edge, config, bus);
+    }
+    return err;
+}
+
+void bus_close(struct edge *edge)
+{
+    registry_close(edge->registry);
+    redis_close(edge->redis);
+    link_close(edge->link);
+    edge->registry = NULL;
+    edge->redis = NULL;
+    edge->link = NULL;
+}

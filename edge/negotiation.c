@@ -1,0 +1,30 @@
+/* Memory of a negotiation. */
+#include "edge/negotiation.h"
+
+#include "chassis/base/digest.h"
+#include "chassis/base/err.h"
+#include "chassis/base/mem.h"
+
+struct negotiation *negotiation_create(void)
+{
+    struct negotiation *negotiation = MEM_NEW(struct negotiation);
+    buf_init(&negotiation->grant, 0);
+    return negotiation;
+}
+
+void negotiation_destroy(struct negotiation *negotiation)
+{
+    if (!negotiation) {
+        return;
+    }
+    ASSERT(negotiation->request == NULL);
+    sasl_exchange_destroy(negotiation->exchange);
+    if (negotiation->grant.data) {
+        secret_wipe(negotiation->grant.data, negotiation->grant.capacity);
+    }
+    buf_fini(&negotiation->grant);
+    secret_wipe(negotiation->bindings, sizeof(negotiation->bindings));
+    free(negotiation->bare);
+    free(negotiation->iq_id);
+    free(negotiation);
+}

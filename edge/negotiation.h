@@ -1,0 +1,31 @@
+/* What a stream needs until a resource is bound, and not afterwards. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chassis/base/buf.h"
+#include "edge/sasl/mechanism.h"
+
+struct negotiation {
+    int64_t step_deadline_ms; /* handshake or header; 0: none */
+    int64_t wake_ms;          /* a delayed failure is due; 0: none */
+    struct request *request;  /* a router is asked */
+    struct sasl_exchange *exchange;
+    const struct sasl_mechanism *mechanism;
+    enum sasl_condition failure; /* to be told at wake_ms */
+    unsigned failures;
+    struct sasl_binding bindings[2];
+    size_t binding_count;
+    bool is_plus_offered;
+    bool has_from; /* the first header had one: */
+    uint64_t from_hash;
+    char *bare;       /* authenticated, NULL before */
+    struct buf grant; /* what Bind presents */
+    char *iq_id;      /* of the bind or register request that is asked */
+};
+
+struct negotiation *negotiation_create(void);
+/* Wipes secrets. The request must be answered or cancelled. Accepts NULL. */
+void negotiation_destroy(struct negotiation *negotiation);

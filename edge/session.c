@@ -1,0 +1,138 @@
+/* Life and counters of a bound resource. */
+#include "edge/session.h"
+
+#include <utlist.h>
+
+#include "chassis/base/err.h"
+#include "chassis/base/mem.h"
+#include "chassis/metrics.h"
+#include "edge/session_table.h"
+#include "proto/xmpp/jid.h"
+
+static struct metric live_sessions =
+        METRIC_GAUGE_INIT("sessions", "Bound resources.", "state=\"live\"");
+static struct metric lingering_sessions =
+        METRIC_GAUGE_INIT("sessions", "Bound resources.", "state=\"lingering\"");
+
+struct session *session_create(const Wire__BindReply *reply, unsigned shards)
+{
+    struct jid jid;
+    struct str full = wire_str(reply->full);
+    struct id128 id = wire_id(reply->session);
+    if (id128_is_zero(id) || jid_split(full, &jid) != ERR_OK || jid_is_bare(&jid)) {
+        return NULL;
+    }
+    struct session *session = MEM_NEW(struct session);
+    session->id = id;
+    session->full_text = str_to_cstr(full);
+    session->full = str_from(session->full_text, full.len);
+    session->bare = str_from(session->full_text, jid.bare.len);
+    session->token_len = (uint32_t)reply->token.len;
+    session->token = str_to_cstr(wire_str(reply->token));
+    session->shard = jid_shard(session->bare, shards);
+    return session;
+}
+
+void session_destroy(struct session *session)
+{
+    if (!session) {
+        return;
+    }
+    ASSERT(session->state == SESSION_NEW || session->state == SESSION_ENDED);
+    input_queue_fini(&session->inputs);
+    delivered_ring_fini(&session->delivered);
+    free(session->full_text);
+    free(session->token);
+    free(session);
+}
+
+static bool is_in_table(enum session_state state)
+{
+    return state == SESSION_LIVE || state == SESSION_LINGERING;
+}
+
+static void show_counts(const struct session_table *table)
+{
+    metric_set(&live_sessions, table->count[SESSION_LIVE]);
+    metric_set(&lingering_sessions, table->count[SESSION_LINGERING]);
+}
+
+void session_set_state(
+        struct session_table *table, struct session *session, enum session_state state)
+{
+    enum session_state old = session->state;
+    ASSERT(state > old); /* new -> live -> lingering -> ended, never back; steps may be left out */
+    if (is_in_table(old)) {
+        DL_DELETE2(table->by_state[old], session, state_prev, state_next);
+        table->count[old]--;
+    }
+    session->state = state;
+    if (is_in_table(state)) {
+        DL_APPEND2(table->by_state[state], session, state_prev, state_next);
+        table->count[state]++;
+        if (old == SESSION_NEW) {
+            session_table_insert(table, session);
+        }
+    } else if (is_in_table(old)) {
+        table->unhandled_bytes -= session->inputs.bytes;
+        session_table_remove(table, session);
+    }
+    show_counts(table);
+}
+
+/* What Announce will say after a takeover: the last presence broadcast (RFC 6121 §4.2, §4.5). */
+static void note_presence(struct session *session, const struct stanza *stanza)
+{
+    if (stanza->kind != STANZA_PRESENCE || !str_is_empty(stanza->to)) {
+        return;
+    }
+    if (stanza->type == STANZA_TYPE_NONE) {
+        session->is_available = true;
+        session->priority = stanza->priority;
+    } else if (stanza->type == STANZA_TYPE_UNAVAILABLE) {
+        session->is_available = false;
+    }
+}
+
+void session_push_input(
+        struct session_table *table, struct session *session, const struct stanza *stanza)
+{
+    note_presence(session, stanza);
+    Wire__Id id = WIRE_ID_INIT(session->id);
+    Wire__Stanza message = WIRE__STANZA__INIT;
+    wire_stanza_set(&message, stanza);
+    Wire__Input input = WIRE__INPUT__INIT;
+    input.session = &id;
+    input.counter = ++session->counter;
+    input.bare = wire_bytes(session->bare);
+    input.stanza = &message;
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_INPUT;
+    envelope.input = &input;
+
+    struct buf record;
+    buf_init(&record, 0);
+    wire_pack(&record, &envelope);
+    size_t before = session->inputs.bytes;
+    input_queue_push(&session->inputs, session->counter, buf_view(&record));
+    table->unhandled_bytes += session->inputs.bytes - before;
+    buf_fini(&record);
+}
+
+void session_handled(struct session_table *table, struct session *session, uint32_t counter)
+{
+    size_t freed = input_queue_handled(&session->inputs, counter);
+    table->unhandled_bytes -= freed;
+    if (freed > 0) {
+        session->handled = counter;
+    }
+}
+
+bool session_is_window_full(const struct session_table *table,
+        const struct session *session,
+        const struct session_window *window)
+{
+    return session->inputs.count >= window->max_stanzas
+            || session->inputs.bytes >= window->max_bytes
+            || (session->inputs.count > 0 && table->unhandled_bytes >= window->max_total_bytes);
+}

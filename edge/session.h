@@ -1,0 +1,76 @@
+/* A bound resource. It has a stream while it lives; afterwards it lingers without one until routers
+ * have answered for its last stanzas and for its end. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "chassis/base/id128.h"
+#include "edge/delivered_ring.h"
+#include "edge/input_queue.h"
+#include "proto/wire/wire.h"
+#include "proto/xmpp/stanza.h"
+
+struct session_table;
+struct stream;
+struct uplink;
+
+enum session_state {
+    SESSION_NEW,       /* not in the table yet */
+    SESSION_LIVE,      /* has a stream */
+    SESSION_LINGERING, /* stream ended; inputs and Close wait for answers */
+    SESSION_ENDED,     /* out of the table, freed */
+    SESSION_STATES,
+};
+
+struct session {
+    struct id128 id;
+    char *full_text;
+    struct str full, bare; /* views into full_text */
+    char *token;           /* for Announce */
+    uint32_t token_len;
+    uint32_t shard;
+    uint32_t generation; /* of the shard, when it was announced last; 0: never */
+    uint32_t counter;    /* of the last input */
+    uint32_t handled;
+    int32_t priority;
+    enum session_state state;
+    bool is_available;
+    bool is_close_sent;
+    bool is_stalled;     /* in the uplink's list: something could not be sent */
+    bool is_unconfirmed; /* in the downlink's list: delivered entries wait for acknowledgement */
+    int64_t close_sent_ms;
+    struct stream *stream; /* NULL: lingering */
+    struct input_queue inputs;
+    struct delivered_ring delivered;
+    struct session *state_prev, *state_next;
+    struct session *shard_prev, *shard_next;
+    struct session *stalled_prev, *stalled_next;
+    struct session *unconfirmed_prev, *unconfirmed_next;
+    UT_hash_handle hh;
+};
+
+/* Made from a successful BindReply; not in the table yet. NULL: the reply makes no sense. */
+struct session *session_create(const Wire__BindReply *reply, unsigned shards);
+void session_destroy(struct session *session); /* accepts NULL; it must be NEW or ENDED */
+
+/* The only way to change the state: keeps the table's lists and the metrics right. */
+void session_set_state(
+        struct session_table *table, struct session *session, enum session_state state);
+
+/* Packs one inbound stanza as the next Input. `stanza->from` is stamped already. */
+void session_push_input(
+        struct session_table *table, struct session *session, const struct stanza *stanza);
+void session_handled(struct session_table *table, struct session *session, uint32_t counter);
+
+struct session_window {
+    uint32_t max_stanzas;
+    size_t max_bytes;
+    size_t max_total_bytes; /* of all sessions */
+};
+/* No more of the client may be read now (F06). */
+bool session_is_window_full(const struct session_table *table,
+        const struct session *session,
+        const struct session_window *window);

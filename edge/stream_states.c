@@ -1,0 +1,133 @@
+/* THE table of the stream negotiation. */
+#include "edge/stream_states.h"
+
+#include "edge/feature/features.h"
+#include "edge/session_stream.h"
+#include "edge/stream.h"
+#include "proto/xmpp/ns.h"
+
+static const char *const state_names[STREAM_STATES] = {
+    [STREAM_HEADER_PLAIN] = "header-plain",
+    [STREAM_NEGOTIATE_PLAIN] = "negotiate-plain",
+    [STREAM_TLS_HANDSHAKE] = "tls-handshake",
+    [STREAM_HEADER_SECURED] = "header-secured",
+    [STREAM_NEGOTIATE_SECURED] = "negotiate-secured",
+    [STREAM_HEADER_AUTHENTICATED] = "header-authenticated",
+    [STREAM_BIND] = "bind",
+    [STREAM_SESSION] = "session",
+    [STREAM_CLOSING] = "closing",
+};
+
+const char *stream_state_name(enum stream_state state)
+{
+    return state_names[state];
+}
+
+/* ---- the answers to wrong steps */
+
+static void not_authorized(struct stream *stream, const struct xml_element *element)
+{
+    (void)element;
+    stream_fail(stream, STREAM_ERROR_NOT_AUTHORIZED, STR_NULL);
+}
+
+static void unsupported(struct stream *stream, const struct xml_element *element)
+{
+    (void)element;
+    stream_fail(stream, STREAM_ERROR_UNSUPPORTED_STANZA_TYPE, STR_NULL);
+}
+
+/* RFC 6120 §6.4.6: SASL is over; a second negotiation is no way to change the identity (B18). */
+static void policy_violation(struct stream *stream, const struct xml_element *element)
+{
+    (void)element;
+    stream_fail(stream, STREAM_ERROR_POLICY_VIOLATION, STR_NULL);
+}
+
+/* RFC 6120 §4.9.1.1: the other side ends the stream; its error is never echoed (A32). */
+static void peer_error(struct stream *stream, const struct xml_element *element)
+{
+    (void)element;
+    stream_close(stream);
+}
+
+/* An element where only a header may come: the XML reader reports none, so a row for the reader's
+ * mistakes. */
+static void no_header(struct stream *stream, const struct xml_element *element)
+{
+    (void)element;
+    stream_fail(stream, STREAM_ERROR_BAD_FORMAT, STR_NULL);
+}
+
+static void ignore(struct stream *stream, const struct xml_element *element)
+{
+    (void)stream;
+    (void)element;
+}
+
+/* clang-format off */
+#define HEADER_ROW(step) { step, step, step, step, step, step, step, step, step }
+
+static const stream_step steps[STREAM_STATES][STREAM_ELEMENTS] = {
+    /*                                STARTTLS         AUTH              RESPONSE              ABORT              IQ                  MESSAGE         PRESENCE        ERROR       OTHER */
+    [STREAM_HEADER_PLAIN]         = HEADER_ROW(no_header),
+    [STREAM_NEGOTIATE_PLAIN]      = { starttls_begin,  sasl_handle_auth, sasl_handle_response, sasl_handle_abort, register_handle_iq, not_authorized, not_authorized, peer_error, unsupported },
+    [STREAM_TLS_HANDSHAKE]        = HEADER_ROW(no_header),
+    [STREAM_HEADER_SECURED]       = HEADER_ROW(no_header),
+    [STREAM_NEGOTIATE_SECURED]    = { starttls_refuse, sasl_handle_auth, sasl_handle_response, sasl_handle_abort, register_handle_iq, not_authorized, not_authorized, peer_error, unsupported },
+    [STREAM_HEADER_AUTHENTICATED] = HEADER_ROW(no_header),
+    [STREAM_BIND]                 = { starttls_refuse, policy_violation, policy_violation,     policy_violation,  bind_handle_iq,     not_authorized, not_authorized, peer_error, unsupported },
+    [STREAM_SESSION]              = { starttls_refuse, policy_violation, policy_violation,     policy_violation,  session_stanza,     session_stanza, session_stanza, peer_error, unsupported },
+    [STREAM_CLOSING]              = HEADER_ROW(ignore),
+};
+/* clang-format on */
+
+stream_step stream_states_find(enum stream_state state, enum stream_element element)
+{
+    return steps[state][element];
+}
+
+struct element_name {
+    const char *ns;
+    const char *name;
+    enum stream_element element;
+};
+
+static const struct element_name element_names[] = {
+    { NS_CLIENT, "message", ELEMENT_MESSAGE },
+    { NS_CLIENT, "presence", ELEMENT_PRESENCE },
+    { NS_CLIENT, "iq", ELEMENT_IQ },
+    { NS_TLS, "starttls", ELEMENT_STARTTLS },
+    { NS_SASL, "auth", ELEMENT_AUTH },
+    { NS_SASL, "response", ELEMENT_RESPONSE },
+    { NS_SASL, "abort", ELEMENT_ABORT },
+    { NS_STREAM, "error", ELEMENT_ERROR },
+};
+
+enum stream_element stream_element_classify(struct str ns, struct str name)
+{
+    for (size_t i = 0; i < sizeof(element_names) / sizeof(element_names[0]); i++) {
+        const struct element_name *known = &element_names[i];
+        if (str_equal(ns, str_from_cstr(known->ns))
+                && str_equal(name, str_from_cstr(known->name))) {
+            return known->element;
+        }
+    }
+    return ELEMENT_OTHER;
+}
+
+enum stream_state stream_state_after_header(enum stream_state state)
+{
+    switch ((int)state) {
+    case STREAM_HEADER_PLAIN: return STREAM_NEGOTIATE_PLAIN;
+    case STREAM_HEADER_SECURED: return STREAM_NEGOTIATE_SECURED;
+    case STREAM_HEADER_AUTHENTICATED: return STREAM_BIND;
+    default: return state;
+    }
+}
+
+bool stream_state_wants_header(enum stream_state state)
+{
+    return state == STREAM_HEADER_PLAIN || state == STREAM_HEADER_SECURED
+            || state == STREAM_HEADER_AUTHENTICATED;
+}
