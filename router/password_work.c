@@ -127,3 +127,73 @@ enum err password_derive(struct password_work *work,
     start(work);
     return ERR_OK;
 }
+
+/* ---- all digests, one after the other, so that one registration is one place in the queue */
+
+struct set {
+    struct password_work *work;
+    struct verifier verifiers[VERIFIERS];
+    int next;
+    char *password;
+    size_t password_len;
+    password_derived_all done;
+    void *context;
+};
+
+static void set_finish(struct set *set, bool is_complete)
+{
+    set->done(set->context, is_complete ? set->verifiers : NULL);
+    secret_wipe(set->password, set->password_len);
+    free(set->password);
+    secret_wipe(set, sizeof(*set));
+    free(set);
+}
+
+static void on_one(void *context, const struct verifier *verifier);
+
+static enum err set_step(struct set *set)
+{
+    return password_derive(set->work,
+            (enum digest)set->next,
+            str_from(set->password, set->password_len),
+            &set->verifiers[set->next],
+            on_one,
+            set);
+}
+
+static void on_one(void *context, const struct verifier *verifier)
+{
+    struct set *set = context;
+    set->verifiers[set->next++] = *verifier;
+    if (set->next == VERIFIERS) {
+        set_finish(set, true);
+    } else if (set_step(set) != ERR_OK) {
+        set_finish(set, false);
+    }
+}
+
+enum err password_derive_all(struct password_work *work,
+        struct str password,
+        uint32_t iterations,
+        password_derived_all done,
+        void *context)
+{
+    struct set *set = MEM_NEW(struct set);
+    set->work = work;
+    set->password = str_to_cstr(password);
+    set->password_len = password.len;
+    set->done = done;
+    set->context = context;
+    for (int i = 0; i < VERIFIERS; i++) {
+        set->verifiers[i].iterations = iterations;
+        set->verifiers[i].salt_len = sizeof(set->verifiers[i].salt);
+        random_bytes(set->verifiers[i].salt, sizeof(set->verifiers[i].salt));
+    }
+    enum err err = set_step(set);
+    if (err != ERR_OK) {
+        secret_wipe(set->password, set->password_len);
+        free(set->password);
+        free(set);
+    }
+    return err;
+}

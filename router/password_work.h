@@ -24,3 +24,12 @@ MUST_USE enum err password_derive(struct password_work *work,
         const struct verifier *parameters,
         password_derived done,
         void *context);
+
+/* New verifiers with fresh salts for all digests: registration, change of password. NULL in the
+ * callback: too many waited in between. */
+typedef void (*password_derived_all)(void *context, const struct verifier *verifiers);
+MUST_USE enum err password_derive_all(struct password_work *work,
+        struct str password,
+        uint32_t iterations,
+        password_derived_all done,
+        void *context);
