@@ -1,0 +1,589 @@
+/* A table says which role may say what; a handler checks the content and hands over. */
+#include "router/ingress.h"
+
+#include "chassis/base/mem.h"
+#include "chassis/log.h"
+#include "chassis/metrics.h"
+#include "proto/xmpp/jid.h"
+#include "router/auth.h"
+#include "router/commit.h"
+#include "router/egress.h"
+#include "router/entity/entity_table.h"
+#include "router/log_client.h"
+#include "router/peers.h"
+#include "router/registrar.h"
+#include "router/router.h"
+#include "router/shard.h"
+#include "router/signer.h"
+#include "router/stanza_check.h"
+
+#define NOTE_EVERY_MS 60000 /* a violation is logged so often for each peer */
+#define MAX_NOT_OWNER 256   /* remembered within a turn */
+#define RECORD_BLOCK  8192
+
+static struct metric_family metric_violations = {
+    .name = "bus_violations_total",
+    .help = "Records dropped because the peer must not send them.",
+    .label = "reason",
+};
+static struct metric metric_unknown =
+        METRIC_COUNTER_INIT("bus_unknown_total", "Records of verbs unknown here.", NULL);
+
+struct not_owner {
+    const struct peer *peer;
+    unsigned shard;
+};
+
+struct ingress {
+    struct router *router;
+    struct arena arena; /* of one record */
+    struct not_owner told[MAX_NOT_OWNER];
+    size_t told_count;
+    struct loop_task forget;
+};
+
+/* ---- what may not be */
+
+static void violation(struct ingress *ingress, struct peer *peer, const char *reason)
+{
+    metric_family_add(&metric_violations, reason, 1);
+    int64_t now = loop_now_ms(ingress->router->loop);
+    if (peer->violation_noted_ms != 0 && now - peer->violation_noted_ms < NOTE_EVERY_MS) {
+        return;
+    }
+
+    peer->violation_noted_ms = now;
+    log_warn("ingress",
+            "a peer broke the rules of the bus",
+            log_cstr("peer", link_peer_node(peer->link)),
+            log_cstr("role", link_role_name(peer->role)),
+            log_cstr("reason", reason));
+}
+
+/* One answer a turn: a burst for a shard that has moved says the same a thousand times. */
+static void tell_not_owner(struct ingress *ingress, struct peer *peer, unsigned shard)
+{
+    for (size_t i = 0; i < ingress->told_count; i++) {
+        if (ingress->told[i].peer == peer && ingress->told[i].shard == shard) {
+            return;
+        }
+    }
+
+    if (ingress->told_count < MAX_NOT_OWNER) {
+        ingress->told[ingress->told_count++] = (struct not_owner){ peer, shard };
+        loop_defer(ingress->router->loop, LOOP_PHASE_REAP, &ingress->forget);
+    }
+    egress_not_owner(ingress->router->egress, peer->link, shard);
+}
+
+static void on_forget(void *context)
+{
+    struct ingress *ingress = context;
+    ingress->told_count = 0;
+}
+
+static bool is_owned(const struct ingress *ingress, struct str bare, unsigned *shard_out)
+{
+    const struct shard_table *shards = ingress->router->shards;
+    *shard_out = shard_of(shards, bare);
+    return shard_is_owned(shards, *shard_out);
+}
+
+/* New work for an account: false after having said that its home is elsewhere. */
+static bool accept_work(struct ingress *ingress, struct peer *peer, struct str bare)
+{
+    unsigned shard;
+    if (!stanza_check_bare(bare)) {
+        violation(ingress, peer, "address");
+        return false;
+    }
+    if (!is_owned(ingress, bare, &shard)) {
+        tell_not_owner(ingress, peer, shard);
+        return false;
+    }
+
+    return true;
+}
+
+/* What ends work: also while the shard is being handed over. */
+static bool accept_end(struct ingress *ingress, struct peer *peer, struct str bare)
+{
+    if (!stanza_check_bare(bare)) {
+        violation(ingress, peer, "address");
+        return false;
+    }
+
+    const struct shard_table *shards = ingress->router->shards;
+    unsigned shard = shard_of(shards, bare);
+    if (!shard_is_held(shards, shard)) {
+        tell_not_owner(ingress, peer, shard);
+        return false;
+    }
+    return true;
+}
+
+/* ---- authentication: the status is the answer */
+
+static Wire__Status work_status(struct ingress *ingress, struct peer *peer, struct str bare)
+{
+    unsigned shard;
+    if (!stanza_check_bare(bare)) {
+        violation(ingress, peer, "address");
+        return WIRE__STATUS__STATUS_INVALID;
+    }
+
+    return is_owned(ingress, bare, &shard) ? WIRE__STATUS__STATUS_OK
+                                           : WIRE__STATUS__STATUS_NOT_OWNER;
+}
+
+static void send_auth_result(
+        struct ingress *ingress, struct peer *peer, uint64_t request, Wire__Status status)
+{
+    Wire__AuthResult result = WIRE__AUTH_RESULT__INIT;
+    result.request = request;
+    result.status = status;
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_AUTH_RESULT;
+    envelope.auth_result = &result;
+    egress_envelope(ingress->router->egress, peer->link, &envelope);
+}
+
+static void on_auth_lookup(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__AuthLookup *message = envelope->auth_lookup;
+    Wire__Status status = work_status(ingress, peer, wire_str(message->bare));
+    if (status == WIRE__STATUS__STATUS_OK) {
+        auth_on_lookup(ingress->router->auth, peer, message);
+        return;
+    }
+
+    Wire__AuthLookupReply reply = WIRE__AUTH_LOOKUP_REPLY__INIT;
+    reply.request = message->request;
+    reply.status = status;
+    Wire__Envelope answer = WIRE__ENVELOPE__INIT;
+    answer.verb_case = WIRE__ENVELOPE__VERB_AUTH_LOOKUP_REPLY;
+    answer.auth_lookup_reply = &reply;
+    egress_envelope(ingress->router->egress, peer->link, &answer);
+}
+
+static void on_auth_verify(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__AuthVerify *message = envelope->auth_verify;
+    Wire__Status status = work_status(ingress, peer, wire_str(message->bare));
+    if (status == WIRE__STATUS__STATUS_OK) {
+        auth_on_verify(ingress->router->auth, peer, message);
+    } else {
+        send_auth_result(ingress, peer, message->request, status);
+    }
+}
+
+static void on_auth_plain(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__AuthPlain *message = envelope->auth_plain;
+    Wire__Status status = work_status(ingress, peer, wire_str(message->bare));
+    if (status == WIRE__STATUS__STATUS_OK) {
+        auth_on_plain(ingress->router->auth, peer, message);
+    } else {
+        send_auth_result(ingress, peer, message->request, status);
+    }
+}
+
+static void on_register(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__Register *message = envelope->register_;
+    Wire__Status status = work_status(ingress, peer, wire_str(message->bare));
+    if (status == WIRE__STATUS__STATUS_OK) {
+        registrar_on_register(ingress->router->registrar, peer, message);
+        return;
+    }
+
+    Wire__RegisterReply reply = WIRE__REGISTER_REPLY__INIT;
+    reply.request = message->request;
+    /* The edge looks at its map again, as for every temporary failure. */
+    reply.status = status == WIRE__STATUS__STATUS_NOT_OWNER ? WIRE__STATUS__STATUS_NOT_OWNER
+                                                            : WIRE__STATUS__STATUS_INVALID;
+    Wire__Envelope answer = WIRE__ENVELOPE__INIT;
+    answer.verb_case = WIRE__ENVELOPE__VERB_REGISTER_REPLY;
+    answer.register_reply = &reply;
+    egress_envelope(ingress->router->egress, peer->link, &answer);
+}
+
+/* ---- sessions */
+
+static bool resource_is_prepared(struct ingress *ingress, struct str resource)
+{
+    struct str prepared;
+    return resource.len == 0
+            || (jid_prepare_resource(&ingress->arena, resource, &prepared) == ERR_OK
+                    && str_equal(prepared, resource));
+}
+
+static void on_bind(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__Bind *bind = envelope->bind;
+    struct router *router = ingress->router;
+    const char *edge = link_peer_node(peer->link);
+    Wire__Status status = work_status(ingress, peer, wire_str(bind->bare));
+    if (status == WIRE__STATUS__STATUS_OK
+            && !signer_grant_is_valid(router->signer,
+                    wire_str(bind->bare),
+                    str_from_cstr(edge),
+                    wire_str(bind->grant),
+                    loop_wall_us(router->loop) / 1000000)) {
+        violation(ingress, peer, "grant"); /* F04 */
+        status = WIRE__STATUS__STATUS_NOT_AUTHORIZED;
+    }
+    if (status == WIRE__STATUS__STATUS_OK
+            && !resource_is_prepared(ingress, wire_str(bind->resource))) {
+        violation(ingress, peer, "resource");
+        status = WIRE__STATUS__STATUS_INVALID;
+    }
+    if (status == WIRE__STATUS__STATUS_OK) {
+        entity_on_bind(router->entities, edge, bind);
+        return;
+    }
+
+    Wire__BindReply reply = WIRE__BIND_REPLY__INIT;
+    reply.request = bind->request;
+    reply.status = status;
+    egress_bind_reply(router->egress, edge, &reply);
+}
+
+static void on_announce(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__Announce *announce = envelope->announce;
+    struct router *router = ingress->router;
+    const char *edge = link_peer_node(peer->link);
+    struct jid full;
+    if (!stanza_check_full(wire_str(announce->full))
+            || jid_split(wire_str(announce->full), &full) != ERR_OK) {
+        violation(ingress, peer, "address");
+        return;
+    }
+    if (!accept_work(ingress, peer, full.bare)) {
+        return;
+    }
+    if (!signer_token_is_valid(router->signer,
+                wire_id(announce->session),
+                full.full,
+                str_from_cstr(edge),
+                wire_str(announce->token))) {
+        violation(ingress, peer, "token"); /* F04 */
+        egress_kick(router->egress,
+                edge,
+                wire_id(announce->session),
+                full.bare,
+                STREAM_ERROR_NOT_AUTHORIZED,
+                STR(""));
+        return;
+    }
+
+    entity_on_announce(router->entities, edge, announce);
+}
+
+static void on_input(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__Input *input = envelope->input;
+    struct router *router = ingress->router;
+    const char *edge = link_peer_node(peer->link);
+    struct str bare = wire_str(input->bare);
+    if (!accept_work(ingress, peer, bare)) {
+        return;
+    }
+
+    struct stanza stanza;
+    if (input->stanza == NULL || wire_stanza_get(input->stanza, &stanza) != ERR_OK
+            || !stanza_check_input(&stanza, bare)) {
+        /* Its counter would leave a hole: the session cannot go on (F09). */
+        violation(ingress, peer, "stanza");
+        egress_kick(router->egress,
+                edge,
+                wire_id(input->session),
+                bare,
+                STREAM_ERROR_INTERNAL_SERVER_ERROR,
+                STR(""));
+        return;
+    }
+
+    entity_on_input(router->entities, edge, input, &stanza);
+}
+
+static void on_close(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__Close *close = envelope->close;
+    if (accept_work(ingress, peer, wire_str(close->bare))) {
+        entity_on_close(ingress->router->entities, link_peer_node(peer->link), close);
+    }
+}
+
+static void on_delivered(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__Delivered *delivered = envelope->delivered;
+    if (accept_end(ingress, peer, wire_str(delivered->bare))) {
+        entity_on_delivered(ingress->router->entities, link_peer_node(peer->link), delivered);
+    }
+}
+
+static void on_session_gone(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__SessionGone *gone = envelope->session_gone;
+    if (accept_end(ingress, peer, wire_str(gone->bare))) {
+        entity_on_session_gone(ingress->router->entities, link_peer_node(peer->link), gone);
+    }
+}
+
+/* ---- routers */
+
+static void on_shard_map(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    (void)peer;
+    shard_on_map(ingress->router->shards, envelope->shard_map);
+}
+
+static void on_not_owner(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    egress_on_not_owner(ingress->router->egress, peer->link, envelope->not_owner);
+}
+
+struct route_answer {
+    struct ingress *ingress;
+    struct peer *peer;
+    uint64_t peer_boot;
+    uint64_t request;
+};
+
+static void answer_route(const struct route_answer *answer, Wire__Status status)
+{
+    if (answer->peer->is_dead || answer->peer->boot_epoch != answer->peer_boot) {
+        return; /* request numbers of a new incarnation mean other routes */
+    }
+
+    Wire__RouteReply reply = WIRE__ROUTE_REPLY__INIT;
+    reply.request = answer->request;
+    reply.status = status;
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_ROUTE_REPLY;
+    envelope.route_reply = &reply;
+    egress_envelope(answer->ingress->router->egress, answer->peer->link, &envelope);
+}
+
+static void on_routed(void *context, enum err err)
+{
+    struct route_answer *answer = context;
+    answer_route(answer,
+            err == ERR_OK               ? WIRE__STATUS__STATUS_OK
+                    : err == ERR_FENCED ? WIRE__STATUS__STATUS_NOT_OWNER
+                                        : WIRE__STATUS__STATUS_TEMPORARY);
+    free(answer);
+}
+
+static void on_route(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__Route *route = envelope->route;
+    struct router *router = ingress->router;
+    struct stanza stanza;
+    struct jid to;
+    if (route->origin == NULL || route->stanza == NULL
+            || wire_stanza_get(route->stanza, &stanza) != ERR_OK
+            || jid_split(stanza.to, &to) != ERR_OK) {
+        violation(ingress, peer, "stanza");
+        return;
+    }
+
+    struct route_answer answer = { ingress, peer, peer->boot_epoch, route->request };
+    unsigned shard;
+    if (!is_owned(ingress, to.bare, &shard)) {
+        if (route->request != 0) {
+            answer_route(&answer, WIRE__STATUS__STATUS_NOT_OWNER);
+        }
+        return;
+    }
+
+    struct origin origin = {
+        wire_id(route->origin->session),
+        route->origin->counter,
+        route->origin->part,
+    };
+    if (route->request == 0) {
+        entity_on_route(router->entities, &origin, &stanza, NULL, NULL);
+        return;
+    }
+
+    struct route_answer *kept = MEM_NEW(struct route_answer);
+    *kept = answer;
+    entity_on_route(router->entities, &origin, &stanza, on_routed, kept);
+}
+
+static void on_route_reply(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    egress_on_route_reply(ingress->router->egress, peer->link, envelope->route_reply);
+}
+
+/* ---- archive-svc */
+
+static void on_append_reply(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    (void)peer;
+    commit_on_reply(ingress->router->commit, envelope->append_reply);
+}
+
+static void on_log_reply(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    (void)peer;
+    log_client_on_envelope(ingress->router->log, envelope);
+}
+
+/* ---- who may say what (F04) */
+
+struct verb {
+    enum link_role role;
+    void (*handle)(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope);
+};
+
+/* clang-format off */
+static const struct verb verbs[] = {
+    [WIRE__ENVELOPE__VERB_AUTH_LOOKUP]     = { LINK_ROLE_EDGE, on_auth_lookup },
+    [WIRE__ENVELOPE__VERB_AUTH_VERIFY]     = { LINK_ROLE_EDGE, on_auth_verify },
+    [WIRE__ENVELOPE__VERB_AUTH_PLAIN]      = { LINK_ROLE_EDGE, on_auth_plain },
+    [WIRE__ENVELOPE__VERB_REGISTER]        = { LINK_ROLE_EDGE, on_register },
+    [WIRE__ENVELOPE__VERB_BIND]            = { LINK_ROLE_EDGE, on_bind },
+    [WIRE__ENVELOPE__VERB_ANNOUNCE]        = { LINK_ROLE_EDGE, on_announce },
+    [WIRE__ENVELOPE__VERB_INPUT]           = { LINK_ROLE_EDGE, on_input },
+    [WIRE__ENVELOPE__VERB_CLOSE]           = { LINK_ROLE_EDGE, on_close },
+    [WIRE__ENVELOPE__VERB_DELIVERED]       = { LINK_ROLE_EDGE, on_delivered },
+    [WIRE__ENVELOPE__VERB_SESSION_GONE]    = { LINK_ROLE_EDGE, on_session_gone },
+    [WIRE__ENVELOPE__VERB_SHARD_MAP]       = { LINK_ROLE_ROUTER, on_shard_map },
+    [WIRE__ENVELOPE__VERB_NOT_OWNER]       = { LINK_ROLE_ROUTER, on_not_owner },
+    [WIRE__ENVELOPE__VERB_ROUTE]           = { LINK_ROLE_ROUTER, on_route },
+    [WIRE__ENVELOPE__VERB_ROUTE_REPLY]     = { LINK_ROLE_ROUTER, on_route_reply },
+    [WIRE__ENVELOPE__VERB_APPEND_REPLY]    = { LINK_ROLE_ARCHIVE, on_append_reply },
+    [WIRE__ENVELOPE__VERB_LOG_OPEN_REPLY]  = { LINK_ROLE_ARCHIVE, on_log_reply },
+    [WIRE__ENVELOPE__VERB_LOG_READ_REPLY]  = { LINK_ROLE_ARCHIVE, on_log_reply },
+    [WIRE__ENVELOPE__VERB_LOG_ERASE_REPLY] = { LINK_ROLE_ARCHIVE, on_log_reply },
+};
+/* clang-format on */
+
+static void on_record(void *context, struct link_peer *link, uint64_t boot_epoch, struct str record)
+{
+    struct router *router = context;
+    struct ingress *ingress = router->ingress;
+    struct peer *peer = peers_get(router->peers, link);
+    peer->boot_epoch = boot_epoch;
+    peer->is_dead = false;
+    arena_reset(&ingress->arena);
+    const Wire__Envelope *envelope;
+    if (wire_unpack(&ingress->arena, record, &envelope) != ERR_OK) {
+        metric_add(&metric_unknown, 1); /* a newer neighbour, or noise */
+        return;
+    }
+
+    size_t verb = (size_t)envelope->verb_case;
+    if (verb >= sizeof(verbs) / sizeof(verbs[0]) || verbs[verb].handle == NULL
+            || verbs[verb].role != peer->role) {
+        violation(ingress, peer, "verb");
+        return;
+    }
+    verbs[verb].handle(ingress, peer, envelope);
+}
+
+/* ---- peers come and go */
+
+static void on_up(void *context, struct link_peer *link, uint64_t boot_epoch)
+{
+    struct router *router = context;
+    struct peer *peer = peers_get(router->peers, link);
+    peer->is_up = true;
+    peer->is_dead = false;
+    peer->boot_epoch = boot_epoch;
+    if (peer->role == LINK_ROLE_ARCHIVE) {
+        commit_on_peer_change(router->commit);
+        log_client_on_peer_change(router->log);
+        return;
+    }
+
+    shard_tell(router->shards, peer);
+    egress_on_room(router->egress, link);
+}
+
+static void on_dead(struct router *router, struct peer *peer)
+{
+    log_info("ingress",
+            "a peer is gone",
+            log_cstr("peer", link_peer_node(peer->link)),
+            log_cstr("role", link_role_name(peer->role)));
+    egress_on_peer_dead(router->egress, peer->link);
+    if (peer->role == LINK_ROLE_EDGE) {
+        entity_on_edge_dead(router->entities, link_peer_node(peer->link));
+    }
+}
+
+static void on_down(void *context, struct link_peer *link, uint64_t boot_epoch, bool is_dead)
+{
+    struct router *router = context;
+    struct peer *peer = peers_get(router->peers, link);
+    if (router->ingress == NULL) {
+        return; /* being taken down */
+    }
+    if (peer->is_up) {
+        peer->down_since_ms = loop_now_ms(router->loop);
+    }
+    peer->is_up = false;
+    peer->is_dead = is_dead;
+    peer->boot_epoch = boot_epoch;
+    if (is_dead) {
+        on_dead(router, peer);
+    }
+    if (peer->role == LINK_ROLE_ARCHIVE) {
+        commit_on_peer_change(router->commit);
+        log_client_on_peer_change(router->log);
+    }
+}
+
+static void on_room(void *context, struct link_peer *link)
+{
+    struct router *router = context;
+    struct peer *peer = peers_get(router->peers, link);
+    egress_on_room(router->egress, link);
+    commit_on_room(router->commit);
+    shard_tell(router->shards, peer); /* one may have been dropped for want of room */
+}
+
+const struct link_handlers ingress_link_handlers = {
+    .on_record = on_record,
+    .on_up = on_up,
+    .on_down = on_down,
+    .on_room = on_room,
+};
+
+void ingress_on_map(struct ingress *ingress)
+{
+    egress_on_map(ingress->router->egress);
+}
+
+enum err ingress_create(struct router *router, struct ingress **ingress_out)
+{
+    struct ingress *ingress = MEM_NEW(struct ingress);
+    ingress->router = router;
+    arena_init(&ingress->arena, RECORD_BLOCK);
+    ingress->forget = (struct loop_task){ .run = on_forget, .context = ingress };
+    metric_register(&metric_unknown);
+    *ingress_out = ingress;
+    return ERR_OK;
+}
+
+void ingress_destroy(struct ingress *ingress)
+{
+    if (ingress == NULL) {
+        return;
+    }
+
+    loop_task_cancel(ingress->router->loop, &ingress->forget);
+    arena_fini(&ingress->arena);
+    free(ingress);
+}

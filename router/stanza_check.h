@@ -1,0 +1,16 @@
+/* What a router checks of a stanza from an edge before anybody believes it (F09). Pure. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "proto/xmpp/stanza.h"
+
+#define STANZA_CHECK_MAX_DEPTH    100
+#define STANZA_CHECK_MAX_ELEMENTS 25000
+
+/* Legal XML characters in all header texts, addresses that split, `from` of the account `bare`,
+ * children that are canonical XML. */
+bool stanza_check_input(const struct stanza *stanza, struct str bare);
+/* A bare JID as it may come over the bus: local@domain, legal characters. */
+bool stanza_check_bare(struct str bare);
+bool stanza_check_full(struct str full);
