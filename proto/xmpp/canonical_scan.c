@@ -173,7 +173,8 @@ static bool is_attribute_sound(
     if (str_equal(prefix, STR("xmlns"))) {
         struct str declared = local_name(attribute->name);
         bool is_reserved_prefix = declared.len >= 3 && memcmp(declared.ptr, "xml", 3) == 0;
-        return !is_reserved_prefix && attribute->value.len > 0 && !is_reserved_ns(attribute->value);
+        return !is_reserved_prefix && attribute->value.len > 0
+                && is_namespace_sound(attribute->value);
     }
     struct str ns;
     return prefix.len == 0 || str_equal(prefix, STR("xml")) || find_prefix(scan, prefix, &ns);
