@@ -473,6 +473,10 @@ static void on_record(void *context, struct link_peer *link, uint64_t boot_epoch
 {
     struct router *router = context;
     struct ingress *ingress = router->ingress;
+    if (ingress == NULL) {
+        return; /* being taken down */
+    }
+
     struct peer *peer = peers_get(router->peers, link);
     peer->boot_epoch = boot_epoch;
     peer->is_dead = false;
@@ -497,6 +501,10 @@ static void on_record(void *context, struct link_peer *link, uint64_t boot_epoch
 static void on_up(void *context, struct link_peer *link, uint64_t boot_epoch)
 {
     struct router *router = context;
+    if (router->ingress == NULL) {
+        return;
+    }
+
     struct peer *peer = peers_get(router->peers, link);
     peer->is_up = true;
     peer->is_dead = false;
@@ -526,10 +534,11 @@ static void on_dead(struct router *router, struct peer *peer)
 static void on_down(void *context, struct link_peer *link, uint64_t boot_epoch, bool is_dead)
 {
     struct router *router = context;
-    struct peer *peer = peers_get(router->peers, link);
     if (router->ingress == NULL) {
-        return; /* being taken down */
+        return;
     }
+
+    struct peer *peer = peers_get(router->peers, link);
     if (peer->is_up) {
         peer->down_since_ms = loop_now_ms(router->loop);
     }
@@ -548,6 +557,10 @@ static void on_down(void *context, struct link_peer *link, uint64_t boot_epoch, 
 static void on_room(void *context, struct link_peer *link)
 {
     struct router *router = context;
+    if (router->ingress == NULL) {
+        return;
+    }
+
     struct peer *peer = peers_get(router->peers, link);
     egress_on_room(router->egress, link);
     commit_on_room(router->commit);

@@ -1,0 +1,83 @@
+/* JSON by hand: the shapes are flat and hold nothing but node names and numbers. */
+#include "router/operator.h"
+
+#include "proto/xmpp/jid.h"
+#include "router/entity/entity_table.h"
+#include "router/router.h"
+#include "router/shard.h"
+
+static void (*begin_drain)(void *router);
+
+static const char *shard_state(const struct router *router, unsigned shard)
+{
+    if (shard_is_owned(router->shards, shard)) {
+        return "owned";
+    }
+    if (shard_is_held(router->shards, shard)) {
+        return "releasing";
+    }
+
+    return shard_owner_node(router->shards, shard) == NULL ? "free" : "elsewhere";
+}
+
+static void on_shards(
+        void *context, const struct http_request *request, struct http_response *response)
+{
+    (void)request;
+    const struct router *router = context;
+    struct buf *out = &response->body;
+    buf_printf(out,
+            "{\"node\":\"%s\",\"version\":%llu,\"shards\":[",
+            router->node,
+            (unsigned long long)shard_map_version(router->shards));
+    for (unsigned i = 0; i < shard_count(router->shards); i++) {
+        const char *owner = shard_owner_node(router->shards, i);
+        buf_printf(out,
+                "%s{\"shard\":%u,\"owner\":\"%s\",\"epoch\":%llu,\"state\":\"%s\"}",
+                i > 0 ? "," : "",
+                i,
+                owner ? owner : "",
+                (unsigned long long)shard_epoch(router->shards, i),
+                shard_state(router, i));
+    }
+    buf_append_literal(out, "]}\n");
+}
+
+/* Sent to every router: the home of the account acts. */
+static void on_account_changed(
+        void *context, const struct http_request *request, struct http_response *response)
+{
+    struct router *router = context;
+    struct jid jid;
+    struct str bare = str_trim(request->body);
+    if (!str_is_utf8(bare) || jid_split(bare, &jid) != ERR_OK || !jid_is_bare(&jid)) {
+        response->status = 400;
+        buf_append_literal(&response->body, "{\"error\":\"the body is not a bare JID\"}\n");
+        return;
+    }
+
+    bool is_home = shard_is_owned(router->shards, shard_of(router->shards, bare));
+    if (is_home) {
+        entity_on_account_changed(router->entities, bare);
+    }
+    buf_printf(&response->body, "{\"home\":%s}\n", is_home ? "true" : "false");
+}
+
+static void on_drain(
+        void *context, const struct http_request *request, struct http_response *response)
+{
+    (void)request;
+    struct router *router = context;
+    begin_drain(router);
+    response->status = 202;
+    buf_append_literal(&response->body, "{\"state\":\"draining\"}\n");
+}
+
+void operator_open(struct router *router, void (*drain)(void *router))
+{
+    struct http_server *http = service_http(router->service);
+    begin_drain = drain;
+    http_server_route(http, "GET", "/v1/shards", true, on_shards, router);
+    http_server_route(http, "POST", "/v1/account-changed", true, on_account_changed, router);
+    http_server_route(http, "POST", "/v1/drain", true, on_drain, router);
+}

@@ -1,0 +1,369 @@
+/* Puts a router together, takes it down, and connects its parts: what the shard table says goes to
+ * commit, entities and egress. */
+#include "router/router.h"
+
+#include "chassis/base/mem.h"
+#include "chassis/link.h"
+#include "chassis/log.h"
+#include "chassis/pg.h"
+#include "chassis/redis.h"
+#include "chassis/registry.h"
+#include "chassis/service_config.h"
+#include "router/auth.h"
+#include "router/commit.h"
+#include "router/egress.h"
+#include "router/entity/entity_table.h"
+#include "router/ingress.h"
+#include "router/log_client.h"
+#include "router/operator.h"
+#include "router/password_work.h"
+#include "router/peers.h"
+#include "router/registrar.h"
+#include "router/router_service.h"
+#include "router/shard.h"
+#include "router/signer.h"
+#include "router/store/account_store.h"
+
+#define REGISTRY_REFRESH_MS 2000
+#define REGISTRY_TTL_MS     10000
+#define HEALTH_MS           250
+#define PG_RECONNECT_MIN_MS 50
+#define PG_RECONNECT_MAX_MS 1000
+
+/* ---- shards */
+
+static void on_gained(void *context, unsigned shard, uint64_t epoch)
+{
+    (void)context;
+    log_debug("shard", "shard taken over", log_int("shard", shard), log_int("epoch", epoch));
+}
+
+static void on_lost(void *context, unsigned shard)
+{
+    struct router *router = context;
+    log_debug("shard", "shard given up", log_int("shard", shard));
+    commit_drop_shard(router->commit, shard);
+    entity_drop_shard(router->entities, shard);
+}
+
+static void on_quiet(void *context, enum err err)
+{
+    (void)err; /* fenced: it is lost, and shard_quiesced knows */
+    struct router_shard *work = context;
+    struct router *router = work->router;
+    unsigned shard = work->shard;
+    free(work);
+    shard_quiesced(router->shards, shard);
+}
+
+static void on_entities_quiet(void *context, unsigned shard)
+{
+    struct router *router = context;
+    struct router_shard *work = MEM_NEW(struct router_shard);
+    *work = (struct router_shard){ router, shard };
+    commit_flush(router->commit, shard, on_quiet, work);
+}
+
+static void on_release(void *context, unsigned shard)
+{
+    struct router *router = context;
+    entity_quiesce_shard(router->entities, shard, on_entities_quiet, router);
+}
+
+static void on_map(void *context)
+{
+    struct router *router = context;
+    ingress_on_map(router->ingress);
+}
+
+static const struct shard_handlers shard_handlers = {
+    .on_gained = on_gained,
+    .on_lost = on_lost,
+    .on_release = on_release,
+    .on_map = on_map,
+};
+
+/* ---- opening */
+
+static enum err fail(const char *what, enum err err)
+{
+    log_error("router", "cannot start", log_cstr("what", what), log_cstr("err", err_name(err)));
+    return err;
+}
+
+static enum err read_secret(const char *path, struct buf *secret)
+{
+    struct buf why;
+    buf_init(&why, 0);
+    enum err err = config_read_secret(path, secret, &why);
+    if (err != ERR_OK) {
+        log_error("router", "cannot read a secret", log_str("why", buf_view(&why)));
+    }
+    buf_fini(&why);
+    return err;
+}
+
+static void forget_secret(struct buf *secret)
+{
+    if (secret->data != NULL) {
+        secret_wipe(secret->data, secret->capacity);
+    }
+    buf_fini(secret);
+}
+
+static enum err open_signer(struct router *router)
+{
+    struct buf key;
+    buf_init(&key, 0);
+    enum err err = read_secret(router->settings->token_key_file, &key);
+    if (err == ERR_OK) {
+        err = signer_create(buf_view(&key), &router->signer);
+        if (err != ERR_OK) {
+            err = fail("router.token_key_file: at least 32 bytes are needed", err);
+        }
+    }
+    forget_secret(&key);
+    return err;
+}
+
+static enum err open_link(struct router *router, const struct link_config *bus)
+{
+    struct buf edge_secret;
+    struct buf core_secret;
+    buf_init(&edge_secret, 0);
+    buf_init(&core_secret, 0);
+    enum err err = read_secret(bus->edge_secret_file, &edge_secret);
+    if (err == ERR_OK) {
+        err = read_secret(bus->core_secret_file, &core_secret);
+    }
+    if (err == ERR_OK) {
+        const struct link_options options = {
+            .node = router->node,
+            .role = LINK_ROLE_ROUTER,
+            .boot_epoch = router->boot_epoch,
+            .address = bus->address,
+            .advertise = bus->advertise,
+            .allow_cleartext = bus->allow_cleartext,
+            .edge_secret = buf_view(&edge_secret),
+            .core_secret = buf_view(&core_secret),
+            .tls_ca_file = bus->tls_ca_file,
+            .tls_cert_file = bus->tls_cert_file,
+            .tls_key_file = bus->tls_key_file,
+            .max_frame_bytes = (size_t)bus->max_frame_bytes,
+            .max_unacked_bytes = (size_t)bus->max_unacked_bytes,
+            .ping_interval_ms = bus->ping_interval_ms,
+            .reconnect_min_ms = bus->reconnect_min_ms,
+            .reconnect_max_ms = bus->reconnect_max_ms,
+            .receive_window_bytes = (size_t)bus->receive_window_bytes,
+            .peer_timeout_ms = bus->peer_timeout_ms,
+        };
+        err = link_open(router->loop, &options, &ingress_link_handlers, router, &router->link);
+        if (err != ERR_OK) {
+            err = fail(bus->address, err);
+        }
+    }
+    forget_secret(&edge_secret);
+    forget_secret(&core_secret);
+    return err;
+}
+
+static enum err open_postgres(struct router *router, const struct config *config)
+{
+    const struct pg_config *section = config_get(config, &config_section_postgres_router);
+    const struct pg_options options = {
+        .conninfo = section->conninfo,
+        .connections = (int)section->connections,
+        .connect_timeout_ms = section->connect_timeout_ms,
+        .query_timeout_ms = section->query_timeout_ms,
+        .reconnect_min_ms = PG_RECONNECT_MIN_MS,
+        .reconnect_max_ms = PG_RECONNECT_MAX_MS,
+        .max_queued = (size_t)section->max_queued,
+    };
+    enum err err = pg_pool_open(router->loop, &options, &router->pg);
+    return err == ERR_OK ? ERR_OK : fail("postgres_router", err);
+}
+
+static void on_redis_change(void *context, bool is_up)
+{
+    struct router *router = context;
+    if (is_up) {
+        entity_on_redis_up(router->entities);
+    }
+}
+
+/* The registry has a connection of its own, so that each has its own news of it. */
+static enum err open_redis(struct router_process *process, const struct config *config)
+{
+    const struct redis_config *section = config_get(config, &config_section_redis);
+    if (section->address[0] == '\0' && section->sentinels.count == 0) {
+        return ERR_OK; /* static peers only; sessions are not shown anywhere */
+    }
+
+    enum err err = redis_open(process->router.loop, section, &process->router.redis);
+    if (err == ERR_OK) {
+        err = redis_open(process->router.loop, section, &process->registry_redis);
+    }
+    return err == ERR_OK ? ERR_OK : fail("redis", err);
+}
+
+static enum err open_registry(
+        struct router_process *process, const struct config *config, const struct link_config *bus)
+{
+    struct router *router = &process->router;
+    const struct http_config *http = config_get(config, &config_section_http);
+    char http_address[128];
+    (void)snprintf(http_address,
+            sizeof(http_address),
+            "%s:%u",
+            http->address,
+            (unsigned)http_server_port(service_http(router->service)));
+    const struct registry_options options = {
+        .node = router->node,
+        .role = LINK_ROLE_ROUTER,
+        .boot_epoch = router->boot_epoch,
+        .bus_address = link_address(router->link),
+        .http_address = http_address,
+        .dial_roles = 1U << LINK_ROLE_EDGE | 1U << LINK_ROLE_ROUTER | 1U << LINK_ROLE_ARCHIVE,
+        .refresh_ms = REGISTRY_REFRESH_MS,
+        .ttl_ms = REGISTRY_TTL_MS,
+    };
+    return registry_open(
+            router->loop, process->registry_redis, router->link, bus, &options, &router->registry);
+}
+
+/* What needs nothing but the others of the router; no callback runs before the loop does. */
+static enum err open_parts(struct router *router)
+{
+    router->peers = peers_create(router->loop);
+    router->accounts = account_store_create(router->pg);
+    router->passwords = password_work_create(router->loop);
+    router->auth = auth_create(router);
+    router->registrar = registrar_create(router);
+    enum err err = egress_create(router, &router->egress);
+    if (err == ERR_OK) {
+        err = commit_create(router, &router->commit);
+    }
+    if (err == ERR_OK) {
+        err = log_client_create(router, &router->log);
+    }
+    if (err == ERR_OK) {
+        err = shard_table_open(router, &shard_handlers, router, &router->shards);
+    }
+    if (err == ERR_OK) {
+        err = entity_table_create(router, &router->entities);
+    }
+    return err == ERR_OK ? ingress_create(router, &router->ingress) : err;
+}
+
+static void on_health(struct timer *timer, void *context)
+{
+    struct router *router = context;
+    service_set_ready(router->service,
+            !router->is_draining && shard_has_lease(router->shards) && pg_pool_is_up(router->pg));
+    timer_start(loop_timers(router->loop), timer, HEALTH_MS);
+}
+
+static enum err open_all(struct router_process *process, const struct config *config)
+{
+    struct router *router = &process->router;
+    const struct link_config *bus = config_get(config, &config_section_bus);
+    enum err err = open_signer(router);
+    if (err == ERR_OK) {
+        err = open_link(router, bus);
+    }
+    if (err == ERR_OK) {
+        err = open_postgres(router, config);
+    }
+    if (err == ERR_OK) {
+        err = open_redis(process, config);
+    }
+    if (err == ERR_OK) {
+        err = open_parts(router);
+    }
+    return err == ERR_OK ? open_registry(process, config, bus) : err;
+}
+
+/* ---- the service */
+
+enum err router_start(struct service_context *service, void **state_out)
+{
+    struct router_process *process = MEM_NEW(struct router_process);
+    struct router *router = &process->router;
+    router->service = service;
+    router->loop = service_loop(service);
+    router->node = service_node_name(service);
+    router->boot_epoch = service_boot_epoch(service);
+    router->settings = settings_create(service_config(service));
+    timer_init(&process->health, on_health, router);
+    enum err err = open_all(process, service_config(service));
+    if (err != ERR_OK) {
+        router_stop(process);
+        return err;
+    }
+
+    if (router->redis != NULL) {
+        redis_on_change(router->redis, on_redis_change, router);
+    }
+    operator_open(router, router_drain);
+    timer_start(loop_timers(router->loop), &process->health, 0);
+    *state_out = process;
+    return ERR_OK;
+}
+
+void router_reload(void *state, const struct config *config)
+{
+    struct router *router = state;
+    struct settings *settings = settings_create(config);
+    /* What everybody has agreed on, and what only a restart takes. */
+    settings->shards = router->settings->shards;
+    settings->lease_ms = router->settings->lease_ms;
+    settings_destroy(router->settings);
+    router->settings = settings;
+}
+
+static void on_drained(void *context)
+{
+    struct router *router = context;
+    log_info("router", "all shards are handed over");
+    registry_leave(router->registry);
+    service_drained(router->service);
+}
+
+void router_drain(void *state)
+{
+    struct router *router = state;
+    if (router->is_draining) {
+        return;
+    }
+
+    router->is_draining = true;
+    service_set_ready(router->service, false);
+    shard_drain(router->shards, on_drained, router);
+}
+
+void router_stop(void *state)
+{
+    struct router_process *process = state;
+    struct router *router = &process->router;
+    timer_stop(&process->health);
+    registry_close(router->registry);
+    ingress_destroy(router->ingress);
+    router->ingress = NULL; /* nobody is told any more */
+    log_client_destroy(router->log);
+    entity_table_destroy(router->entities);
+    auth_destroy(router->auth);
+    registrar_destroy(router->registrar);
+    pg_pool_close(router->pg);
+    commit_destroy(router->commit);
+    egress_destroy(router->egress);
+    shard_table_close(router->shards);
+    password_work_destroy(router->passwords);
+    account_store_destroy(router->accounts);
+    redis_close(router->redis);
+    redis_close(process->registry_redis);
+    link_close(router->link);
+    peers_destroy(router->peers);
+    signer_destroy(router->signer);
+    settings_destroy(router->settings);
+    free(process);
+}

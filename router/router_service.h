@@ -1,0 +1,21 @@
+/* The hooks of the router's program. */
+#pragma once
+
+#include "router/router.h"
+
+struct router_process {
+    struct router router; /* first: hooks that need only it take it */
+    struct redis *registry_redis;
+    struct timer health;
+};
+
+/* A shard on its way out. */
+struct router_shard {
+    struct router *router;
+    unsigned shard;
+};
+
+enum err router_start(struct service_context *service, void **state_out);
+void router_reload(void *state, const struct config *config);
+void router_drain(void *state);
+void router_stop(void *state);
