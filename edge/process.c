@@ -199,6 +199,7 @@ void process_stop(void *state)
     while (edge->streams) {
         stream_abandon(edge->streams);
     }
+    transport_abandon_finishing(edge->loop);
     bus_close(edge); /* flushes what the streams' ends have said */
     drain_destroy(edge->drain);
     downlink_destroy(edge->downlink);

@@ -88,7 +88,8 @@ static void take_tls(struct settings *settings, const struct config *config)
             .key_file = sections[i].key_file,
         };
     }
-    free((void *)(uintptr_t)settings->tls.certificates);
+    free(settings->certificates);
+    settings->certificates = certificates;
     settings->tls = (struct tls_options){
         .certificates = certificates,
         .certificate_count = count,
@@ -99,31 +100,38 @@ static void take_tls(struct settings *settings, const struct config *config)
     };
 }
 
-static enum err check_mechanisms(const struct sasl_settings *sasl, struct buf *why)
+static enum err read_mechanisms(
+        const struct sasl_settings *sasl, struct buf *why, uint32_t *mechanisms_out)
 {
+    uint32_t mechanisms = 0;
     enum err err = ERR_OK;
     for (size_t i = 0; i < sasl->mechanisms.count; i++) {
-        if (!sasl_mechanism_find(str_from_cstr(sasl->mechanisms.items[i]))) {
+        const struct sasl_mechanism *mechanism =
+                sasl_mechanism_find(str_from_cstr(sasl->mechanisms.items[i]));
+        if (mechanism) {
+            mechanisms |= UINT32_C(1) << (mechanism - sasl_mechanisms);
+        } else {
             buf_printf(why, "sasl.mechanisms: unknown \"%s\"\n", sasl->mechanisms.items[i]);
             err = ERR_INVALID;
         }
     }
+    *mechanisms_out = mechanisms;
     return err;
 }
 
 enum err settings_reload(struct settings *settings, const struct config *config, struct buf *why)
 {
-    const struct sasl_settings *sasl = config_get(config, &settings_sasl);
-    enum err err = check_mechanisms(sasl, why);
+    uint32_t mechanisms = 0;
+    enum err err = read_mechanisms(config_get(config, &settings_sasl), why, &mechanisms);
     if (err == ERR_OK) {
         err = take_hosts(settings, config, why);
     }
     if (err != ERR_OK) {
         return err;
     }
-    settings->sasl = sasl;
-    settings->c2s = config_get(config, &settings_c2s);
-    settings->listeners = config_get_list(config, &settings_listeners, &settings->listener_count);
+    settings->mechanisms = mechanisms;
+    settings->c2s_copy = *(const struct c2s_settings *)config_get(config, &settings_c2s);
+    settings->c2s = &settings->c2s_copy;
     take_tls(settings, config);
     return ERR_OK;
 }
@@ -133,6 +141,7 @@ struct settings *settings_create(const struct config *config, struct buf *why)
     const struct cluster_section *cluster = config_get(config, &settings_cluster);
     struct settings *settings = MEM_NEW(struct settings);
     settings->shards = (unsigned)cluster->shards;
+    settings->listeners = config_get_list(config, &settings_listeners, &settings->listener_count);
     if (settings_reload(settings, config, why) != ERR_OK) {
         settings_destroy(settings);
         return NULL;
@@ -150,7 +159,7 @@ void settings_destroy(struct settings *settings)
         free(settings->hosts[i]);
     }
     free(settings->hosts);
-    free((void *)(uintptr_t)settings->tls.certificates);
+    free(settings->certificates);
     free(settings);
 }
 
@@ -170,15 +179,9 @@ const struct host *settings_default_host(const struct settings *settings)
     return NULL;
 }
 
-bool settings_has_mechanism(const struct settings *settings, struct str name)
+bool settings_has_mechanism(const struct settings *settings, const struct sasl_mechanism *mechanism)
 {
-    const struct config_strings *names = &settings->sasl->mechanisms;
-    for (size_t i = 0; i < names->count; i++) {
-        if (str_equal(str_from_cstr(names->items[i]), name)) {
-            return true;
-        }
-    }
-    return false;
+    return (settings->mechanisms >> (mechanism - sasl_mechanisms)) & 1;
 }
 
 void settings_preauth_limits(const struct settings *settings, struct xml_limits *limits_out)

@@ -61,12 +61,15 @@ struct settings {
     unsigned shards;
     struct host **hosts;
     size_t host_count;
-    /* Views into the configuration that is loaded now: */
+    const struct c2s_settings *c2s; /* = &c2s_copy */
+    struct c2s_settings c2s_copy;
+    uint32_t mechanisms; /* bit i: sasl_mechanisms[i] may be offered */
+    /* Of the configuration the process started with: */
     const struct listener_setting *listeners;
     size_t listener_count;
-    const struct c2s_settings *c2s;
-    const struct sasl_settings *sasl;
-    struct tls_options tls; /* .certificates is owned here */
+    /* Valid until the next reload; .certificates is owned here. */
+    struct tls_options tls;
+    struct tls_certificate *certificates;
 };
 
 /* All sections an edge reads; NULL-terminated. */
@@ -84,7 +87,9 @@ MUST_USE enum err settings_reload(
 const struct host *settings_find_host(const struct settings *settings, struct str domain);
 /* For a header that names no host of ours: the first one. NULL without hosts. */
 const struct host *settings_default_host(const struct settings *settings);
-bool settings_has_mechanism(const struct settings *settings, struct str name);
+struct sasl_mechanism;
+bool settings_has_mechanism(
+        const struct settings *settings, const struct sasl_mechanism *mechanism);
 
 void settings_preauth_limits(const struct settings *settings, struct xml_limits *limits_out);
 void settings_session_limits(const struct settings *settings, struct xml_limits *limits_out);

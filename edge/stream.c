@@ -153,7 +153,11 @@ static void on_end(void *context, enum transport_end end)
     struct stream *stream = context;
     stream_metrics_end(end);
     stream->is_lost = end == TRANSPORT_RESET;
-    stream_drop(stream);
+    if (end == TRANSPORT_CLOSED) {
+        stream_close(stream); /* perhaps half: the answers and our end still reach it (A31) */
+    } else {
+        stream_drop(stream);
+    }
 }
 
 void stream_abandon(struct stream *stream)

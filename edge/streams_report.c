@@ -62,7 +62,7 @@ static void write_stream(struct buf *out, const struct stream *stream)
     write_string(out, str_from_cstr(stream->edge->node));
     write_member(out, "jid", jid_of(stream));
     write_member(out, "host", stream->host ? stream->host->domain : STR_NULL);
-    write_member(out, "address", str_from_cstr(stream->address.text));
+    write_member(out, "peer", str_from_cstr(stream->address.text));
     write_member(out, "state", str_from_cstr(stream_state_name(stream->state)));
     write_member(out, "since", str_from_cstr(since));
     write_member(out, "mechanism", str_from_cstr(stream->mechanism));

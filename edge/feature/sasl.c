@@ -26,7 +26,7 @@ static bool is_offered(const struct stream *stream, const struct sasl_mechanism 
         /* Test builds: there is no verifier that SCRAM could prove anything against. */
         return !mechanism->is_scram;
     }
-    if (!settings_has_mechanism(stream->edge->settings, str_from_cstr(mechanism->name))) {
+    if (!settings_has_mechanism(stream->edge->settings, mechanism)) {
         return false;
     }
     if (!mechanism->is_scram) {
