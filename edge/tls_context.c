@@ -140,13 +140,15 @@ static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl,
         SSL_TICKET_STATUS status,
         void *arg)
 {
-    (void)ssl;
     (void)session;
     (void)name;
     (void)name_len;
     (void)arg;
+    /* A TLS 1.3 client uses a ticket once (RFC 8446 §C.4), so it needs a new one each time. */
+    bool is_single_use = SSL_version(ssl) == TLS1_3_VERSION;
     switch (status) {
-    case SSL_TICKET_SUCCESS: return SSL_TICKET_RETURN_USE;
+    case SSL_TICKET_SUCCESS:
+        return is_single_use ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
     case SSL_TICKET_SUCCESS_RENEW: return SSL_TICKET_RETURN_USE_RENEW;
     default: return SSL_TICKET_RETURN_IGNORE_RENEW;
     }

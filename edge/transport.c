@@ -103,12 +103,21 @@ static void leave(struct transport *transport)
     }
 }
 
+/* The other side closed its direction only, as far as we know. */
+static bool is_half_open(const struct transport *transport)
+{
+    return transport->state == STATE_ENDED && transport->end == TRANSPORT_CLOSED;
+}
+
 void transport_destroy(struct transport *transport)
 {
     if (transport == NULL) {
         return;
     }
     enter(transport);
+    if (is_half_open(transport) && transport->tls != NULL && transport->queue.len == 0) {
+        (void)tls_session_close(transport->tls); /* answers close_notify, RFC 8446 §6.1 */
+    }
     release(transport);
     transport->state = STATE_DEAD;
     leave(transport);
@@ -244,12 +253,6 @@ static bool flush_queue(struct transport *transport)
     }
     buf_shrink(&transport->queue);
     return io == IO_DONE || transport->is_write_blocked;
-}
-
-/* The other side closed its direction only, as far as we know. */
-static bool is_half_open(const struct transport *transport)
-{
-    return transport->state == STATE_ENDED && transport->end == TRANSPORT_CLOSED;
 }
 
 static bool may_write(const struct transport *transport)

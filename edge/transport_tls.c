@@ -145,6 +145,23 @@ static const char *failure_reason(unsigned long error)
     return "protocol";
 }
 
+/* A10: OpenSSL closes without a word on a first record that is not TLS at all; a client that dialed
+ * the wrong port should learn why. */
+static void tell_not_tls(const struct tls_session *session, unsigned long error)
+{
+    static const char alert[] = {
+        SSL3_RT_ALERT, 3, 1, 0, 2, SSL3_AL_FATAL, SSL_AD_PROTOCOL_VERSION
+    };
+    int reason = ERR_GET_REASON(error);
+    bool is_not_tls = reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST
+            || reason == SSL_R_HTTPS_PROXY_REQUEST;
+    if (ERR_GET_LIB(error) == ERR_LIB_SSL && is_not_tls
+            && BIO_number_written(SSL_get_wbio(session->ssl)) == 0) {
+        size_t len = 0;
+        (void)tcp_write(SSL_get_fd(session->ssl), str_from(alert, sizeof(alert)), &len);
+    }
+}
+
 static enum io broken(struct tls_session *session, const char *reason, enum io io)
 {
     session->is_broken = true;
@@ -165,6 +182,7 @@ static enum io result_of_failure(struct tls_session *session, int returned)
     default: break;
     }
     unsigned long error = ERR_peek_last_error();
+    tell_not_tls(session, error);
     bool is_truncated = ERR_GET_LIB(error) == ERR_LIB_SSL
             && ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
     return broken(session, failure_reason(error), is_truncated ? IO_RESET : IO_FAILED);
