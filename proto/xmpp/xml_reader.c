@@ -177,7 +177,7 @@ static void token_update(struct reader_work *work, struct str data, bool is_scan
     work->token.bytes = unfinished;
 }
 
-/* Comments, declarations and processing instructions die as soon as they show: expat would read
+/* Comments and processing instructions die as soon as they show: expat would read
  * them again and again until they end. */
 static bool token_is_restricted(const struct xml_reader *reader)
 {
@@ -188,7 +188,7 @@ static bool token_is_restricted(const struct xml_reader *reader)
     if (token->head[1] == '?') {
         return reader->state == READER_IN_STREAM;
     }
-    return token->head[1] == '!' && token->head_len > 2 && token->head[2] != '[';
+    return token->head[1] == '!' && token->head_len > 2 && token->head[2] == '-';
 }
 
 static void check_unfinished(struct xml_reader *reader)
