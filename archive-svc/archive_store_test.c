@@ -372,12 +372,15 @@ static void test_only_the_fenced_shards_of_a_mixed_batch_are_left_out(void **sta
 static void test_an_append_waits_for_a_takeover_and_sees_its_epoch(void **state)
 {
     (void)state;
-    char command[512];
+    char command[1024];
     (void)snprintf(command,
             sizeof(command),
-            "psql -X -q -h %s -U postgres -c 'BEGIN' -c 'SELECT pg_advisory_xact_lock(7301, 3)'"
-            " -c 'SELECT pg_sleep(0.3)' -c 'UPDATE router.shard_lease SET epoch = 34 WHERE shard = 3'"
-            " -c 'COMMIT' >/dev/null & sleep 0.1",
+            "export PGHOST=%s PGUSER=postgres;"
+            " psql -X -q -c BEGIN -c 'SELECT pg_advisory_xact_lock(7301, 3)'"
+            "  -c 'SELECT pg_sleep(0.3)'"
+            "  -c 'UPDATE router.shard_lease SET epoch = 34 WHERE shard = 3' -c COMMIT >/dev/null &"
+            " until psql -X -A -t -c \"SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"
+            "  AND classid = 7301 AND granted\" | grep -q 1; do :; done",
             fixture.dir);
     assert_int_equal(system(command), 0);
     struct batch *batch = batch_new();

@@ -1,0 +1,361 @@
+/* archive-svc: the message log of all entities. Routers ask over the bus; it keeps nothing itself,
+ * so that any number of them may run and any may die. */
+#include <stdlib.h>
+
+#include "archive-svc/archive.h"
+#include "archive-svc/archive_store.h"
+#include "archive-svc/asker.h"
+#include "archive-svc/retention.h"
+#include "archive-svc/settings.h"
+#include "chassis/base/mem.h"
+#include "chassis/link.h"
+#include "chassis/log.h"
+#include "chassis/pg.h"
+#include "chassis/redis.h"
+#include "chassis/registry.h"
+#include "chassis/service.h"
+#include "chassis/service_config.h"
+
+enum {
+    SCHEMA_RETRY_MS = 1000,
+    REGISTRY_REFRESH_MS = 2000,
+    REGISTRY_TTL_MS = 10000,
+};
+
+struct process {
+    struct service_context *service;
+    struct archive archive;
+    struct pg_pool *append_pool, *read_pool;
+    struct link *link;
+    struct redis *redis;
+    struct registry *registry;
+    struct retention *retention;
+    struct asker **askers;
+    size_t asker_count;
+    struct timer schema_timer;
+    bool is_checking_schema;
+    bool has_schema;
+    bool is_draining;
+};
+
+static void update_ready(struct process *process)
+{
+    service_set_ready(process->service,
+            process->has_schema && !process->is_draining && pg_pool_is_up(process->append_pool)
+                    && pg_pool_is_up(process->read_pool));
+}
+
+/* ---- the bus */
+
+static struct asker *asker_of(struct process *process, struct link_peer *peer)
+{
+    struct asker *asker = link_peer_data(peer);
+    if (asker == NULL) {
+        asker = asker_create(&process->archive, peer);
+        link_peer_set_data(peer, asker);
+        process->askers =
+                mem_realloc(process->askers, (process->asker_count + 1) * sizeof(struct asker *));
+        process->askers[process->asker_count++] = asker;
+    }
+    return asker;
+}
+
+static void on_record(void *context, struct link_peer *peer, uint64_t boot_epoch, struct str record)
+{
+    struct process *process = context;
+    if (link_peer_role(peer) != LINK_ROLE_ROUTER) {
+        log_warn("archive",
+                "record of a process that is no router",
+                log_cstr("peer", link_peer_node(peer)));
+        return;
+    }
+    archive_on_record(&process->archive, asker_of(process, peer), boot_epoch, record);
+}
+
+static void on_up(void *context, struct link_peer *peer, uint64_t boot_epoch)
+{
+    (void)boot_epoch;
+    struct process *process = context;
+    if (link_peer_role(peer) == LINK_ROLE_ROUTER) {
+        asker_on_room(asker_of(process, peer));
+    }
+}
+
+/* What the dead one asked ends by itself; its successor is met with its first record. */
+static void on_down(void *context, struct link_peer *peer, uint64_t boot_epoch, bool is_dead)
+{
+    (void)context;
+    (void)peer;
+    (void)boot_epoch;
+    (void)is_dead;
+}
+
+static void on_room(void *context, struct link_peer *peer)
+{
+    (void)context;
+    struct asker *asker = link_peer_data(peer);
+    if (asker != NULL) {
+        asker_on_room(asker);
+    }
+}
+
+static const struct link_handlers link_handlers = { on_record, on_up, on_down, on_room };
+
+/* Edges do not talk to us, so only the core secret matters. */
+static enum err read_core_secret(const struct link_config *bus, struct buf *secret)
+{
+    if (bus->core_secret_file[0] == '\0') {
+        return ERR_OK;
+    }
+    struct buf why;
+    buf_init(&why, 0);
+    enum err err = config_read_secret(bus->core_secret_file, secret, &why);
+    if (err != ERR_OK) {
+        log_error("archive", "secret cannot be read", log_str("reason", buf_view(&why)));
+    }
+    buf_fini(&why);
+    return err;
+}
+
+static enum err open_link(struct process *process, const struct link_config *bus)
+{
+    struct buf secret;
+    buf_init(&secret, 0);
+    enum err err = read_core_secret(bus, &secret);
+    if (err != ERR_OK) {
+        return err;
+    }
+    struct link_options options = {
+        .node = service_node_name(process->service),
+        .role = LINK_ROLE_ARCHIVE,
+        .boot_epoch = service_boot_epoch(process->service),
+        .address = bus->address,
+        .advertise = bus->advertise,
+        .allow_cleartext = bus->allow_cleartext,
+        .core_secret = buf_view(&secret),
+        .tls_ca_file = bus->tls_ca_file,
+        .tls_cert_file = bus->tls_cert_file,
+        .tls_key_file = bus->tls_key_file,
+        .max_frame_bytes = (size_t)bus->max_frame_bytes,
+        .max_unacked_bytes = (size_t)bus->max_unacked_bytes,
+        .receive_window_bytes = (size_t)bus->receive_window_bytes,
+        .ping_interval_ms = bus->ping_interval_ms,
+        .reconnect_min_ms = bus->reconnect_min_ms,
+        .reconnect_max_ms = bus->reconnect_max_ms,
+        .peer_timeout_ms = bus->peer_timeout_ms,
+    };
+    err = link_open(
+            service_loop(process->service), &options, &link_handlers, process, &process->link);
+    buf_fini(&secret);
+    return err;
+}
+
+static enum err open_registry(struct process *process, const struct link_config *bus)
+{
+    const struct config *config = service_config(process->service);
+    const struct http_config *http = config_get(config, &config_section_http);
+    struct buf http_address;
+    buf_init(&http_address, 0);
+    buf_printf(&http_address,
+            "%s:%u",
+            http->address,
+            (unsigned)http_server_port(service_http(process->service)));
+    char *http_text = str_to_cstr(buf_view(&http_address));
+    buf_fini(&http_address);
+    struct registry_options options = {
+        .node = service_node_name(process->service),
+        .role = LINK_ROLE_ARCHIVE,
+        .boot_epoch = service_boot_epoch(process->service),
+        .bus_address = link_address(process->link),
+        .http_address = http_text,
+        .dial_roles = 0, /* routers dial us; answering them makes the link dial back */
+        .refresh_ms = REGISTRY_REFRESH_MS,
+        .ttl_ms = REGISTRY_TTL_MS,
+    };
+    enum err err = registry_open(service_loop(process->service),
+            process->redis,
+            process->link,
+            bus,
+            &options,
+            &process->registry);
+    free(http_text);
+    return err;
+}
+
+/* Nobody hears of us before the schema is known to be ours (G11). */
+static void open_doors(struct process *process)
+{
+    const struct config *config = service_config(process->service);
+    const struct link_config *bus = config_get(config, &config_section_bus);
+    if (open_link(process, bus) != ERR_OK) {
+        service_fail(process->service, "the bus cannot be opened");
+        return;
+    }
+    if (open_registry(process, bus) != ERR_OK) {
+        service_fail(process->service, "the node registry cannot be opened");
+        return;
+    }
+    process->retention = retention_create(&process->archive);
+    update_ready(process);
+}
+
+/* ---- the schema */
+
+static void check_schema(struct process *process);
+
+static void on_schema(void *context, enum err err, int64_t number)
+{
+    struct process *process = context;
+    process->is_checking_schema = false;
+    if (err == ERR_OK && number == ARCHIVE_SCHEMA_NUMBER) {
+        process->has_schema = true;
+        if (!process->is_draining) {
+            open_doors(process);
+        }
+    } else if (err == ERR_OK || err == ERR_NOT_FOUND) {
+        log_error("archive",
+                "schema archive is not the one this program is for",
+                log_int("found", number),
+                log_int("expected", ARCHIVE_SCHEMA_NUMBER));
+        service_fail(process->service,
+                "schema archive is missing or of another version: run starlingctl db migrate");
+    } else if (err != ERR_CLOSED) {
+        timer_start(loop_timers(process->archive.loop), &process->schema_timer, SCHEMA_RETRY_MS);
+    }
+}
+
+static void check_schema(struct process *process)
+{
+    if (!process->has_schema && !process->is_checking_schema) {
+        process->is_checking_schema = true;
+        timer_stop(&process->schema_timer);
+        archive_store_schema(process->archive.store, on_schema, process);
+    }
+}
+
+static void on_schema_timer(struct timer *timer, void *context)
+{
+    (void)timer;
+    check_schema(context);
+}
+
+static void on_pool_change(void *context, bool is_up)
+{
+    struct process *process = context;
+    if (is_up) {
+        check_schema(process);
+    }
+    update_ready(process);
+}
+
+/* ---- life */
+
+static enum err open_pool(struct process *process, int64_t connections, struct pg_pool **pool_out)
+{
+    const struct pg_config *pg =
+            config_get(service_config(process->service), &config_section_postgres_archive);
+    struct pg_options options = {
+        .conninfo = pg->conninfo,
+        .connections = (int)connections,
+        .connect_timeout_ms = pg->connect_timeout_ms,
+        .query_timeout_ms = pg->query_timeout_ms,
+        .max_queued = (size_t)pg->max_queued,
+    };
+    enum err err = pg_pool_open(service_loop(process->service), &options, pool_out);
+    if (err == ERR_OK) {
+        pg_pool_on_change(*pool_out, on_pool_change, process);
+    }
+    return err;
+}
+
+static void process_destroy(void *state)
+{
+    struct process *process = state;
+    timer_stop(&process->schema_timer);
+    registry_close(process->registry);
+    pg_pool_close(process->append_pool); /* ends what is in flight */
+    pg_pool_close(process->read_pool);
+    link_close(process->link);
+    redis_close(process->redis);
+    retention_destroy(process->retention);
+    for (size_t i = 0; i < process->asker_count; i++) {
+        asker_destroy(process->askers[i]);
+    }
+    free(process->askers);
+    archive_store_destroy(process->archive.store);
+    free(process);
+}
+
+static enum err process_start(struct service_context *service, void **state_out)
+{
+    const struct config *config = service_config(service);
+    struct process *process = MEM_NEW(struct process);
+    process->service = service;
+    process->archive.loop = service_loop(service);
+    process->archive.settings = config_get(config, &config_section_archive);
+    process->archive.send = link_send;
+    timer_init(&process->schema_timer, on_schema_timer, process);
+    const struct pg_config *pg = config_get(config, &config_section_postgres_archive);
+    enum err err = open_pool(
+            process, process->archive.settings->append_connections, &process->append_pool);
+    if (err == ERR_OK) {
+        err = open_pool(process, pg->connections, &process->read_pool);
+    }
+    if (err == ERR_OK) {
+        err = redis_open(
+                service_loop(service), config_get(config, &config_section_redis), &process->redis);
+    }
+    if (err != ERR_OK) {
+        process_destroy(process);
+        return err;
+    }
+    process->archive.store = archive_store_create(process->append_pool, process->read_pool);
+    *state_out = process;
+    return ERR_OK;
+}
+
+/* The configuration it was read from goes away. */
+static void process_reload(void *state, const struct config *config)
+{
+    struct process *process = state;
+    process->archive.settings = config_get(config, &config_section_archive);
+}
+
+static void on_idle(void *context)
+{
+    struct process *process = context;
+    service_drained(process->service);
+}
+
+static void process_drain(void *state)
+{
+    struct process *process = state;
+    process->is_draining = true;
+    update_ready(process);
+    if (process->registry != NULL) {
+        registry_leave(process->registry);
+    }
+    archive_drain(&process->archive, on_idle, process);
+}
+
+static const struct config_section *const sections[] = {
+    &config_section_archive,
+    &config_section_bus,
+    &config_section_redis,
+    &config_section_postgres_archive,
+    NULL,
+};
+
+static const struct service service = {
+    .name = "archive-svc",
+    .sections = sections,
+    .start = process_start,
+    .reload = process_reload,
+    .drain = process_drain,
+    .stop = process_destroy,
+};
+
+int main(int argc, char **argv)
+{
+    return service_main(&service, argc, argv);
+}
