@@ -1,6 +1,7 @@
 /* The node registry: each process writes itself into Redis with a lease and re-reads the others;
  * static peers of the configuration (bus.peers) are always known, so a cluster works without Redis.
- * Feeds link_dial. Key: "node:<name>", a hash, PX = ttl. */
+ * Feeds link_dial. Key: "node:<name>", a hash {role, epoch,
+ * bus, http}, PX = ttl; the set "nodes" lists the names. */
 #pragma once
 
 #include <stdint.h>
