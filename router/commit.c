@@ -469,6 +469,9 @@ void commit_destroy(struct commit *commit)
         HASH_DEL(commit->lazies, lazy);
         free(lazy);
     }
+    for (size_t i = 0; i < commit->ready_count; i++) {
+        commit->ready[i].done(commit->ready[i].context, ERR_CLOSED);
+    }
     free(commit->ready);
     commit_queue_fini(&commit->queue);
     buf_fini(&commit->frame);

@@ -16,7 +16,8 @@ struct commit;
 struct router;
 
 MUST_USE enum err commit_create(struct router *router, struct commit **commit_out);
-void commit_destroy(struct commit *commit); /* accepts NULL */
+/* Accepts NULL. Who waits hears ERR_CLOSED. */
+void commit_destroy(struct commit *commit);
 
 /* Into the group of this turn. The shard's current epoch is taken now. */
 void commit_entry(struct commit *commit,

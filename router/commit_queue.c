@@ -36,6 +36,11 @@ static void destroy_list(struct commit_batch *batch)
 
 void commit_queue_fini(struct commit_queue *queue)
 {
+    for (struct commit_batch *batch = queue->head; batch != NULL; batch = batch->next) {
+        for (struct commit_waiter *waiter = batch->waiters; waiter != NULL; waiter = waiter->next) {
+            waiter->done(waiter->context, ERR_CLOSED);
+        }
+    }
     destroy_list(queue->head);
     destroy_list(queue->spare);
     free(queue->shard_seq);

@@ -67,6 +67,7 @@ struct commit_row {
 };
 
 void commit_queue_init(struct commit_queue *queue, unsigned shards, size_t max_batch_bytes);
+/* Who waits hears ERR_CLOSED. */
 void commit_queue_fini(struct commit_queue *queue);
 
 void commit_queue_entry(struct commit_queue *queue,

@@ -23,14 +23,22 @@ static void unlink_route(struct route_queue *queue, struct route *route)
     buf_fini(&route->record);
 }
 
+void route_queue_finish(struct route_queue *queue, struct route *route, enum err err)
+{
+    egress_route_done done = route->done;
+    void *context = route->context;
+    unlink_route(queue, route);
+    free(route);
+    done(context, err);
+}
+
 void route_queue_fini(struct route_queue *queue)
 {
     struct route *route;
     struct route *next;
     HASH_ITER(hh, queue->by_request, route, next)
     {
-        unlink_route(queue, route);
-        free(route);
+        route_queue_finish(queue, route, ERR_CLOSED);
     }
     free(queue->by_shard);
 }
@@ -96,15 +104,6 @@ void route_queue_unsend(struct route_queue *queue, unsigned shard, const void *p
             queue->waiting++;
         }
     }
-}
-
-void route_queue_finish(struct route_queue *queue, struct route *route, enum err err)
-{
-    egress_route_done done = route->done;
-    void *context = route->context;
-    unlink_route(queue, route);
-    free(route);
-    done(context, err);
 }
 
 /* A callback may add routes; it may not end others, so the saved neighbour stays valid. */

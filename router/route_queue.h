@@ -39,7 +39,7 @@ struct route_queue {
 };
 
 void route_queue_init(struct route_queue *queue, unsigned shards);
-void route_queue_fini(struct route_queue *queue); /* calls nobody back */
+void route_queue_fini(struct route_queue *queue); /* who waits hears ERR_CLOSED */
 
 /* The caller fills `record`. */
 struct route *route_queue_add(struct route_queue *queue,

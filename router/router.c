@@ -48,12 +48,13 @@ static void on_lost(void *context, unsigned shard)
 
 static void on_quiet(void *context, enum err err)
 {
-    (void)err; /* fenced: it is lost, and shard_quiesced knows */
     struct router_shard *work = context;
     struct router *router = work->router;
     unsigned shard = work->shard;
     free(work);
-    shard_quiesced(router->shards, shard);
+    if (err != ERR_CLOSED) { /* fenced: it is lost, and shard_quiesced knows */
+        shard_quiesced(router->shards, shard);
+    }
 }
 
 static void on_entities_quiet(void *context, unsigned shard)
@@ -348,9 +349,9 @@ void router_stop(void *state)
     timer_stop(&process->health);
     registry_close(router->registry);
     ingress_destroy(router->ingress);
-    router->ingress = NULL; /* nobody is told any more */
+    router->ingress = NULL;                 /* nobody is told any more */
+    entity_table_destroy(router->entities); /* first: what is answered below finds nobody */
     log_client_destroy(router->log);
-    entity_table_destroy(router->entities);
     auth_destroy(router->auth);
     registrar_destroy(router->registrar);
     pg_pool_close(router->pg);

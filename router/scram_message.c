@@ -3,20 +3,16 @@
 
 #include "chassis/base/buf.h"
 
-/* What is behind the first `needle`; ptr NULL: it is not there. */
-static struct str behind(struct str text, struct str needle)
+/* What is behind `needle`, beginning with its last byte; ptr NULL: it is not there. */
+static struct str from_end_of(struct str text, struct str needle)
 {
-    if (text.ptr == NULL) {
-        return STR_NULL;
-    }
-
-    const char *found = memmem(text.ptr, text.len, needle.ptr, needle.len);
+    const char *found = text.ptr ? memmem(text.ptr, text.len, needle.ptr, needle.len) : NULL;
     if (found == NULL) {
         return STR_NULL;
     }
 
-    size_t skipped = (size_t)(found - text.ptr) + needle.len;
-    return str_from(text.ptr + skipped, text.len - skipped);
+    const char *last = found + needle.len - 1;
+    return str_from(last, (size_t)(text.ptr + text.len - last));
 }
 
 bool scram_message_has_nonces(
@@ -26,22 +22,20 @@ bool scram_message_has_nonces(
         return false;
     }
 
-    struct buf first;
+    struct buf client;
     struct buf both;
-    buf_init(&first, 0);
+    buf_init(&client, 0);
     buf_init(&both, 0);
-    buf_printf(&first, ",r=" STR_FMT ",", STR_ARG(client_nonce));
-    buf_printf(&both, "r=" STR_FMT STR_FMT, STR_ARG(client_nonce), STR_ARG(server_nonce));
+    buf_printf(&client, ",r=" STR_FMT ",", STR_ARG(client_nonce));
+    buf_printf(&both, ",r=" STR_FMT STR_FMT ",", STR_ARG(client_nonce), STR_ARG(server_nonce));
 
-    /* The comma behind the client's nonce is the one before the server's attribute. */
-    struct str rest = behind(auth_message, buf_view(&first));
-    bool has_server = rest.ptr != NULL && str_starts_with(rest, buf_view(&both));
-    buf_clear(&first);
-    buf_append_char(&first, ',');
-    buf_append_str(&first, buf_view(&both));
-    struct str tail = has_server ? behind(rest, buf_view(&first)) : STR_NULL;
-    bool has_final = tail.ptr != NULL && (tail.len == 0 || tail.ptr[0] == ',');
-    buf_fini(&first);
+    struct str rest = from_end_of(auth_message, buf_view(&client));
+    rest = from_end_of(rest, buf_view(&both));
+    struct str at_end = buf_view(&both);
+    at_end.len--; /* the last attribute has no comma behind it */
+    bool is_final = rest.ptr != NULL
+            && (from_end_of(rest, buf_view(&both)).ptr != NULL || str_ends_with(rest, at_end));
+    buf_fini(&client);
     buf_fini(&both);
-    return has_final;
+    return is_final;
 }

@@ -1,0 +1,242 @@
+/* Batches: what is in them, who is told what, in which order. */
+#include "router/commit_queue.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define SHARDS 8
+
+struct told {
+    int order;
+    enum err err;
+};
+
+static int order;
+
+static void note(void *context, enum err err)
+{
+    struct told *told = context;
+    assert_int_equal(told->order, 0);
+    told->order = ++order;
+    told->err = err;
+}
+
+static void entry_at(struct commit_queue *queue, unsigned shard, int64_t id, int64_t now_ms)
+{
+    struct commit_row row = { .shard = shard, .epoch = 5, .owner = shard + 100, .id = id };
+    struct origin origin = { { 1, 2 }, 3, 0 };
+    struct stanza stanza = { .kind = STANZA_MESSAGE, .children = STR("<body>x</body>") };
+    commit_queue_entry(queue, now_ms, &row, &origin, &stanza);
+}
+
+static void entry(struct commit_queue *queue, unsigned shard, int64_t id)
+{
+    entry_at(queue, shard, id, 0);
+}
+
+static int begin(void **state)
+{
+    static struct commit_queue queue;
+    commit_queue_init(&queue, SHARDS, 1 << 19);
+    order = 0;
+    *state = &queue;
+    return 0;
+}
+
+static int end(void **state)
+{
+    commit_queue_fini(*state);
+    return 0;
+}
+
+static void nothing_to_wait_for(void **state)
+{
+    struct told told = { 0, ERR_OK };
+    assert_false(commit_queue_wait(*state, 1, note, &told));
+    assert_int_equal(told.order, 0);
+    assert_null(commit_queue_head(*state));
+}
+
+static void a_batch_holds_rows_and_one_epoch_for_each_shard(void **state)
+{
+    struct commit_queue *queue = *state;
+    entry(queue, 1, 10);
+    entry(queue, 1, 11);
+    entry(queue, 2, 12);
+    Wire__Append append;
+    commit_batch_message(commit_queue_head(queue), &append);
+    assert_int_equal(append.n_entries, 3);
+    assert_int_equal(append.n_epochs, 2);
+    assert_int_equal(append.epochs[0]->shard, 1);
+    assert_int_equal(append.epochs[0]->epoch, 5);
+    assert_int_equal(append.entries[1]->id, 11);
+    assert_int_equal(append.entries[1]->origin->counter, 3);
+    struct arena arena;
+    struct stanza stanza;
+    arena_init(&arena, 0);
+    assert_int_equal(
+            wire_stanza_unpack(&arena, wire_str(append.entries[2]->stanza), &stanza), ERR_OK);
+    assert_true(str_equal(stanza.children, STR("<body>x</body>")));
+    arena_fini(&arena);
+}
+
+static void inputs_and_watermarks_keep_the_newest_of_a_batch(void **state)
+{
+    struct commit_queue *queue = *state;
+    struct commit_row row = { .shard = 1, .epoch = 5, .owner = 7, .id = 40 };
+    struct id128 session = { 8, 9 };
+    commit_queue_input(queue, 0, &row, session, 1, false);
+    commit_queue_input(queue, 0, &row, session, 2, false);
+    commit_queue_input(queue, 0, &row, (struct id128){ 9, 8 }, 5, false);
+    commit_queue_input(queue, 0, &row, session, 3, true);
+    commit_queue_watermark(queue, 0, &row);
+    row.id = 39;
+    commit_queue_watermark(queue, 0, &row);
+    Wire__Append append;
+    commit_batch_message(commit_queue_head(queue), &append);
+    assert_int_equal(append.n_inputs, 2);
+    assert_int_equal(append.inputs[0]->h, 3);
+    assert_true(append.inputs[0]->is_closed);
+    assert_int_equal(append.inputs[1]->h, 5);
+    assert_int_equal(append.n_watermarks, 1);
+    assert_int_equal(append.watermarks[0]->id, 40);
+}
+
+static void waiters_hear_in_order_and_fenced_ones_the_truth(void **state)
+{
+    struct commit_queue *queue = *state;
+    struct told told[3] = { 0 };
+    entry(queue, 1, 10);
+    assert_true(commit_queue_wait(queue, 1, note, &told[0]));
+    entry(queue, 2, 11);
+    assert_true(commit_queue_wait(queue, 2, note, &told[1]));
+    assert_true(commit_queue_wait(queue, 1, note, &told[2]));
+    const uint32_t fenced[] = { 2 };
+    commit_queue_head(queue)->was_sent = true;
+    commit_queue_decide(queue, fenced, 1);
+    assert_int_equal(told[0].order, 1);
+    assert_int_equal(told[0].err, ERR_OK);
+    assert_int_equal(told[1].err, ERR_FENCED);
+    assert_int_equal(told[2].order, 3);
+    assert_int_equal(told[2].err, ERR_OK);
+    assert_false(commit_queue_has(queue, 1));
+    assert_int_equal(queue->bytes, 0);
+    assert_int_equal(queue->entries, 0);
+}
+
+static void rows_that_come_in_flight_go_into_the_next_batch(void **state)
+{
+    struct commit_queue *queue = *state;
+    struct told told = { 0, ERR_OK };
+    entry(queue, 1, 10);
+    commit_queue_head(queue)->was_sent = true;
+    entry(queue, 1, 11);
+    assert_true(commit_queue_wait(queue, 1, note, &told));
+    commit_queue_decide(queue, NULL, 0);
+    assert_int_equal(told.order, 0);
+    assert_true(commit_queue_has(queue, 1));
+    commit_queue_decide(queue, NULL, 0);
+    assert_int_equal(told.order, 1);
+}
+
+static void a_batch_is_bounded(void **state)
+{
+    struct commit_queue *queue = *state;
+    for (int i = 0; i < COMMIT_BATCH_MAX_ROWS + 1; i++) {
+        entry(queue, 1, i);
+    }
+    assert_int_equal(commit_queue_head(queue)->entry_count, COMMIT_BATCH_MAX_ROWS);
+    assert_int_equal(queue->tail->entry_count, 1);
+    assert_ptr_not_equal(queue->head, queue->tail);
+}
+
+static void a_lost_shard_takes_its_unsent_rows_along(void **state)
+{
+    struct commit_queue *queue = *state;
+    struct told told[3] = { 0 };
+    entry(queue, 1, 10);
+    entry(queue, 2, 10);
+    assert_true(commit_queue_wait(queue, 1, note, &told[0]));
+    commit_queue_head(queue)->was_sent = true;
+    entry(queue, 1, 11);
+    entry(queue, 2, 11);
+    assert_true(commit_queue_wait(queue, 1, note, &told[1]));
+    assert_true(commit_queue_wait(queue, 2, note, &told[2]));
+    commit_queue_drop(queue, 1);
+    assert_int_equal(told[0].order, 1);
+    assert_int_equal(told[0].err, ERR_FENCED);
+    assert_int_equal(told[1].order, 2);
+    assert_int_equal(told[1].err, ERR_FENCED);
+    assert_int_equal(told[2].order, 0);
+    assert_int_equal(queue->head->entry_count, 2); /* a repeat must have the same content */
+    assert_int_equal(queue->tail->entry_count, 1);
+    assert_int_equal(queue->tail->epoch_count, 1);
+    assert_true(commit_queue_has(queue, 1)); /* the one in flight */
+    commit_queue_decide(queue, NULL, 0);
+    assert_false(commit_queue_has(queue, 1));
+}
+
+/* G01: what was never sent comes back; what may have been committed does not, nor what must come
+ * after it. */
+static void only_what_was_never_sent_is_withdrawn(void **state)
+{
+    struct commit_queue *queue = *state;
+    struct told told[4] = { 0 };
+    entry_at(queue, 1, 10, 0);
+    assert_true(commit_queue_wait(queue, 1, note, &told[0]));
+    commit_queue_head(queue)->was_sent = true;
+    entry_at(queue, 1, 11, 100);
+    assert_true(commit_queue_wait(queue, 1, note, &told[1]));
+    entry_at(queue, 2, 12, 100);
+    assert_true(commit_queue_wait(queue, 2, note, &told[2]));
+    entry_at(queue, 3, 13, 100 + COMMIT_BATCH_MAX_MS);
+    assert_true(commit_queue_wait(queue, 3, note, &told[3]));
+    commit_queue_withdraw(queue, 100);
+    assert_int_equal(told[0].order, 0);
+    assert_int_equal(told[1].order, 0);
+    assert_int_equal(told[2].err, ERR_UNAVAILABLE);
+    assert_int_equal(told[2].order, 1);
+    assert_int_equal(told[3].order, 0);
+    assert_false(commit_queue_has(queue, 2));
+    assert_true(commit_queue_has(queue, 1));
+    for (int i = 0; i < 3; i++) {
+        commit_queue_decide(queue, NULL, 0);
+    }
+    assert_int_equal(told[1].err, ERR_OK);
+    assert_int_equal(told[3].err, ERR_OK);
+    assert_int_equal(queue->bytes, 0);
+}
+
+static void memory_is_used_again(void **state)
+{
+    struct commit_queue *queue = *state;
+    entry(queue, 1, 1);
+    struct commit_batch *first = commit_queue_head(queue);
+    commit_queue_decide(queue, NULL, 0);
+    entry(queue, 1, 2);
+    assert_ptr_equal(commit_queue_head(queue), first);
+    assert_int_equal(first->seq, 2);
+    assert_int_equal(first->entry_count, 1);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(nothing_to_wait_for),
+        CASE(a_batch_holds_rows_and_one_epoch_for_each_shard),
+        CASE(inputs_and_watermarks_keep_the_newest_of_a_batch),
+        CASE(waiters_hear_in_order_and_fenced_ones_the_truth),
+        CASE(rows_that_come_in_flight_go_into_the_next_batch),
+        CASE(a_batch_is_bounded),
+        CASE(a_lost_shard_takes_its_unsent_rows_along),
+        CASE(only_what_was_never_sent_is_withdrawn),
+        CASE(memory_is_used_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
