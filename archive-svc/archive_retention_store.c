@@ -1,5 +1,5 @@
 /* Deleting what is delivered or too old. Several archive-svc may do this at the same time: locked
- * rows are skipped, partitions are made and dropped under an advisory lock. */
+ * rows are skipped, partitions are made and dropped under a lock on their parent. */
 #include <stdlib.h>
 
 #include "archive-svc/archive_store.h"

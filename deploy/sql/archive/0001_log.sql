@@ -57,8 +57,9 @@ CREATE TABLE archive.session_input (
 CREATE FUNCTION archive.week_us() RETURNS bigint
 LANGUAGE sql IMMUTABLE AS 'SELECT 604800000000::bigint';
 
--- Makes the partition for `p_id`; true if it was missing. Attaching an empty table takes a weaker lock
--- on the parent than CREATE TABLE ... PARTITION OF would.
+-- Makes the partition for `p_id`; true if it was missing. Attaching an empty table needs no more than the
+-- lock taken here, which lets inserts go on; CREATE TABLE ... PARTITION OF would stop them. An advisory
+-- lock would not do: after waiting for it, the catalogue may still look as it did before.
 CREATE FUNCTION archive.ensure_partition(p_id bigint) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '5s' AS $$
 DECLARE
@@ -69,7 +70,7 @@ BEGIN
     IF to_regclass('archive.' || name) IS NOT NULL THEN
         RETURN false;
     END IF;
-    PERFORM pg_advisory_xact_lock(7302, 1); -- several archive-svc may want it at once
+    LOCK TABLE archive.message IN SHARE UPDATE EXCLUSIVE MODE; -- several archive-svc may want it at once
     IF to_regclass('archive.' || name) IS NOT NULL THEN
         RETURN false;
     END IF;
@@ -88,7 +89,7 @@ DECLARE
     name text;
     dropped int := 0;
 BEGIN
-    PERFORM pg_advisory_xact_lock(7302, 1);
+    LOCK TABLE archive.message IN SHARE UPDATE EXCLUSIVE MODE;
     FOR name IN
         SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'archive.message'::regclass

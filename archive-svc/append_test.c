@@ -1,0 +1,446 @@
+/* What routers see: records in, replies out, with a real PostgreSQL behind and a link that is only
+ * a list. */
+#include "archive-svc/append.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "archive-svc/archive_store.h"
+#include "archive-svc/retention.h"
+#include "archive-svc/settings.h"
+#include "chassis/base/mem.h"
+#include "chassis/pg.h"
+#include "tests/lib/scratch_servers.h"
+
+enum {
+    WAIT_MS = 10000,
+    MAX_REPLIES = 128,
+};
+
+/* ---- a link that keeps what is sent */
+
+struct link_peer {
+    struct seen {
+        Wire__Envelope__VerbCase verb;
+        uint64_t request;
+        Wire__Status status;
+        size_t count; /* fenced shards, entries, origins */
+        int64_t id;
+    } replies[MAX_REPLIES];
+    size_t count;
+    bool is_full;
+};
+
+static enum err keep(struct link_peer *peer, struct str record)
+{
+    if (peer->is_full) {
+        return ERR_LIMIT;
+    }
+    struct arena arena;
+    arena_init(&arena, 0);
+    const Wire__Envelope *envelope = NULL;
+    assert_int_equal(wire_unpack(&arena, record, &envelope), ERR_OK);
+    assert_true(peer->count < MAX_REPLIES);
+    struct seen *seen = &peer->replies[peer->count++];
+    seen->verb = envelope->verb_case;
+    if (seen->verb == WIRE__ENVELOPE__VERB_APPEND_REPLY) {
+        seen->request = envelope->append_reply->request;
+        seen->status = envelope->append_reply->status;
+        seen->count = envelope->append_reply->n_fenced;
+    } else if (seen->verb == WIRE__ENVELOPE__VERB_LOG_OPEN_REPLY) {
+        seen->request = envelope->log_open_reply->request;
+        seen->status = envelope->log_open_reply->status;
+        seen->count = envelope->log_open_reply->n_origins;
+        seen->id = envelope->log_open_reply->last_id;
+    } else if (seen->verb == WIRE__ENVELOPE__VERB_LOG_READ_REPLY) {
+        seen->request = envelope->log_read_reply->request;
+        seen->status = envelope->log_read_reply->status;
+        seen->count = envelope->log_read_reply->n_entries;
+    } else {
+        assert_int_equal(seen->verb, WIRE__ENVELOPE__VERB_LOG_ERASE_REPLY);
+        seen->request = envelope->log_erase_reply->request;
+        seen->status = envelope->log_erase_reply->status;
+    }
+    arena_fini(&arena);
+    return ERR_OK;
+}
+
+/* ---- fixture */
+
+struct fixture {
+    char dir[128];
+    struct loop *loop;
+    struct pg_pool *append_pool, *read_pool;
+    struct archive archive;
+    struct archive_settings settings;
+    struct link_peer peer, other;
+    struct asker *asker, *other_asker;
+    size_t expected;
+    int64_t next_id;
+};
+
+static struct fixture fixture;
+
+static bool has_replies(void *context)
+{
+    const struct link_peer *peer = context;
+    return peer->count >= fixture.expected;
+}
+
+static void await_replies(struct link_peer *peer, size_t count)
+{
+    fixture.expected = count;
+    assert_true(scratch_run_until(fixture.loop, has_replies, peer, WAIT_MS));
+}
+
+static void run_for(int64_t ms)
+{
+    bool never = false;
+    (void)scratch_run_until(fixture.loop, scratch_is_true, &never, ms);
+}
+
+static void give(struct asker *asker, uint64_t boot_epoch, const Wire__Envelope *envelope)
+{
+    struct buf record;
+    buf_init(&record, 0);
+    wire_pack(&record, envelope);
+    archive_on_record(&fixture.archive, asker, boot_epoch, buf_view(&record));
+    buf_fini(&record);
+}
+
+/* One entry for owner 1 in shard 1, whose epoch is 11. */
+static void give_append(
+        struct asker *asker, uint64_t boot_epoch, uint64_t request, uint64_t epoch, int64_t id)
+{
+    Wire__ShardEpoch shard = WIRE__SHARD_EPOCH__INIT;
+    shard.shard = 1;
+    shard.epoch = epoch;
+    Wire__ShardEpoch *shards[] = { &shard };
+    Wire__Id session = WIRE__ID__INIT;
+    session.lo = 1;
+    Wire__Origin origin = WIRE__ORIGIN__INIT;
+    origin.session = &session;
+    Wire__LogEntry entry = WIRE__LOG_ENTRY__INIT;
+    entry.owner = 1;
+    entry.shard = 1;
+    entry.id = id;
+    entry.origin = &origin;
+    entry.stanza = wire_bytes(STR("stanza"));
+    Wire__LogEntry *entries[] = { &entry };
+    Wire__Append append = WIRE__APPEND__INIT;
+    append.request = request;
+    append.epochs = shards;
+    append.n_epochs = 1;
+    append.entries = entries;
+    append.n_entries = 1;
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_APPEND;
+    envelope.append = &append;
+    give(asker, boot_epoch, &envelope);
+}
+
+static int64_t new_id(void)
+{
+    return ++fixture.next_id;
+}
+
+/* ---- tests */
+
+/* The first append of both finds no partition: two transactions want to make the same one. */
+static void test_appends_of_one_router_are_answered_in_order(void **state)
+{
+    (void)state;
+    for (uint64_t i = 1; i <= 20; i++) {
+        give_append(fixture.asker, 5, i, 11, new_id());
+    }
+    give_append(fixture.other_asker, 6, 100, 11, new_id());
+    assert_int_equal(fixture.archive.appends_pending, 21);
+    await_replies(&fixture.peer, 20);
+    await_replies(&fixture.other, 1);
+    assert_int_equal(fixture.other.replies[0].status, WIRE__STATUS__STATUS_OK);
+    for (uint64_t i = 0; i < 20; i++) {
+        assert_int_equal(fixture.peer.replies[i].request, i + 1);
+        assert_int_equal(fixture.peer.replies[i].status, WIRE__STATUS__STATUS_OK);
+    }
+    assert_int_equal(fixture.archive.appends_pending, 0);
+}
+
+static void test_a_fenced_shard_is_named_in_the_reply(void **state)
+{
+    (void)state;
+    give_append(fixture.asker, 5, 1, 10, new_id());
+    await_replies(&fixture.peer, 1);
+    assert_int_equal(fixture.peer.replies[0].status, WIRE__STATUS__STATUS_OK);
+    assert_int_equal(fixture.peer.replies[0].count, 1);
+}
+
+/* F: what a router says is checked, too. */
+static void test_malformed_appends_are_answered_invalid_and_do_not_stop_the_queue(void **state)
+{
+    (void)state;
+    give_append(fixture.asker, 5, 1, 11, new_id());
+    give_append(fixture.asker, 5, 2, 11, 0);
+    give_append(fixture.asker, 5, 3, 11, new_id());
+    await_replies(&fixture.peer, 3);
+    assert_int_equal(fixture.peer.replies[1].request, 2);
+    assert_int_equal(fixture.peer.replies[1].status, WIRE__STATUS__STATUS_INVALID);
+    assert_int_equal(fixture.peer.replies[2].status, WIRE__STATUS__STATUS_OK);
+}
+
+static void test_garbage_is_ignored(void **state)
+{
+    (void)state;
+    archive_on_record(&fixture.archive, fixture.asker, 5, STR("\xff\xff\xff garbage"));
+    archive_on_record(&fixture.archive, fixture.asker, 5, STR_NULL);
+    give_append(fixture.asker, 5, 1, 11, new_id());
+    await_replies(&fixture.peer, 1);
+}
+
+/* T16 */
+static void test_an_id_without_partition_gets_one(void **state)
+{
+    (void)state;
+    give_append(fixture.asker, 5, 1, 11, INT64_C(3000000000000000)); /* 2065 */
+    await_replies(&fixture.peer, 1);
+    assert_int_equal(fixture.peer.replies[0].status, WIRE__STATUS__STATUS_OK);
+}
+
+static void test_a_new_incarnation_hears_nothing_of_the_old_ones_appends(void **state)
+{
+    (void)state;
+    give_append(fixture.asker, 5, 1, 11, new_id());
+    give_append(fixture.asker, 5, 2, 11, new_id());
+    give_append(fixture.asker, 7, 9, 11, new_id());
+    await_replies(&fixture.peer, 1);
+    run_for(50);
+    assert_int_equal(fixture.peer.count, 1);
+    assert_int_equal(fixture.peer.replies[0].request, 9);
+    assert_int_equal(fixture.archive.appends_pending, 0);
+}
+
+static void test_replies_wait_for_room_in_order(void **state)
+{
+    (void)state;
+    fixture.peer.is_full = true;
+    give_append(fixture.asker, 5, 1, 11, new_id());
+    give_append(fixture.asker, 5, 2, 11, new_id());
+    run_for(100);
+    assert_int_equal(fixture.peer.count, 0);
+    fixture.peer.is_full = false;
+    give_append(fixture.asker, 5, 3, 11, new_id());
+    asker_on_room(fixture.asker);
+    await_replies(&fixture.peer, 3);
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_int_equal(fixture.peer.replies[i].request, i + 1);
+    }
+}
+
+static void test_open_read_and_erase_are_answered(void **state)
+{
+    (void)state;
+    int64_t id = new_id() + 1000000;
+    give_append(fixture.asker, 5, 1, 11, id);
+    await_replies(&fixture.peer, 1);
+
+    Wire__LogOpen open = WIRE__LOG_OPEN__INIT;
+    open.request = 2;
+    open.owner = 1;
+    open.origins_after_id = id - 1;
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_LOG_OPEN;
+    envelope.log_open = &open;
+    give(fixture.asker, 5, &envelope);
+    await_replies(&fixture.peer, 2);
+    assert_true(fixture.peer.replies[1].count >= 1);
+    assert_true(fixture.peer.replies[1].id >= id);
+
+    Wire__LogRead read = WIRE__LOG_READ__INIT;
+    read.request = 3;
+    read.owner = 1;
+    read.after_id = id - 1;
+    read.max_entries = 1;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_LOG_READ;
+    envelope.log_read = &read;
+    give(fixture.asker, 5, &envelope);
+    await_replies(&fixture.peer, 3);
+    assert_int_equal(fixture.peer.replies[2].count, 1);
+
+    Wire__LogErase erase = WIRE__LOG_ERASE__INIT;
+    erase.request = 4;
+    erase.owner = 1;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_LOG_ERASE;
+    envelope.log_erase = &erase;
+    give(fixture.asker, 5, &envelope);
+    await_replies(&fixture.peer, 4);
+
+    envelope.verb_case = WIRE__ENVELOPE__VERB_LOG_READ;
+    envelope.log_read = &read;
+    give(fixture.asker, 5, &envelope);
+    await_replies(&fixture.peer, 5);
+    assert_int_equal(fixture.peer.replies[4].count, 0);
+}
+
+static void on_idle(void *context)
+{
+    *(bool *)context = true;
+}
+
+static void test_drain_finishes_what_runs_and_refuses_what_comes(void **state)
+{
+    (void)state;
+    give_append(fixture.asker, 5, 1, 11, new_id());
+    bool is_idle = false;
+    archive_drain(&fixture.archive, on_idle, &is_idle);
+    assert_false(is_idle);
+    give_append(fixture.asker, 5, 2, 11, new_id());
+    assert_true(scratch_run_until(fixture.loop, scratch_is_true, &is_idle, WAIT_MS));
+    assert_int_equal(fixture.peer.count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        const struct seen *seen = &fixture.peer.replies[i];
+        assert_int_equal(seen->status,
+                seen->request == 1 ? WIRE__STATUS__STATUS_OK : WIRE__STATUS__STATUS_TEMPORARY);
+    }
+}
+
+/* G01, T03: the router repeats what came back as temporary. */
+static void test_without_postgresql_appends_come_back_as_temporary(void **state)
+{
+    (void)state;
+    scratch_do("scratch-pg", "crash", fixture.dir);
+    give_append(fixture.asker, 5, 1, 11, new_id());
+    await_replies(&fixture.peer, 1);
+    assert_int_equal(fixture.peer.replies[0].status, WIRE__STATUS__STATUS_TEMPORARY);
+    scratch_do("scratch-pg", "restart", fixture.dir);
+    run_for(200); /* the other connections find out, too */
+    give_append(fixture.asker, 5, 1, 11, fixture.next_id);
+    await_replies(&fixture.peer, 2);
+    assert_int_equal(fixture.peer.replies[1].status, WIRE__STATUS__STATUS_OK);
+}
+
+static void test_retention_makes_partitions_by_itself(void **state)
+{
+    (void)state;
+    struct retention *retention = retention_create(&fixture.archive);
+    run_for(300);
+    char command[512];
+    (void)snprintf(command,
+            sizeof(command),
+            "psql -X -A -t -h %s -U postgres -c \"SELECT to_regclass('archive.message_' || to_char("
+            "to_timestamp(floor(extract(epoch FROM now()) / 604800) * 604800) AT TIME ZONE 'UTC',"
+            " 'YYYYMMDD'))\" | grep -q message_",
+            fixture.dir);
+    assert_int_equal(system(command), 0);
+    retention_destroy(retention);
+}
+
+/* ---- frame */
+
+static struct pg_pool *open_pool(void)
+{
+    char conninfo[256];
+    (void)snprintf(conninfo,
+            sizeof(conninfo),
+            "host=%s user=starling_archive dbname=postgres",
+            fixture.dir);
+    struct pg_options options = {
+        .conninfo = conninfo,
+        .connections = 2,
+        .connect_timeout_ms = 2000,
+        .query_timeout_ms = 3000,
+        .reconnect_min_ms = 20,
+        .reconnect_max_ms = 100,
+        .max_queued = 1000,
+    };
+    struct pg_pool *pool = NULL;
+    assert_int_equal(pg_pool_open(fixture.loop, &options, &pool), ERR_OK);
+    return pool;
+}
+
+static bool are_up(void *context)
+{
+    (void)context;
+    return pg_pool_is_up(fixture.append_pool) && pg_pool_is_up(fixture.read_pool);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    fixture.append_pool = open_pool();
+    fixture.read_pool = open_pool();
+    fixture.settings = (struct archive_settings){
+        .retention_days = 30,
+        .replay_window_ms = 120000,
+        .max_batch = 100,
+        .read_max_entries = 100,
+        .read_max_bytes = 65536,
+    };
+    fixture.archive = (struct archive){
+        .loop = fixture.loop,
+        .settings = &fixture.settings,
+        .store = archive_store_create(fixture.append_pool, fixture.read_pool),
+        .send = keep,
+    };
+    memset(&fixture.peer, 0, sizeof(fixture.peer));
+    memset(&fixture.other, 0, sizeof(fixture.other));
+    fixture.asker = asker_create(&fixture.archive, &fixture.peer);
+    fixture.other_asker = asker_create(&fixture.archive, &fixture.other);
+    return scratch_run_until(fixture.loop, are_up, NULL, WAIT_MS) ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    pg_pool_close(fixture.append_pool);
+    pg_pool_close(fixture.read_pool);
+    asker_destroy(fixture.asker);
+    asker_destroy(fixture.other_asker);
+    archive_store_destroy(fixture.archive.store);
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    scratch_start("scratch-pg", fixture.dir);
+    char command[512];
+    (void)snprintf(command,
+            sizeof(command),
+            "(cat deploy/sql/router/*.sql deploy/sql/archive/*.sql; echo \"INSERT INTO"
+            " router.shard_lease (shard, owner, epoch) VALUES (1, 'r1', 11);\") |"
+            " psql -X -q -h %s -U postgres -v ON_ERROR_STOP=1 >/dev/null",
+            fixture.dir);
+    assert_int_equal(system(command), 0);
+    fixture.loop = loop_create(&clock_system);
+    fixture.next_id = (int64_t)time(NULL) * 1000000;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    loop_destroy(fixture.loop);
+    scratch_do("scratch-pg", "stop", fixture.dir);
+    return 0;
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(test_appends_of_one_router_are_answered_in_order), /* first: no partition yet */
+        TEST(test_an_id_without_partition_gets_one),
+        TEST(test_a_fenced_shard_is_named_in_the_reply),
+        TEST(test_malformed_appends_are_answered_invalid_and_do_not_stop_the_queue),
+        TEST(test_garbage_is_ignored),
+        TEST(test_a_new_incarnation_hears_nothing_of_the_old_ones_appends),
+        TEST(test_replies_wait_for_room_in_order),
+        TEST(test_open_read_and_erase_are_answered),
+        TEST(test_drain_finishes_what_runs_and_refuses_what_comes),
+        TEST(test_without_postgresql_appends_come_back_as_temporary),
+        TEST(test_retention_makes_partitions_by_itself),
+    };
+    return cmocka_run_group_tests_name("append", tests, set_up, tear_down);
+}
