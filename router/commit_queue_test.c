@@ -178,6 +178,8 @@ static void a_lost_shard_takes_its_unsent_rows_along(void **state)
     assert_true(commit_queue_has(queue, 1)); /* the one in flight */
     commit_queue_decide(queue, NULL, 0);
     assert_false(commit_queue_has(queue, 1));
+    commit_queue_decide(queue, NULL, 0);
+    assert_int_equal(told[2].err, ERR_OK);
 }
 
 /* G01: what was never sent comes back; what may have been committed does not, nor what must come
