@@ -152,7 +152,9 @@ void link_conn_refuse(struct link_conn *conn, enum link_error code, const char *
     struct link_frame frame = { .type = LINK_FRAME_ERROR };
     frame.error.code = code;
     frame.error.text = str_from_cstr(why);
-    log_warn("link",
+    /* Strangers must not be able to fill the log: those without a name are only counted. */
+    log_at(str_is_empty(conn->theirs.node) ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN,
+            "link",
             "connection refused by us",
             log_str("peer", conn->theirs.node),
             log_cstr("dir", conn->is_dialer ? "out" : "in"),
