@@ -2,6 +2,8 @@
 #include "edge/settings_sections.h"
 
 #include "chassis/base/attr.h"
+#include "chassis/link.h"
+#include "chassis/redis.h"
 
 static enum err check_host(const void *section, struct buf *why)
 {
@@ -146,5 +148,7 @@ const struct config_section *const settings_sections[] = {
     &settings_tls,
     &settings_c2s,
     &settings_sasl,
+    &config_section_bus,
+    &config_section_redis,
     NULL,
 };
