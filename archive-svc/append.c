@@ -43,7 +43,7 @@ static struct metric_family failures_total = {
 
 static void job_start(struct append_job *job);
 
-static void register_metrics(void)
+void append_register_metrics(void)
 {
     metric_register(&appends_total);
     metric_register(&entries_total);
@@ -169,7 +169,6 @@ static Wire__Status refusal(const struct asker *asker, const Wire__Append *appen
 
 void append_take(struct asker *asker, struct arena arena, const Wire__Append *append)
 {
-    register_metrics();
     Wire__Status status = refusal(asker, append);
     if (status != WIRE__STATUS__STATUS_OK) {
         reply(asker, asker->boot_epoch, append, status, NULL);

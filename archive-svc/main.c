@@ -2,6 +2,7 @@
  * so that any number of them may run and any may die. */
 #include <stdlib.h>
 
+#include "archive-svc/append.h"
 #include "archive-svc/archive.h"
 #include "archive-svc/archive_store.h"
 #include "archive-svc/asker.h"
@@ -301,14 +302,16 @@ static enum err process_start(struct service_context *service, void **state_out)
     if (err == ERR_OK) {
         err = open_pool(process, pg->connections, &process->read_pool);
     }
-    if (err == ERR_OK) {
-        err = redis_open(
-                service_loop(service), config_get(config, &config_section_redis), &process->redis);
+    const struct redis_config *redis = config_get(config, &config_section_redis);
+    bool has_redis = redis->address[0] != '\0' || redis->sentinels.count > 0;
+    if (err == ERR_OK && has_redis) {
+        err = redis_open(service_loop(service), redis, &process->redis);
     }
     if (err != ERR_OK) {
         process_destroy(process);
         return err;
     }
+    append_register_metrics();
     process->archive.store = archive_store_create(process->append_pool, process->read_pool);
     *state_out = process;
     return ERR_OK;

@@ -421,7 +421,8 @@ static void schedule_attempt(struct pg_connection *connection)
     timer_start(loop_timers(pg_pool_loop(connection->pool)), &connection->timer, delay_ms);
 }
 
-static void log_loss(const char *why)
+/* Of attempts in a row that fail, only the first is worth a warning. */
+static void log_loss(const struct pg_connection *connection, const char *why)
 {
     struct str text = str_trim(str_from_cstr(why));
     for (size_t i = 0; i < text.len; i++) {
@@ -429,7 +430,11 @@ static void log_loss(const char *why)
             text.len = i; /* one line a record; libpq lists every address it tried */
         }
     }
-    log_warn("pg", "connection lost", log_str("reason", text));
+    bool was_up = connection->state == PG_STATE_READY;
+    log_at(was_up || connection->backoff_ms == 0 ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
+            "pg",
+            was_up ? "connection lost" : "cannot connect",
+            log_str("reason", text));
 }
 
 static void fail_units(struct pg_connection *connection, enum err err)
@@ -456,7 +461,7 @@ static void connection_lose(struct pg_connection *connection, enum err err, cons
 {
     bool was_ready = connection->state == PG_STATE_READY;
     if (!connection->is_closing) {
-        log_loss(why); /* before PQfinish: the text is libpq's */
+        log_loss(connection, why); /* before PQfinish: the text is libpq's */
     }
     connection->state = PG_STATE_WAITING;
     timer_stop(&connection->timer);

@@ -279,15 +279,25 @@ static void change(struct redis *redis, bool is_up)
     }
 }
 
+/* Of attempts in a row that fail, only the first is worth a warning. */
+static void log_loss(const struct redis *redis, const char *reason)
+{
+    bool is_news = redis->up_announced || redis->backoff_ms == 0;
+    log_at(is_news ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
+            "redis",
+            redis->up_announced ? "connection lost" : "cannot connect",
+            log_cstr("reason", reason));
+}
+
 /* The context dies in any case after this; its descriptor is still open. */
 static void clean_up(void *context)
 {
     struct redis *redis = context;
-    if (!redis->is_closing && redis->primary == NULL) {
+    if (!redis->is_closing && redis->primary == NULL) { /* a Sentinel that answered is no loss */
         const char *reason = redis->drop_reason != NULL ? redis->drop_reason
                 : redis->async->err != 0                ? redis->async->errstr
                                                         : "closed by the server";
-        log_warn("redis", "connection lost", log_cstr("reason", reason));
+        log_loss(redis, reason);
     }
     loop_watch_destroy(redis->watch);
     redis->watch = NULL;
@@ -500,9 +510,7 @@ static void attempt_start(struct redis *redis)
 {
     redisAsyncContext *async = connect_next(redis);
     if (async == NULL || async->err != 0) {
-        log_warn("redis",
-                "cannot connect",
-                log_cstr("reason", async != NULL ? async->errstr : "malformed address"));
+        log_loss(redis, async != NULL ? async->errstr : "malformed address");
         if (async != NULL) {
             redisAsyncFree(async);
         }
