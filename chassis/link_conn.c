@@ -20,6 +20,7 @@ static void flush(void *context)
 }
 
 static void on_tick(struct timer *timer, void *context);
+static void on_ack_due(struct timer *timer, void *context);
 
 static struct link_conn *conn_create(struct link *link)
 {
@@ -31,6 +32,7 @@ static struct link_conn *conn_create(struct link *link)
     conn->flush_task = (struct loop_task){ .run = flush, .context = conn };
     conn->reap_task = (struct loop_task){ .run = reap, .context = conn };
     timer_init(&conn->timer, on_tick, conn);
+    timer_init(&conn->ack_timer, on_ack_due, conn);
     timer_start(loop_timers(link->loop), &conn->timer, link->options.handshake_timeout_ms);
     DL_APPEND(link->conns, conn);
     return conn;
@@ -121,6 +123,7 @@ void link_conn_close(struct link_conn *conn, const char *why)
     }
     conn->state = LINK_CONN_CLOSED;
     timer_stop(&conn->timer);
+    timer_stop(&conn->ack_timer);
     if (conn->stream) {
         link_stream_close(conn->stream);
         conn->stream = NULL;
@@ -205,6 +208,8 @@ static void add_what_is_due(struct link_conn *conn)
 {
     if (conn->ack_due) {
         add_signal(conn, LINK_FRAME_ACK);
+        conn->unacked_bytes = 0;
+        timer_stop(&conn->ack_timer);
     }
     if (conn->ping_due) {
         add_signal(conn, LINK_FRAME_PING);
@@ -230,6 +235,25 @@ void link_conn_flush(struct link_conn *conn)
     if (conn->state != LINK_CONN_CLOSED && conn->out.len > 0) {
         metric_add(&link_metric_bytes[LINK_OUT], (int64_t)conn->out.len);
         link_stream_send(conn->stream, &conn->out);
+    }
+}
+
+static void on_ack_due(struct timer *timer, void *context)
+{
+    struct link_conn *conn = context;
+    (void)timer;
+    conn->ack_due = true;
+    link_conn_flush_later(conn);
+}
+
+void link_conn_owe_ack(struct link_conn *conn, size_t bytes)
+{
+    size_t window = conn->link->options.receive_window_bytes;
+    conn->unacked_bytes += bytes;
+    if (conn->unacked_bytes >= LINK_ACK_BYTES || conn->unacked_bytes >= window / 4) {
+        on_ack_due(NULL, conn);
+    } else if (!conn->ack_due && !timer_is_running(&conn->ack_timer)) {
+        timer_start(loop_timers(conn->link->loop), &conn->ack_timer, LINK_ACK_DELAY_MS);
     }
 }
 

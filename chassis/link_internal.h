@@ -21,6 +21,10 @@ enum {
     LINK_UNPROVEN_MAX = 256,          /* accepted connections that are not; the oldest yields */
     LINK_READY_RECEIVE_BYTES = 64 * 1024,
     LINK_SILENT_INTERVALS_MAX = 3,
+    /* Acknowledging only frees the sender's memory, so it may wait a little: one wake-up of both
+     * processes less for every frame. */
+    LINK_ACK_DELAY_MS = 10,
+    LINK_ACK_BYTES = 32 * 1024,
 };
 
 enum link_conn_state {
@@ -49,7 +53,9 @@ struct link_conn {
     uint8_t nonce[LINK_NONCE_BYTES];
     struct link_hello theirs; /* strings in `memory` */
     struct arena memory;
-    struct timer timer; /* first the handshake's, then the pings' */
+    struct timer ack_timer;
+    size_t unacked_bytes; /* received since the last ACK */
+    struct timer timer;   /* first the handshake's, then the pings' */
     struct loop_task flush_task, reap_task;
     struct link_conn *prev, *next;
 };
@@ -100,6 +106,8 @@ struct link_conn *link_conn_dial(struct link_peer *peer);
 void link_conn_accept(void *link, struct link_stream *stream);
 void link_conn_send(struct link_conn *conn, const struct link_frame *frame);
 void link_conn_flush_later(struct link_conn *conn);
+/* So many more bytes of records were received. */
+void link_conn_owe_ack(struct link_conn *conn, size_t bytes);
 void link_conn_flush(struct link_conn *conn);
 /* The handshake is done. */
 void link_conn_set_ready(struct link_conn *conn);

@@ -293,15 +293,16 @@ void link_peer_on_data(struct link_conn *conn, const struct link_frame *frame)
         link_conn_refuse(conn, LINK_ERROR_PROTOCOL, "records are missing");
         return;
     }
+    size_t bytes = 0;
     for (size_t i = skip; i < frame->data.count && conn->state == LINK_CONN_READY; i++) {
+        bytes += frame->data.records[i].len + LINK_RECORD_OVERHEAD_BYTES;
         link_inbox_advance(&peer->inbox);
         link->handlers.on_record(
                 link->context, peer, peer->inbox.boot_epoch, frame->data.records[i]);
     }
     metric_add(&link_metric_records[LINK_IN], (int64_t)(frame->data.count - skip));
     if (conn->state == LINK_CONN_READY) {
-        conn->ack_due = true;
-        link_conn_flush_later(conn);
+        link_conn_owe_ack(conn, bytes);
     }
 }
 
