@@ -1,0 +1,257 @@
+/* Accounts and verifiers against a real PostgreSQL, with the rights of the service's role. */
+#include "router/store/account_store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "chassis/pg.h"
+#include "tests/lib/scratch_servers.h"
+
+#define WAIT_MS 10000
+
+static char dir[128];
+static struct loop *loop;
+static struct pg_pool *pool;
+static struct account_store *store;
+
+struct answer {
+    bool is_done;
+    enum err err;
+    int64_t id;
+    enum account_state state;
+    bool has_verifier;
+    struct verifier verifier;
+};
+
+static void on_loaded(void *context, enum err err, const struct account_row *row)
+{
+    struct answer *answer = context;
+    answer->is_done = true;
+    answer->err = err;
+    if (row != NULL) {
+        answer->id = row->id;
+        answer->state = row->state;
+    }
+}
+
+static void on_verifier(
+        void *context, enum err err, const struct account_row *row, const struct verifier *verifier)
+{
+    struct answer *answer = context;
+    on_loaded(answer, err, row);
+    if (verifier != NULL) {
+        answer->has_verifier = true;
+        answer->verifier = *verifier;
+    }
+}
+
+static void on_changed(void *context, enum err err, int64_t id)
+{
+    struct answer *answer = context;
+    answer->is_done = true;
+    answer->err = err;
+    answer->id = id;
+}
+
+static void await(struct answer *answer)
+{
+    assert_true(scratch_run_until(loop, scratch_is_true, &answer->is_done, WAIT_MS));
+}
+
+static void fill(struct verifier verifiers[VERIFIERS], uint8_t seed)
+{
+    memset(verifiers, 0, VERIFIERS * sizeof(*verifiers));
+    for (int i = 0; i < VERIFIERS; i++) {
+        verifiers[i].iterations = 10000 + (uint32_t)i;
+        verifiers[i].salt_len = 16;
+        memset(verifiers[i].salt, seed, 16);
+        memset(verifiers[i].stored_key, seed + i + 1, digest_size((enum digest)i));
+        memset(verifiers[i].server_key, seed + i + 101, digest_size((enum digest)i));
+    }
+}
+
+static struct answer create(const char *bare, uint8_t seed)
+{
+    struct verifier verifiers[VERIFIERS];
+    fill(verifiers, seed);
+    struct answer answer = { .is_done = false };
+    account_create(store, str_from_cstr(bare), verifiers, on_changed, &answer);
+    await(&answer);
+    return answer;
+}
+
+static struct answer load(const char *bare)
+{
+    struct answer answer = { .is_done = false };
+    account_load(store, str_from_cstr(bare), on_loaded, &answer);
+    await(&answer);
+    return answer;
+}
+
+static struct answer load_verifier(const char *bare, enum digest digest)
+{
+    struct answer answer = { .is_done = false };
+    account_load_verifier(store, str_from_cstr(bare), digest, on_verifier, &answer);
+    await(&answer);
+    return answer;
+}
+
+static void an_account_is_created_with_all_verifiers(void **state)
+{
+    (void)state;
+    struct answer created = create("a@example.net", 1);
+    assert_int_equal(created.err, ERR_OK);
+    assert_true(created.id > 0);
+    struct answer loaded = load("a@example.net");
+    assert_int_equal(loaded.err, ERR_OK);
+    assert_int_equal(loaded.id, created.id);
+    assert_int_equal(loaded.state, ACCOUNT_ACTIVE);
+    struct verifier expected[VERIFIERS];
+    fill(expected, 1);
+    for (int i = 0; i < VERIFIERS; i++) {
+        struct answer found = load_verifier("a@example.net", (enum digest)i);
+        assert_true(found.has_verifier);
+        assert_int_equal(found.id, created.id);
+        assert_int_equal(found.verifier.iterations, expected[i].iterations);
+        assert_int_equal(found.verifier.salt_len, 16);
+        assert_memory_equal(found.verifier.salt, expected[i].salt, 16);
+        assert_memory_equal(
+                found.verifier.stored_key, expected[i].stored_key, sizeof(expected[i].stored_key));
+        assert_memory_equal(
+                found.verifier.server_key, expected[i].server_key, sizeof(expected[i].server_key));
+    }
+}
+
+static void a_taken_name_is_refused_and_left_alone(void **state)
+{
+    (void)state;
+    assert_int_equal(create("b@example.net", 1).err, ERR_OK);
+    assert_int_equal(create("b@example.net", 50).err, ERR_EXISTS);
+    struct answer found = load_verifier("b@example.net", DIGEST_SHA256);
+    assert_int_equal(found.verifier.salt[0], 1);
+}
+
+static void unknown_names_are_not_found(void **state)
+{
+    (void)state;
+    assert_int_equal(load("nobody@example.net").err, ERR_NOT_FOUND);
+    assert_int_equal(load_verifier("nobody@example.net", DIGEST_SHA1).err, ERR_NOT_FOUND);
+}
+
+static void a_new_password_replaces_all_verifiers(void **state)
+{
+    (void)state;
+    (void)create("c@example.net", 1);
+    struct verifier verifiers[VERIFIERS];
+    fill(verifiers, 60);
+    struct answer changed = { .is_done = false };
+    account_set_verifiers(store, STR("c@example.net"), verifiers, on_changed, &changed);
+    await(&changed);
+    assert_int_equal(changed.err, ERR_OK);
+    for (int i = 0; i < VERIFIERS; i++) {
+        assert_int_equal(load_verifier("c@example.net", (enum digest)i).verifier.salt[0], 60);
+    }
+    changed = (struct answer){ .is_done = false };
+    account_set_verifiers(store, STR("nobody@example.net"), verifiers, on_changed, &changed);
+    await(&changed);
+    assert_int_equal(changed.err, ERR_NOT_FOUND);
+}
+
+static void a_deleted_name_stays_blocked(void **state)
+{
+    (void)state;
+    (void)create("d@example.net", 1);
+    struct answer gone = { .is_done = false };
+    account_delete(store, STR("d@example.net"), on_changed, &gone);
+    await(&gone);
+    assert_int_equal(gone.err, ERR_OK);
+    struct answer found = load_verifier("d@example.net", DIGEST_SHA256);
+    assert_int_equal(found.state, ACCOUNT_DELETED);
+    assert_false(found.has_verifier);
+    assert_int_equal(create("d@example.net", 1).err, ERR_EXISTS);
+}
+
+/* G07: what looks like SQL or a pattern is a name, a NUL never gets to PostgreSQL. */
+static void odd_names_are_only_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "o'brien@example.net", "%@example.net", "a_b@example.net", "\"; DROP@example.net"
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        assert_int_equal(create(names[i], 1).err, ERR_OK);
+        assert_int_equal(load(names[i]).err, ERR_OK);
+    }
+    assert_int_equal(load("aXb@example.net").err, ERR_NOT_FOUND);
+    struct answer answer = { .is_done = false };
+    account_load(store, str_from("a\0b@example.net", 15), on_loaded, &answer);
+    await(&answer);
+    assert_int_equal(answer.err, ERR_UNAVAILABLE);
+}
+
+/* B22: a store that is down is unavailable, never "no such account". */
+static void a_dead_store_is_unavailable(void **state)
+{
+    (void)state;
+    scratch_do("scratch-pg", "crash", dir);
+    assert_int_equal(load("a@example.net").err, ERR_UNAVAILABLE);
+    scratch_do("scratch-pg", "start", dir);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    scratch_start("scratch-pg", dir);
+    char command[512];
+    (void)snprintf(command,
+            sizeof(command),
+            "psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1"
+            " -f deploy/sql/router/0001_accounts_and_shards.sql",
+            dir);
+    assert_int_equal(system(command), 0);
+    static char conninfo[256];
+    (void)snprintf(conninfo, sizeof(conninfo), "host=%s user=starling_router dbname=postgres", dir);
+    struct pg_options options = {
+        .conninfo = conninfo,
+        .connections = 2,
+        .connect_timeout_ms = 1000,
+        .query_timeout_ms = 2000,
+        .reconnect_min_ms = 20,
+        .reconnect_max_ms = 100,
+        .max_queued = 100,
+    };
+    loop = loop_create(&clock_system);
+    if (pg_pool_open(loop, &options, &pool) != ERR_OK) {
+        return -1;
+    }
+    store = account_store_create(pool);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    pg_pool_close(pool);
+    account_store_destroy(store);
+    loop_destroy(loop);
+    scratch_do("scratch-pg", "stop", dir);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_account_is_created_with_all_verifiers),
+        cmocka_unit_test(a_taken_name_is_refused_and_left_alone),
+        cmocka_unit_test(unknown_names_are_not_found),
+        cmocka_unit_test(a_new_password_replaces_all_verifiers),
+        cmocka_unit_test(a_deleted_name_stays_blocked),
+        cmocka_unit_test(odd_names_are_only_names),
+        cmocka_unit_test(a_dead_store_is_unavailable),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
