@@ -14,9 +14,10 @@
 #include "proto/wire/wire.h"
 #include "proto/xmpp/stanza.h"
 
-#define ACCOUNT_LOG_MAX_TARGETS 64   /* sessions one entry is sent to */
-#define ACCOUNT_LOG_MAX_TRACKED 2048 /* sent and unconfirmed; the rest waits in the log (C20, P7) \
-                                      */
+#define ACCOUNT_LOG_MAX_TARGETS 64 /* sessions one entry is sent to */
+#define ACCOUNT_LOG_MAX_TRACKED                                       \
+    2048 /* sent and unconfirmed; the rest waits in the log (C20, P7) \
+          */
 
 struct account_log_ops {
     /* A session would take messages to the bare JID. */

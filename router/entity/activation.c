@@ -141,6 +141,7 @@ static void on_log(void *context, enum err err, const Wire__LogOpenReply *reply)
     for (size_t i = 0; i < reply->n_inputs; i++) {
         sessions_store_input(entity, wire_id(reply->inputs[i]->session), reply->inputs[i]->h);
     }
+    entity->is_log_open = true;
     account_log_open(&entity->log, reply->last_id, reply->watermark);
     finish(entity, ENTITY_ACTIVE);
 }
@@ -215,11 +216,12 @@ static void on_account(void *context, enum err err, const struct account_row *ro
         back_off(entity, "account", err);
         return;
     }
-    int64_t former_id = entity->account.id;
+    int64_t former_id = entity->is_log_open ? entity->account.id : 0;
     entity->account = err == ERR_OK ? *row : (struct account_row){ .state = ACCOUNT_DELETED };
     if (entity->account.state != ACCOUNT_ACTIVE) {
         sessions_kick_all(entity, STREAM_ERROR_NOT_AUTHORIZED, STR_NULL);
-        entity->account.id = 0; /* should it come back, the log is opened anew */
+        entity->account.id = 0;
+        entity->is_log_open = false; /* should it come back, the log is opened anew */
         finish(entity, ENTITY_UNKNOWN);
     } else if (former_id == entity->account.id && former_id != 0) {
         finish(entity, ENTITY_ACTIVE); /* a reload: sessions and log are known */

@@ -51,6 +51,7 @@ static void apply_account_removed(struct turn *turn)
     pipeline_account_removed(turn);
     log_erase(entity->router->log, entity->account.id, on_erased, NULL);
     entity->account = (struct account_row){ .state = ACCOUNT_DELETED };
+    entity->is_log_open = false;
     entity->state = ENTITY_UNKNOWN;
     sessions_kick_all(entity, STREAM_ERROR_NOT_AUTHORIZED, STR("Account removed"));
     if (entity->router->redis) {

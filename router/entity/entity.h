@@ -54,6 +54,7 @@ struct entity {
 
     struct outbox outbox;
     struct account_log log;
+    bool is_log_open;      /* a reload of the account goes on with what is known */
     uint64_t read_request; /* page being read; its reference belongs to the callback, or to the
                               cancel */
     struct entity_ref *read_ref;

@@ -56,7 +56,7 @@ void resource_set_presence(struct resource *resource, struct str children, uint3
 
 void resource_set_handled(struct resource *resource, uint32_t handled)
 {
-    if (!counter_is_after(handled, resource->handled)) {
+    if (resource->is_counted && !counter_is_after(handled, resource->handled)) {
         return;
     }
     while (resource->works && !counter_is_after(resource->works->counter, handled)) {
@@ -72,9 +72,10 @@ void resource_set_handled(struct resource *resource, uint32_t handled)
     resource->last_durable = handled;
     resource->input_asked = handled;
     resource->input_committed = handled;
-    if (counter_is_after(handled, resource->taken)) {
+    if (!resource->is_counted || counter_is_after(handled, resource->taken)) {
         resource->taken = handled;
     }
+    resource->is_counted = true;
 }
 
 enum resource_take resource_take_input(struct resource *resource, uint32_t counter)
@@ -89,6 +90,7 @@ enum resource_take resource_take_input(struct resource *resource, uint32_t count
         return RESOURCE_GAP;
     }
     resource->taken = counter;
+    resource->is_counted = true;
     struct input_work *work = MEM_NEW(struct input_work);
     work->counter = counter;
     *resource->works_end = work;

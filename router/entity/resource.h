@@ -40,6 +40,7 @@ struct resource {
     uint32_t last_durable;    /* newest durable one within handled */
     uint32_t input_asked;     /* given to commit_input */
     uint32_t input_committed; /* decided */
+    bool is_counted;          /* the counters mean something: they are compared from now on */
     bool input_is_stored;     /* the log knows this session: it has to forget it, too */
     struct input_work *works;
     struct input_work **works_end;

@@ -1,0 +1,390 @@
+/* The cursor over the log by itself: a log that is a list of ids, sessions that are letters. */
+#include "router/entity/account_log.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "chassis/base/buf.h"
+
+#define PAGE 2
+
+static struct {
+    struct account_log log;
+    int64_t committed[64];
+    size_t count;
+    const char *sessions; /* eligible ones, a letter each */
+    char sent[256];       /* "5a 5b " */
+    int64_t watermark;
+    int64_t read_after; /* -1: no read */
+    bool is_deaf;       /* sending fails */
+} fake;
+
+static bool has_eligible(void *context)
+{
+    (void)context;
+    return fake.sessions[0] != '\0';
+}
+
+static void start_read(void *context, int64_t after_id)
+{
+    (void)context;
+    assert_int_equal(fake.read_after, -1);
+    fake.read_after = after_id;
+}
+
+static void cancel_read(void *context)
+{
+    (void)context;
+    fake.read_after = -1;
+}
+
+static struct id128 session(char letter)
+{
+    return (struct id128){ 1, (uint64_t)(unsigned char)letter };
+}
+
+static size_t deliver(void *context,
+        const struct stanza *stanza,
+        int64_t id,
+        bool is_replay,
+        struct id128 *targets_out)
+{
+    (void)context;
+    (void)stanza;
+    (void)is_replay;
+    size_t count = 0;
+    for (const char *at = fake.sessions; *at && !fake.is_deaf; at++) {
+        size_t len = strlen(fake.sent);
+        (void)snprintf(fake.sent + len, sizeof(fake.sent) - len, "%d%c ", (int)id, *at);
+        targets_out[count++] = session(*at);
+    }
+    return count;
+}
+
+static void watermark(void *context, int64_t id)
+{
+    (void)context;
+    assert_true(id > fake.watermark);
+    fake.watermark = id;
+}
+
+static const struct account_log_ops ops = {
+    has_eligible, start_read, cancel_read, deliver, watermark
+};
+
+static int start(void **state)
+{
+    (void)state;
+    memset(&fake, 0, sizeof(fake));
+    fake.sessions = "";
+    fake.read_after = -1;
+    account_log_init(&fake.log, &ops, NULL);
+    account_log_open(&fake.log, 0, 0);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    account_log_fini(&fake.log);
+    return 0;
+}
+
+static void commit(int64_t id)
+{
+    struct stanza stanza = { .kind = STANZA_MESSAGE };
+    fake.committed[fake.count++] = id;
+    account_log_on_committed(&fake.log, id, &stanza);
+}
+
+/* Answers the read with what the list has. */
+static void answer(void)
+{
+    assert_int_not_equal(fake.read_after, -1);
+    Wire__LogEntry entries[PAGE];
+    Wire__LogEntry *list[PAGE];
+    Wire__LogReadReply page = WIRE__LOG_READ_REPLY__INIT;
+    struct buf packed;
+    buf_init(&packed, 0);
+    wire_stanza_pack(&packed, &(struct stanza){ .kind = STANZA_MESSAGE });
+    page.entries = list;
+    page.is_complete = true;
+    for (size_t i = 0; i < fake.count; i++) {
+        if (fake.committed[i] <= fake.read_after) {
+            continue;
+        }
+        if (page.n_entries == PAGE) {
+            page.is_complete = false;
+            break;
+        }
+        wire__log_entry__init(&entries[page.n_entries]);
+        entries[page.n_entries].id = fake.committed[i];
+        entries[page.n_entries].stanza = wire_bytes(buf_view(&packed));
+        list[page.n_entries] = &entries[page.n_entries];
+        page.n_entries++;
+    }
+    fake.read_after = -1;
+    account_log_on_page(&fake.log, &page);
+    buf_fini(&packed);
+}
+
+static void come(const char *sessions)
+{
+    fake.sessions = sessions;
+    account_log_poke(&fake.log);
+}
+
+static void leave(char letter, const char *rest)
+{
+    fake.sessions = rest;
+    account_log_on_session_end(&fake.log, session(letter));
+}
+
+static void expect_sent(const char *text)
+{
+    assert_string_equal(fake.sent, text);
+    fake.sent[0] = '\0';
+}
+
+static void ids_grow_whatever_the_clock_does(void **state)
+{
+    (void)state;
+    assert_int_equal(account_log_next_id(&fake.log, 1000), 1000);
+    assert_int_equal(account_log_next_id(&fake.log, 1000), 1001);
+    assert_int_equal(account_log_next_id(&fake.log, 5), 1002);
+    account_log_open(&fake.log, 2000, 3000);
+    assert_int_equal(account_log_next_id(&fake.log, 5), 3001);
+}
+
+static void live_entry_is_sent_to_all_and_done_when_one_has_it(void **state)
+{
+    (void)state;
+    fake.sessions = "ab";
+    commit(5);
+    expect_sent("5a 5b ");
+    account_log_on_delivered(&fake.log, session('b'), 5);
+    assert_int_equal(fake.watermark, 5);
+    account_log_on_delivered(&fake.log, session('a'), 5);
+    assert_true(account_log_is_quiet(&fake.log));
+}
+
+static void watermark_waits_for_the_oldest(void **state)
+{
+    (void)state;
+    fake.sessions = "a";
+    commit(5);
+    commit(6);
+    commit(7);
+    account_log_on_delivered(&fake.log, session('a'), 7);
+    account_log_on_delivered(&fake.log, session('a'), 6);
+    assert_int_equal(fake.watermark, 0);
+    account_log_on_delivered(&fake.log, session('a'), 5);
+    assert_int_equal(fake.watermark, 7);
+}
+
+static void strangers_and_repeats_confirm_nothing(void **state)
+{
+    (void)state;
+    fake.sessions = "a";
+    commit(5);
+    account_log_on_delivered(&fake.log, session('x'), 5);
+    account_log_on_delivered(&fake.log, session('a'), 4);
+    assert_int_equal(fake.watermark, 0);
+    account_log_on_delivered(&fake.log, session('a'), 5);
+    account_log_on_delivered(&fake.log, session('a'), 5);
+    assert_int_equal(fake.watermark, 5);
+}
+
+static void catch_up_goes_page_by_page_and_what_comes_meanwhile_queues(void **state)
+{
+    (void)state;
+    commit(1);
+    commit(2);
+    commit(3);
+    come("a");
+    answer();
+    expect_sent("1a 2a ");
+    commit(4);
+    expect_sent("");
+    account_log_on_delivered(&fake.log, session('a'), 2);
+    assert_int_equal(fake.read_after, -1);
+    account_log_on_delivered(&fake.log, session('a'), 1);
+    answer();
+    expect_sent("3a 4a ");
+    commit(5); /* caught up: live again */
+    expect_sent("5a ");
+}
+
+static void entry_committed_while_a_page_is_read_comes_once(void **state)
+{
+    (void)state;
+    commit(1);
+    come("a");
+    fake.committed[fake.count++] = 2; /* in the log before its reply is here */
+    answer();
+    expect_sent("1a 2a ");
+    fake.count--;
+    commit(2);
+    expect_sent("");
+    account_log_on_delivered(&fake.log, session('a'), 1);
+    account_log_on_delivered(&fake.log, session('a'), 2);
+    assert_int_equal(fake.watermark, 2);
+    assert_int_equal(fake.read_after, -1);
+}
+
+static void takeover_begins_above_the_watermark(void **state)
+{
+    (void)state;
+    fake.committed[fake.count++] = 7;
+    fake.committed[fake.count++] = 8;
+    account_log_open(&fake.log, 8, 6);
+    come("ab");
+    assert_int_equal(fake.read_after, 6);
+    answer();
+    expect_sent("7a 7b 8a 8b ");
+}
+
+static void unconfirmed_entry_of_a_dead_session_goes_to_the_others(void **state)
+{
+    (void)state;
+    fake.sessions = "a";
+    commit(5);
+    commit(6);
+    account_log_on_delivered(&fake.log, session('a'), 6);
+    expect_sent("5a 6a ");
+    leave('a', "b");
+    answer();
+    expect_sent("5b "); /* 6 is done, it is not sent again */
+    account_log_on_delivered(&fake.log, session('b'), 5);
+    assert_int_equal(fake.watermark, 6);
+}
+
+static void entry_waits_when_the_last_session_goes(void **state)
+{
+    (void)state;
+    fake.sessions = "a";
+    commit(5);
+    leave('a', "");
+    assert_int_equal(fake.read_after, -1);
+    assert_int_equal(fake.watermark, 0);
+    fake.sent[0] = '\0';
+    come("b");
+    answer();
+    expect_sent("5b ");
+}
+
+static void session_that_dies_during_a_read_rewinds_it(void **state)
+{
+    (void)state;
+    fake.sessions = "a";
+    commit(1);
+    commit(2);
+    leave('a', "");
+    come("b");
+    answer();
+    commit(3);
+    account_log_on_delivered(&fake.log, session('b'), 1);
+    account_log_on_delivered(&fake.log, session('b'), 2);
+    expect_sent("1a 2a 1b 2b 3b "); /* the page said complete: 3 was live */
+    fake.sessions = "c";
+    commit(4);
+    leave('b', "c");
+    assert_int_equal(fake.read_after, 2);
+    answer();
+    expect_sent("4c 3c ");
+}
+
+static void one_target_left_is_enough(void **state)
+{
+    (void)state;
+    fake.sessions = "ab";
+    commit(5);
+    leave('a', "b");
+    expect_sent("5a 5b ");
+    assert_int_equal(fake.read_after, -1);
+    account_log_on_delivered(&fake.log, session('b'), 5);
+    assert_int_equal(fake.watermark, 5);
+}
+
+static void failed_send_is_backlog_until_poked(void **state)
+{
+    (void)state;
+    fake.sessions = "a";
+    fake.is_deaf = true;
+    commit(5);
+    assert_int_equal(fake.read_after, -1);
+    account_log_poke(&fake.log);
+    answer(); /* still deaf: no endless loop */
+    assert_int_equal(fake.read_after, -1);
+    fake.is_deaf = false;
+    account_log_poke(&fake.log);
+    answer();
+    expect_sent("5a ");
+}
+
+static void failed_read_is_asked_again(void **state)
+{
+    (void)state;
+    commit(5);
+    come("a");
+    fake.read_after = -1;
+    account_log_on_page(&fake.log, NULL);
+    assert_int_equal(fake.read_after, -1);
+    account_log_poke(&fake.log);
+    answer();
+    expect_sent("5a ");
+}
+
+static void entries_gone_from_the_log_end_the_backlog(void **state)
+{
+    (void)state;
+    account_log_open(&fake.log, 9, 3); /* expired meanwhile: the page is empty */
+    come("a");
+    answer();
+    commit(10);
+    expect_sent("10a ");
+}
+
+static void client_that_confirms_nothing_is_bounded(void **state) /* C20 */
+{
+    (void)state;
+    fake.sessions = "a";
+    struct stanza stanza = { .kind = STANZA_MESSAGE };
+    for (int64_t id = 1; id <= ACCOUNT_LOG_MAX_TRACKED + 10; id++) {
+        account_log_on_committed(&fake.log, id, &stanza);
+    }
+    assert_int_equal(fake.log.tracked_count, ACCOUNT_LOG_MAX_TRACKED);
+    assert_int_equal(fake.read_after, -1);
+    account_log_on_delivered(&fake.log, session('a'), 1);
+    assert_int_equal(fake.read_after, ACCOUNT_LOG_MAX_TRACKED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(ids_grow_whatever_the_clock_does, start, stop),
+        cmocka_unit_test_setup_teardown(
+                live_entry_is_sent_to_all_and_done_when_one_has_it, start, stop),
+        cmocka_unit_test_setup_teardown(watermark_waits_for_the_oldest, start, stop),
+        cmocka_unit_test_setup_teardown(strangers_and_repeats_confirm_nothing, start, stop),
+        cmocka_unit_test_setup_teardown(
+                catch_up_goes_page_by_page_and_what_comes_meanwhile_queues, start, stop),
+        cmocka_unit_test_setup_teardown(
+                entry_committed_while_a_page_is_read_comes_once, start, stop),
+        cmocka_unit_test_setup_teardown(takeover_begins_above_the_watermark, start, stop),
+        cmocka_unit_test_setup_teardown(
+                unconfirmed_entry_of_a_dead_session_goes_to_the_others, start, stop),
+        cmocka_unit_test_setup_teardown(entry_waits_when_the_last_session_goes, start, stop),
+        cmocka_unit_test_setup_teardown(session_that_dies_during_a_read_rewinds_it, start, stop),
+        cmocka_unit_test_setup_teardown(one_target_left_is_enough, start, stop),
+        cmocka_unit_test_setup_teardown(failed_send_is_backlog_until_poked, start, stop),
+        cmocka_unit_test_setup_teardown(failed_read_is_asked_again, start, stop),
+        cmocka_unit_test_setup_teardown(entries_gone_from_the_log_end_the_backlog, start, stop),
+        cmocka_unit_test_setup_teardown(client_that_confirms_nothing_is_bounded, start, stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

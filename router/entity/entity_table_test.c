@@ -1,0 +1,197 @@
+/* The table: idle entities are forgotten, shards are dropped and handed over, stores that fail are
+ * asked again. */
+#include "tests/lib/fake_router.h"
+
+#define ALICE "alice@example.org/phone"
+#define BOB   "bob@example.org/desk"
+
+static struct entity *find(const char *bare)
+{
+    return entity_find(fake.router.entities, str_from_cstr(bare));
+}
+
+static void count_answer(void *context, enum err err)
+{
+    enum err *last = context;
+    *last = err;
+}
+
+static void route_to(const char *bare, enum err *answer)
+{
+    struct stanza message = fake_message("x@example.org/r", bare, "<body>x</body>");
+    static struct origin origin = { { 1, 2 }, 0, 0 };
+    origin.counter++;
+    *answer = ERR_AGAIN;
+    entity_on_route(fake.router.entities, &origin, &message, count_answer, answer);
+}
+
+static void unknown_account_is_remembered_for_a_short_while(void **state)
+{
+    (void)state;
+    enum err answer;
+    route_to("nobody@example.org", &answer);
+    fake_run();
+    assert_int_equal(answer, ERR_OK);
+    assert_non_null(find("nobody@example.org"));
+    for (int i = 0; i < 7; i++) {
+        fake_advance(1000);
+    }
+    assert_null(find("nobody@example.org"));
+}
+
+static void idle_entity_is_forgotten_but_not_one_with_a_session(void **state)
+{
+    (void)state;
+    enum err answer;
+    fake_login("e1", ALICE, 0);
+    route_to("bob@example.org", &answer);
+    fake_run();
+    fake_advance(30000);
+    assert_non_null(find("bob@example.org"));
+    fake_advance(31000);
+    fake_advance(1000);
+    assert_null(find("bob@example.org"));
+    assert_non_null(find("alice@example.org"));
+}
+
+static void number_of_entities_is_bounded(void **state)
+{
+    (void)state;
+    fake.settings.max_entities = 3;
+    enum err answer;
+    char bare[32];
+    for (int i = 0; i < 10; i++) {
+        (void)snprintf(bare, sizeof(bare), "n%d@example.org", i);
+        route_to(bare, &answer);
+        fake_run();
+    }
+    assert_null(find("n0@example.org"));
+    assert_non_null(find("n9@example.org"));
+}
+
+static void lost_shard_tells_waiting_routes_at_once(void **state)
+{
+    (void)state;
+    enum err waiting;
+    enum err flying;
+    fake.is_auto_commit = false;
+    route_to("bob@example.org", &flying);
+    fake_run();
+    route_to("bob@example.org", &waiting);
+    fake_clear();
+    entity_drop_shard(fake.router.entities, find("bob@example.org")->shard);
+    assert_int_equal(flying, ERR_FENCED);
+    assert_int_equal(waiting, ERR_FENCED);
+    assert_string_equal(fake_take_out(), "");
+    fake_commit(ERR_FENCED); /* the reply finds nobody */
+    fake_run();
+}
+
+static unsigned settled;
+
+static void on_settled(void *context, unsigned shard)
+{
+    assert_int_equal(shard, *(unsigned *)context);
+    settled++;
+}
+
+static void shard_is_handed_over_when_its_commits_are_decided(void **state)
+{
+    (void)state;
+    enum err answer;
+    settled = 0;
+    fake.is_auto_commit = false;
+    route_to("bob@example.org", &answer);
+    fake_run();
+    unsigned shard = find("bob@example.org")->shard;
+    entity_quiesce_shard(fake.router.entities, shard, on_settled, &shard);
+    fake_advance(100);
+    assert_int_equal(settled, 0);
+    fake_commit(ERR_OK);
+    fake_run();
+    fake_advance(100);
+    assert_int_equal(settled, 1);
+    assert_int_equal(answer, ERR_OK);
+    assert_null(find("bob@example.org"));
+}
+
+static void shard_with_stuck_work_is_handed_over_after_the_time_limit(void **state)
+{
+    (void)state;
+    enum err answer;
+    settled = 0;
+    fake.is_auto_commit = false;
+    route_to("bob@example.org", &answer);
+    fake_run();
+    unsigned shard = find("bob@example.org")->shard;
+    entity_quiesce_shard(fake.router.entities, shard, on_settled, &shard);
+    fake_advance(fake.settings.commit_timeout_ms + 50);
+    assert_int_equal(settled, 1);
+    assert_int_equal(answer, ERR_FENCED);
+}
+
+static void log_that_is_away_holds_messages_then_answers_them(void **state) /* G01 */
+{
+    (void)state;
+    enum err answer;
+    fake.is_log_down = true;
+    route_to("bob@example.org", &answer);
+    fake_run();
+    fake_advance(1000);
+    assert_int_equal(answer, ERR_AGAIN);
+    fake.is_log_down = false;
+    for (int i = 0; i < 10; i++) {
+        fake_advance(1000);
+    }
+    assert_int_equal(answer, ERR_OK);
+    assert_int_equal(fake.entry_count, 1);
+    fake.is_log_down = true;
+    entity_drop(find("bob@example.org"));
+    route_to("bob@example.org", &answer);
+    for (int i = 0; i < 30; i++) {
+        fake_advance(1000);
+    }
+    assert_int_equal(answer, ERR_OK); /* with an error to its sender */
+    assert_int_equal(fake.entry_count, 1);
+}
+
+static void busy_mailbox_shares_the_loop(void **state)
+{
+    (void)state;
+    fake.settings.max_mailbox = 10000;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    struct stanza ping = fake_message("x@example.org/r", BOB, "<x/>");
+    struct origin origin = { { 1, 2 }, 1, 0 };
+    for (int i = 0; i < 2000; i++) {
+        entity_on_route(fake.router.entities, &origin, &ping, NULL, NULL);
+    }
+    struct loop_task *task = fake.loop.tasks;
+    fake.loop.tasks = task->next;
+    task->queued = false;
+    task->run(task->context);
+    assert_true(find("bob@example.org")->mailbox.count > 1000); /* the rest after the sockets */
+    fake_run();
+    assert_int_equal(find("bob@example.org")->mailbox.count, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+                unknown_account_is_remembered_for_a_short_while, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                idle_entity_is_forgotten_but_not_one_with_a_session, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(number_of_entities_is_bounded, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                lost_shard_tells_waiting_routes_at_once, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                shard_is_handed_over_when_its_commits_are_decided, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                shard_with_stuck_work_is_handed_over_after_the_time_limit, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                log_that_is_away_holds_messages_then_answers_them, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(busy_mailbox_shares_the_loop, fake_start, fake_stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,77 @@
+/* The memory of origins: repeats are found, the oldest ones make room. */
+#include "router/entity/origins.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static struct origin origin_of(uint32_t counter, uint32_t part)
+{
+    return (struct origin){ { 7, 8 }, counter, part };
+}
+
+static void repeat_is_found_with_its_id(void **state)
+{
+    (void)state;
+    struct origins origins;
+    origins_init(&origins);
+    struct origin first = origin_of(1, 0);
+    struct origin part = origin_of(1, 1);
+    int64_t id = 0;
+    assert_false(origins_find(&origins, &first, &id));
+    origins_add(&origins, &first, 100);
+    assert_false(origins_find(&origins, &part, &id));
+    assert_true(origins_find(&origins, &first, &id));
+    assert_int_equal(id, 100);
+    origins_fini(&origins);
+}
+
+static void withdrawn_one_may_come_again(void **state)
+{
+    (void)state;
+    struct origins origins;
+    origins_init(&origins);
+    struct origin first = origin_of(1, 0);
+    int64_t id;
+    origins_add(&origins, &first, 100);
+    origins_remove(&origins, &first);
+    assert_false(origins_find(&origins, &first, &id));
+    origins_add(&origins, &first, 200);
+    assert_true(origins_find(&origins, &first, &id));
+    assert_int_equal(id, 200);
+    origins_fini(&origins);
+}
+
+static void ring_keeps_the_newest(void **state)
+{
+    (void)state;
+    struct origins origins;
+    origins_init(&origins);
+    const uint32_t total = 3 * ORIGINS_MAX + 5;
+    for (uint32_t counter = 1; counter <= total; counter++) {
+        struct origin origin = origin_of(counter, 0);
+        origins_add(&origins, &origin, counter);
+    }
+    assert_int_equal(origins.capacity, ORIGINS_MAX);
+    for (uint32_t counter = 1; counter <= total; counter++) {
+        struct origin origin = origin_of(counter, 0);
+        int64_t id = 0;
+        bool is_found = origins_find(&origins, &origin, &id);
+        assert_int_equal(is_found, counter > total - ORIGINS_MAX);
+        assert_true(!is_found || id == counter);
+    }
+    origins_fini(&origins);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(repeat_is_found_with_its_id),
+        cmocka_unit_test(withdrawn_one_may_come_again),
+        cmocka_unit_test(ring_keeps_the_newest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,442 @@
+/* A recipient's turn: what is kept, shown, answered and recognised. */
+#include "tests/lib/fake_router.h"
+
+#define ALICE "alice@example.org/phone"
+#define BOB   "bob@example.org/desk"
+
+static const char hello[] = "<body>hello</body>";
+
+static void count_answer(void *context, enum err err)
+{
+    assert_int_equal(err, ERR_OK);
+    ++*(unsigned *)context;
+}
+
+static void say(uint32_t counter, const char *to, const char *children)
+{
+    struct stanza message = fake_message(ALICE, to, children);
+    fake_input("e1", counter, &message);
+}
+
+/* P1: nothing is shown and nothing is acked before the commit; one group decides entry and counter.
+ */
+static void message_is_shown_and_handled_only_after_the_commit(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    fake.is_auto_commit = false;
+    say(2, "bob@example.org", hello);
+    const char *out = fake_take_out();
+    assert_seen(out, "ENTRY 2 <message");
+    assert_before(out, "ENTRY 2", "INPUT phone 2");
+    assert_not_seen(out, "DELIVER");
+    assert_not_seen(out, "HANDLED");
+    fake_commit(ERR_OK);
+    fake_run();
+    out = fake_take_out();
+    assert_before(out, "DELIVER e2 desk kept", "HANDLED e1 phone 2");
+    assert_seen(out, "by='bob@example.org'");
+}
+
+static void watermark_moves_when_the_client_has_the_message(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    say(2, "bob@example.org", hello);
+    fake_clear();
+    fake_deliver_confirm("e2", BOB, fake.entries[0].id);
+    assert_seen(fake_take_out(), "WATERMARK 2");
+    assert_int_equal(fake.watermarks[2], fake.entries[0].id);
+}
+
+static void nobody_confirms_what_he_was_not_sent(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_login("e3", "bob@example.org/bag", -1);
+    say(2, "bob@example.org", hello);
+    fake_clear();
+    fake_deliver_confirm("e3", "bob@example.org/bag", fake.entries[0].id);
+    assert_not_seen(fake_take_out(), "WATERMARK");
+}
+
+/* F05 */
+static void repeated_route_has_one_effect_and_is_answered(void **state)
+{
+    (void)state;
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    struct stanza message = fake_message(ALICE, "bob@example.org", hello);
+    struct origin origin = { { 1, 2 }, 5, 0 };
+    unsigned answers = 0;
+    entity_on_route(fake.router.entities, &origin, &message, count_answer, &answers);
+    fake_run();
+    assert_int_equal(answers, 1);
+    entity_on_route(fake.router.entities, &origin, &message, count_answer, &answers);
+    fake_run();
+    assert_int_equal(answers, 2);
+    assert_int_equal(fake.entry_count, 1);
+}
+
+static void repeat_of_what_is_in_flight_waits_for_the_same_commit(void **state)
+{
+    (void)state;
+    fake_login("e2", BOB, 0);
+    fake.is_auto_commit = false;
+    struct stanza message = fake_message(ALICE, "bob@example.org", hello);
+    struct origin origin = { { 1, 2 }, 5, 0 };
+    unsigned answers = 0;
+    entity_on_route(fake.router.entities, &origin, &message, count_answer, &answers);
+    entity_on_route(fake.router.entities, &origin, &message, count_answer, &answers);
+    fake_run();
+    assert_int_equal(answers, 0);
+    fake_commit(ERR_OK);
+    fake_run();
+    assert_int_equal(answers, 2);
+    assert_int_equal(fake.entry_count, 1);
+}
+
+/* P2: the recipient's router dies after the commit, the sender asks its next one. */
+static void repeat_after_a_takeover_is_recognised_by_the_log(void **state)
+{
+    (void)state;
+    fake_login("e2", BOB, 0);
+    struct stanza message = fake_message(ALICE, "bob@example.org", hello);
+    struct origin origin = { { 1, 2 }, 5, 0 };
+    unsigned answers = 0;
+    entity_on_route(fake.router.entities, &origin, &message, count_answer, &answers);
+    fake_run();
+    entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
+    entity_on_route(fake.router.entities, &origin, &message, count_answer, &answers);
+    fake_run();
+    assert_int_equal(answers, 2);
+    assert_int_equal(fake.entry_count, 1);
+}
+
+/* P3 */
+static void typing_notice_does_not_overtake_the_message_before_it(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    fake.is_auto_commit = false;
+    say(2, "bob@example.org", hello);
+    say(3, "bob@example.org", "<paused xmlns='http://jabber.org/protocol/chatstates'/>");
+    struct stanza other = fake_message("carol@example.org/x", "bob@example.org", "<other/>");
+    struct origin origin = { { 9, 9 }, 1, 0 };
+    entity_on_route(fake.router.entities, &origin, &other, NULL, NULL);
+    fake_run();
+    const char *out = fake_take_out();
+    assert_seen(out, "<other/>");
+    assert_not_seen(out, "DELIVER e2 desk volatile <message from='alice");
+    fake_commit(ERR_OK);
+    fake_run();
+    out = fake_take_out();
+    assert_before(out, "<body>hello</body>", "<paused");
+}
+
+/* C15 */
+static void forged_ids_and_stamps_of_ours_are_removed(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    say(2,
+            "bob@example.org",
+            "<stanza-id xmlns='urn:xmpp:sid:0' by='bob@example.org' id='1'/><body>b</body>"
+            "<delay xmlns='urn:xmpp:delay' from='example.org' stamp='2000-01-01T00:00:00Z'/>"
+            "<delay xmlns='urn:xmpp:delay' from='room.example.org' stamp='2001-01-01T00:00:00Z'/>"
+            "<stanza-id xmlns='urn:xmpp:sid:0' by='bob@example.org' id='2'/>");
+    const char *out = fake_take_out();
+    assert_not_seen(out, "id='1'");
+    assert_not_seen(out, "id='2'");
+    assert_not_seen(out, "2000-01-01");
+    assert_seen(out, "2001-01-01");
+}
+
+/* C08: the same words whether the account exists or not. */
+static void what_cannot_be_kept_is_answered_as_for_nobody(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_clear();
+    say(2, "bob@example.org", "<x xmlns='urn:example'/>");
+    const char *text = fake_take_out();
+    char offline[1024];
+    (void)snprintf(offline, sizeof(offline), "%s", strchr(strstr(text, "to='alice"), ' '));
+    *strchr(offline, '\n') = '\0';
+    say(3, "nobody@example.org", "<x xmlns='urn:example'/>");
+    text = fake_take_out();
+    assert_seen(text, "service-unavailable");
+    assert_seen(text, offline);
+}
+
+static void message_to_nobody_is_answered_and_handled(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_clear();
+    say(2, "nobody@example.org", hello);
+    const char *out = fake_take_out();
+    assert_before(out, "service-unavailable", "HANDLED e1 phone 2");
+    assert_int_equal(fake.entry_count, 0);
+}
+
+/* G01, P5 */
+static void withdrawn_entry_comes_back_as_a_retryable_error(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    fake.is_auto_commit = false;
+    say(2, "bob@example.org", hello);
+    fake_commit(ERR_UNAVAILABLE);
+    fake_run();
+    const char *out = fake_take_out();
+    assert_seen(out, "DELIVER e1 phone volatile <message");
+    assert_seen(out, "<error type='wait'");
+    assert_not_seen(out, "DELIVER e2");
+    fake_commit(ERR_OK);
+    fake_run();
+    assert_seen(fake_take_out(), "HANDLED e1 phone 2");
+}
+
+/* F08: fenced means that somebody else is home now. */
+static void fenced_entry_is_routed_to_the_next_home(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    fake.is_auto_commit = false;
+    say(2, "bob@example.org", hello);
+    entity_drop_shard(fake.router.entities, shard_of(NULL, STR("bob@example.org")));
+    fake_run();
+    const char *out = fake_take_out();
+    assert_seen(out, "ROUTE kept 2 <message");
+    assert_not_seen(out, "HANDLED");
+    fake_commit(ERR_OK);
+    assert_int_equal(fake.route_count, 1);
+    fake.routes[0].done(fake.routes[0].context, ERR_OK);
+    fake.route_count = 0;
+    fake_run();
+    assert_seen(fake_take_out(), "HANDLED e1 phone 2");
+}
+
+static void overload_refuses_durable_stanzas_with_an_error(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    fake.has_no_room = true;
+    say(2, "bob@example.org", hello);
+    const char *out = fake_take_out();
+    assert_seen(out, "resource-constraint");
+    assert_not_seen(out, "ENTRY");
+}
+
+/* XEP-0160, XEP-0203: stored, then given in order, once, page after page. */
+static void offline_messages_come_at_login_in_order_and_once(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    say(2, "bob@example.org", "<body>one</body>");
+    say(3, "bob@example.org", "<body>two</body>");
+    say(4, "bob@example.org", "<body>three</body>");
+    fake_clear();
+    fake_login("e2", BOB, 0);
+    const char *out = fake_take_out();
+    assert_before(out, "<body>one</body>", "<body>two</body>");
+    assert_not_seen(out, "three"); /* a page is two here */
+    assert_seen(out, "<delay xmlns='urn:xmpp:delay' from='example.org' stamp='2023-11-14T");
+    say(5, "bob@example.org", "<body>four</body>");
+    assert_not_seen(fake_take_out(), "DELIVER e2");
+    fake_deliver_confirm("e2", BOB, fake.entries[0].id);
+    assert_not_seen(fake_take_out(), "DELIVER e2");
+    fake_deliver_confirm("e2", BOB, fake.entries[1].id);
+    out = fake_take_out();
+    assert_before(out, "<body>three</body>", "<body>four</body>");
+    fake_deliver_confirm("e2", BOB, fake.entries[2].id);
+    fake_deliver_confirm("e2", BOB, fake.entries[3].id);
+    assert_int_equal(fake.watermarks[2], fake.entries[3].id);
+    fake_close("e2", BOB);
+    fake_clear();
+    fake_login("e2", BOB, 0);
+    assert_not_seen(fake_take_out(), "<body>");
+}
+
+static void negative_priority_gets_no_messages_to_the_bare_address(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, -1);
+    fake_clear();
+    say(2, "bob@example.org", hello);
+    assert_not_seen(fake_take_out(), "DELIVER e2");
+    say(3, BOB, "<body>direct</body>");
+    assert_seen(fake_take_out(), "DELIVER e2 desk kept");
+    struct stanza presence = fake_presence(BOB, STANZA_TYPE_NONE, 1);
+    fake_input("e2", 2, &presence);
+    const char *out = fake_take_out();
+    assert_seen(out, "hello");
+    assert_not_seen(out, "direct");
+}
+
+/* P5: the only session that was sent the message dies before it confirmed. */
+static void unconfirmed_message_goes_to_another_session(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_login("e3", "bob@example.org/bag", 0);
+    say(2, BOB, hello);
+    fake_clear();
+    entity_on_edge_dead(fake.router.entities, "e2");
+    fake_run();
+    assert_seen(fake_take_out(), "DELIVER e3 bag kept <message from='alice");
+    fake_deliver_confirm("e3", "bob@example.org/bag", fake.entries[0].id);
+    assert_int_equal(fake.watermarks[2], fake.entries[0].id);
+}
+
+static void edge_that_is_away_loses_its_sessions_but_not_the_message(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake.dead_edge = "e2";
+    say(2, "bob@example.org", hello);
+    const char *out = fake_take_out();
+    assert_seen(out, "FORGET bob@example.org/desk");
+    fake.dead_edge = NULL;
+    fake_login("e3", "bob@example.org/new", 0);
+    assert_seen(fake_take_out(), "DELIVER e3 new kept");
+}
+
+static void full_link_is_tried_again(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake.full_edge = "e2";
+    say(2, "bob@example.org", hello);
+    fake_clear();
+    fake.full_edge = NULL;
+    fake_advance(600);
+    assert_seen(fake_take_out(), "DELIVER e2 desk kept");
+}
+
+/* P4: what is above the watermark is delivered again by the next home; the edge drops what its
+ * client has. */
+static void takeover_delivers_again_what_nobody_confirmed(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    say(2, "bob@example.org", hello);
+    entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
+    fake.is_redis_up = true;
+    fake.records[0] = (struct session_record){ .resource = STR("desk"),
+        .session = fake_session("desk"),
+        .edge = STR("e2"),
+        .is_available = true };
+    fake.record_count = 1;
+    fake_clear();
+    say(3, "bob@example.org", "<body>after</body>");
+    const char *out = strstr(fake_take_out(), "READ");
+    assert_non_null(out);
+    assert_before(out, "hello", "after");
+}
+
+static void request_to_a_stranger_says_the_same_as_to_nobody(void **state) /* C09 */
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    struct stanza iq = fake_iq(ALICE, "bob@example.org", STANZA_TYPE_GET, NS_DISCO_INFO, "query");
+    fake_input("e1", 2, &iq);
+    assert_seen(fake_take_out(), "service-unavailable");
+    iq.to = STR("nobody@example.org");
+    fake_input("e1", 3, &iq);
+    assert_seen(fake_take_out(), "service-unavailable");
+}
+
+static void push_to_a_full_address_arrives_with_its_true_sender(void **state) /* C13 */
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    struct stanza iq = fake_iq(ALICE, BOB, STANZA_TYPE_SET, NS_ROSTER, "query");
+    fake_input("e1", 2, &iq);
+    assert_seen(fake_take_out(), "DELIVER e2 desk volatile <iq from='alice@example.org/phone'");
+}
+
+static void full_mailbox_answers_requests_and_durable_routes(void **state)
+{
+    (void)state;
+    fake.settings.max_mailbox = 0;
+    unsigned answers = 0;
+    struct stanza message = fake_message("x@example.org/r", "bob@example.org", hello);
+    struct origin origin = { { 1, 2 }, 5, 0 };
+    entity_on_route(fake.router.entities, &origin, &message, count_answer, &answers);
+    assert_int_equal(answers, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+                message_is_shown_and_handled_only_after_the_commit, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                watermark_moves_when_the_client_has_the_message, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                nobody_confirms_what_he_was_not_sent, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                repeated_route_has_one_effect_and_is_answered, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                repeat_of_what_is_in_flight_waits_for_the_same_commit, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                repeat_after_a_takeover_is_recognised_by_the_log, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                typing_notice_does_not_overtake_the_message_before_it, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                forged_ids_and_stamps_of_ours_are_removed, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_cannot_be_kept_is_answered_as_for_nobody, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                message_to_nobody_is_answered_and_handled, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                withdrawn_entry_comes_back_as_a_retryable_error, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                fenced_entry_is_routed_to_the_next_home, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                overload_refuses_durable_stanzas_with_an_error, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                offline_messages_come_at_login_in_order_and_once, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                negative_priority_gets_no_messages_to_the_bare_address, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                unconfirmed_message_goes_to_another_session, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                edge_that_is_away_loses_its_sessions_but_not_the_message, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(full_link_is_tried_again, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                takeover_delivers_again_what_nobody_confirmed, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                request_to_a_stranger_says_the_same_as_to_nobody, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                push_to_a_full_address_arrives_with_its_true_sender, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                full_mailbox_answers_requests_and_durable_routes, fake_start, fake_stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

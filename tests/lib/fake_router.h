@@ -1,0 +1,919 @@
+/* A router without sockets, stores or threads, for unit tests of entities and features: everything
+ * an entity asks of its surroundings is written down as a line of text (fake.out) or answered from
+ * memory. Included by one _test.c of an executable: its definitions take the place of the real
+ * ones, which the linker then leaves in their library. */
+#pragma once
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "chassis/base/mem.h"
+#include "chassis/loop.h"
+#include "chassis/redis.h"
+#include "proto/wire/wire.h"
+#include "proto/xmpp/jid.h"
+#include "proto/xmpp/ns.h"
+#include "router/commit.h"
+#include "router/entity/entity.h"
+#include "router/entity/entity_table.h"
+#include "router/log_client.h"
+#include "router/password_work.h"
+#include "router/router.h"
+#include "router/session_registry.h"
+#include "router/shard.h"
+#include "router/signer.h"
+
+#define FAKE_SHARDS 8
+#define FAKE_MAX    256
+
+struct loop {
+    struct clock clock;
+    struct timer_wheel *timers;
+    struct loop_task *tasks;
+};
+
+struct fake_entry {
+    int64_t owner;
+    int64_t id;
+    struct origin origin;
+    struct buf packed;
+    bool is_committed;
+};
+
+struct fake_account {
+    const char *bare;
+    struct account_row row;
+};
+
+struct fake_session {
+    struct id128 id;
+    char name[64];
+};
+
+struct fake_input {
+    int64_t owner;
+    struct id128 session;
+    uint32_t h;
+};
+
+struct fake_call {
+    void (*run)(struct fake_call *call);
+    void (*done)(void); /* cast by run */
+    void *context;
+    int64_t owner;
+    int64_t after_id;
+    uint32_t max_entries;
+    struct str bare;
+    char bare_text[64];
+    uint64_t request;
+    bool is_live;
+};
+
+struct fake {
+    struct fake_clock time;
+    struct loop loop;
+    struct settings settings;
+    struct host host;
+    struct router router;
+    struct buf out;
+    struct fake_account accounts[8];
+    size_t account_count;
+    struct fake_session sessions[FAKE_MAX];
+    size_t session_count;
+    struct fake_entry entries[FAKE_MAX];
+    size_t entry_count;
+    struct fake_input inputs[FAKE_MAX];
+    size_t input_count;
+    int64_t watermarks[8]; /* by owner */
+    struct {
+        commit_done done;
+        void *context;
+    } waits[FAKE_MAX];
+    size_t wait_count;
+    struct fake_call calls[FAKE_MAX];
+    size_t call_count;
+    struct {
+        egress_route_done done;
+        void *context;
+    } routes[FAKE_MAX];
+    size_t route_count;
+    struct session_record records[8];
+    size_t record_count;
+    bool is_redis_up;
+    bool is_store_down;
+    bool is_log_down;
+    bool has_no_room;
+    bool is_foreign[FAKE_SHARDS]; /* shards of another router */
+    const char *dead_edge;
+    const char *full_edge;
+    bool is_auto_commit;
+};
+
+static struct fake fake;
+
+/* ---- clock, loop */
+
+struct loop *loop_create(const struct clock *clock)
+{
+    (void)clock;
+    return &fake.loop;
+}
+int64_t loop_now_ms(const struct loop *loop)
+{
+    (void)loop;
+    return fake.time.monotonic_ms;
+}
+int64_t loop_wall_us(const struct loop *loop)
+{
+    (void)loop;
+    return fake.time.wall_us;
+}
+struct timer_wheel *loop_timers(struct loop *loop)
+{
+    return loop->timers;
+}
+void loop_defer(struct loop *loop, enum loop_phase phase, struct loop_task *task)
+{
+    (void)phase;
+    if (!task->queued) {
+        task->queued = true;
+        task->next = loop->tasks;
+        loop->tasks = task;
+    }
+}
+void loop_task_cancel(struct loop *loop, struct loop_task *task)
+{
+    struct loop_task **at = &loop->tasks;
+    while (*at && *at != task) {
+        at = &(*at)->next;
+    }
+    if (*at) {
+        *at = task->next;
+    }
+    task->queued = false;
+}
+struct loop_wake {
+    struct loop_task task;
+};
+struct loop_wake *loop_wake_create(struct loop *loop, void (*fn)(void *context), void *context)
+{
+    (void)loop;
+    struct loop_wake *wake = MEM_NEW(struct loop_wake);
+    wake->task = (struct loop_task){ .run = fn, .context = context };
+    return wake;
+}
+void loop_wake_signal(struct loop_wake *wake)
+{
+    loop_defer(&fake.loop, LOOP_PHASE_WORK, &wake->task);
+}
+void loop_wake_destroy(struct loop_wake *wake)
+{
+    loop_task_cancel(&fake.loop, &wake->task);
+    free(wake);
+}
+
+/* ---- names in the output */
+
+static inline const char *fake_name_of(struct id128 session)
+{
+    for (size_t i = 0; i < fake.session_count; i++) {
+        if (id128_equal(fake.sessions[i].id, session)) {
+            return fake.sessions[i].name;
+        }
+    }
+    return "?";
+}
+
+static inline struct id128 fake_session(const char *name)
+{
+    for (size_t i = fake.session_count; i-- > 0;) {
+        if (strcmp(fake.sessions[i].name, name) == 0) {
+            return fake.sessions[i].id;
+        }
+    }
+    return (struct id128){ 0, 0 };
+}
+
+static inline void fake_know_session(struct id128 id, const char *name)
+{
+    struct fake_session *session = &fake.sessions[fake.session_count++];
+    session->id = id;
+    (void)snprintf(session->name, sizeof(session->name), "%s", name);
+}
+
+static inline void fake_write_stanza(const struct stanza *stanza)
+{
+    buf_append_char(&fake.out, ' ');
+    stanza_write(&fake.out, stanza);
+    buf_append_char(&fake.out, '\n');
+}
+
+/* ---- egress */
+
+enum err egress_deliver(struct egress *egress,
+        const char *edge,
+        const struct stanza *stanza,
+        int64_t log_id,
+        const struct egress_target *targets,
+        size_t count)
+{
+    (void)egress;
+    if (fake.dead_edge && strcmp(edge, fake.dead_edge) == 0) {
+        return ERR_UNAVAILABLE;
+    }
+    if (fake.full_edge && strcmp(edge, fake.full_edge) == 0) {
+        return ERR_LIMIT;
+    }
+    buf_printf(&fake.out, "DELIVER %s", edge);
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(&fake.out, " %s", fake_name_of(targets[i].session));
+    }
+    buf_printf(&fake.out, " %s", log_id ? "kept" : "volatile");
+    fake_write_stanza(stanza);
+    return ERR_OK;
+}
+void egress_handled(struct egress *egress, const char *edge, struct id128 session, uint32_t counter)
+{
+    (void)egress;
+    buf_printf(&fake.out, "HANDLED %s %s %u\n", edge, fake_name_of(session), counter);
+}
+void egress_kick(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        struct str bare,
+        enum stream_condition condition,
+        struct str text)
+{
+    (void)egress;
+    (void)bare;
+    (void)text;
+    buf_printf(&fake.out,
+            "KICK %s %s %s\n",
+            edge,
+            fake_name_of(session),
+            stream_condition_name(condition));
+}
+void egress_close_reply(struct egress *egress, const char *edge, struct id128 session)
+{
+    (void)egress;
+    buf_printf(&fake.out, "CLOSED %s %s\n", edge, fake_name_of(session));
+}
+void egress_bind_reply(struct egress *egress, const char *edge, const Wire__BindReply *reply)
+{
+    (void)egress;
+    if (reply->status != WIRE__STATUS__STATUS_OK) {
+        buf_printf(&fake.out, "REFUSED %s %d\n", edge, (int)reply->status);
+        return;
+    }
+    struct jid jid;
+    assert_int_equal(jid_split(wire_str(reply->full), &jid), ERR_OK);
+    char name[64];
+    (void)snprintf(name, sizeof(name), STR_FMT, STR_ARG(jid.resource));
+    fake_know_session(wire_id(reply->session), name);
+    buf_printf(&fake.out, "BOUND %s " STR_FMT "\n", edge, STR_ARG(jid.full));
+}
+void egress_route(struct egress *egress,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        egress_route_done done,
+        void *context)
+{
+    (void)egress;
+    buf_printf(&fake.out, "ROUTE %s %u", done ? "kept" : "volatile", origin->counter);
+    fake_write_stanza(stanza);
+    if (done) {
+        fake.routes[fake.route_count].done = done;
+        fake.routes[fake.route_count++].context = context;
+    }
+}
+
+/* ---- commit: what is added becomes part of the log with fake_commit(ERR_OK) */
+
+void commit_entry(struct commit *commit,
+        unsigned shard,
+        int64_t owner,
+        int64_t id,
+        const struct origin *origin,
+        const struct stanza *stanza)
+{
+    (void)commit;
+    (void)shard;
+    struct fake_entry *entry = &fake.entries[fake.entry_count++];
+    *entry = (struct fake_entry){ .owner = owner, .id = id, .origin = *origin };
+    buf_init(&entry->packed, 0);
+    wire_stanza_pack(&entry->packed, stanza);
+    buf_printf(&fake.out, "ENTRY %" PRId64, owner);
+    fake_write_stanza(stanza);
+}
+void commit_input(struct commit *commit,
+        unsigned shard,
+        int64_t owner,
+        struct id128 session,
+        uint32_t h,
+        bool is_closed)
+{
+    (void)commit;
+    (void)shard;
+    fake.inputs[fake.input_count++] = (struct fake_input){ owner, session, h };
+    buf_printf(&fake.out, "INPUT %s %u%s\n", fake_name_of(session), h, is_closed ? " closed" : "");
+}
+void commit_watermark(struct commit *commit, unsigned shard, int64_t owner, int64_t id)
+{
+    (void)commit;
+    (void)shard;
+    fake.watermarks[owner] = id;
+    buf_printf(&fake.out, "WATERMARK %" PRId64 "\n", owner);
+}
+void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *context)
+{
+    (void)commit;
+    (void)shard;
+    fake.waits[fake.wait_count].done = done;
+    fake.waits[fake.wait_count++].context = context;
+}
+bool commit_has_room(const struct commit *commit)
+{
+    (void)commit;
+    return !fake.has_no_room;
+}
+bool commit_is_idle(const struct commit *commit, unsigned shard)
+{
+    (void)commit;
+    (void)shard;
+    return fake.wait_count == 0;
+}
+
+/* ---- stores: answers come from fake_run */
+
+static inline struct fake_call *fake_add_call(void (*run)(struct fake_call *), void *context)
+{
+    static uint64_t next_request = 1;
+    for (size_t i = 0; i < FAKE_MAX; i++) {
+        struct fake_call *call = &fake.calls[i];
+        if (!call->is_live) {
+            *call = (struct fake_call){
+                .run = run, .context = context, .is_live = true, .request = next_request++
+            };
+            fake.call_count++;
+            return call;
+        }
+    }
+    fail();
+    return NULL;
+}
+
+static inline struct fake_account *fake_find_account(struct str bare)
+{
+    for (size_t i = 0; i < fake.account_count; i++) {
+        if (str_equal(str_from_cstr(fake.accounts[i].bare), bare)) {
+            return &fake.accounts[i];
+        }
+    }
+    return NULL;
+}
+
+static inline void fake_answer_account(struct fake_call *call)
+{
+    struct fake_account *account = fake_find_account(call->bare);
+    enum err err = fake.is_store_down ? ERR_UNAVAILABLE : account ? ERR_OK : ERR_NOT_FOUND;
+    ((account_loaded)call->done)(call->context, err, err == ERR_OK ? &account->row : NULL);
+}
+static inline void fake_keep_bare(struct fake_call *call, struct str bare)
+{
+    (void)snprintf(call->bare_text, sizeof(call->bare_text), STR_FMT, STR_ARG(bare));
+    call->bare = str_from_cstr(call->bare_text);
+}
+void account_load(struct account_store *store, struct str bare, account_loaded done, void *context)
+{
+    (void)store;
+    struct fake_call *call = fake_add_call(fake_answer_account, context);
+    call->done = (void (*)(void))done;
+    fake_keep_bare(call, bare);
+}
+static inline void fake_answer_change(struct fake_call *call)
+{
+    ((account_changed)call->done)(
+            call->context, fake.is_store_down ? ERR_UNAVAILABLE : ERR_OK, call->owner);
+}
+void account_set_verifiers(struct account_store *store,
+        struct str bare,
+        const struct verifier verifiers[VERIFIERS],
+        account_changed done,
+        void *context)
+{
+    (void)store;
+    assert_int_equal(verifiers[DIGEST_SHA1].iterations, fake.settings.scram_iterations);
+    assert_memory_not_equal(verifiers[0].salt, verifiers[1].salt, sizeof(verifiers[0].salt));
+    struct fake_call *call = fake_add_call(fake_answer_change, context);
+    call->done = (void (*)(void))done;
+    buf_printf(&fake.out, "PASSWORD " STR_FMT "\n", STR_ARG(bare));
+}
+void account_delete(
+        struct account_store *store, struct str bare, account_changed done, void *context)
+{
+    (void)store;
+    struct fake_call *call = fake_add_call(fake_answer_change, context);
+    call->done = (void (*)(void))done;
+    buf_printf(&fake.out, "DELETE " STR_FMT "\n", STR_ARG(bare));
+    if (!fake.is_store_down) {
+        fake_find_account(bare)->row.state = ACCOUNT_DELETED;
+    }
+}
+static inline void fake_answer_derive(struct fake_call *call)
+{
+    struct verifier verifier = { .iterations = (uint32_t)fake.settings.scram_iterations,
+        .salt_len = 16 };
+    memcpy(verifier.salt, call->bare_text, sizeof(verifier.salt));
+    ((password_derived)call->done)(call->context, &verifier);
+}
+enum err password_derive(struct password_work *work,
+        enum digest digest,
+        struct str password,
+        const struct verifier *parameters,
+        password_derived done,
+        void *context)
+{
+    (void)work;
+    (void)digest;
+    assert_true(password.len > 0);
+    struct fake_call *call = fake_add_call(fake_answer_derive, context);
+    call->done = (void (*)(void))done;
+    memcpy(call->bare_text, parameters->salt, sizeof(parameters->salt));
+    return ERR_OK;
+}
+
+/* ---- the log */
+
+static inline void fake_answer_open(struct fake_call *call)
+{
+    log_open_done done = (log_open_done)call->done;
+    if (fake.is_log_down) {
+        done(call->context, ERR_TIMEOUT, NULL);
+        return;
+    }
+    static Wire__Origin origins[FAKE_MAX];
+    static Wire__Origin *origin_list[FAKE_MAX];
+    static Wire__Id ids[2 * FAKE_MAX];
+    static int64_t origin_ids[FAKE_MAX];
+    static Wire__SessionInput inputs[FAKE_MAX];
+    static Wire__SessionInput *input_list[FAKE_MAX];
+    Wire__LogOpenReply reply = WIRE__LOG_OPEN_REPLY__INIT;
+    reply.watermark = fake.watermarks[call->owner];
+    reply.last_id = reply.watermark;
+    reply.origins = origin_list;
+    reply.origin_ids = origin_ids;
+    reply.inputs = input_list;
+    for (size_t i = 0; i < fake.entry_count; i++) {
+        const struct fake_entry *entry = &fake.entries[i];
+        if (!entry->is_committed || entry->owner != call->owner) {
+            continue;
+        }
+        size_t n = reply.n_origins++;
+        ids[n] = WIRE_ID_INIT(entry->origin.session);
+        wire__origin__init(&origins[n]);
+        origins[n].session = &ids[n];
+        origins[n].counter = entry->origin.counter;
+        origin_list[n] = &origins[n];
+        origin_ids[n] = entry->id;
+        reply.last_id = entry->id > reply.last_id ? entry->id : reply.last_id;
+    }
+    reply.n_origin_ids = reply.n_origins;
+    for (size_t i = 0; i < fake.input_count; i++) {
+        if (fake.inputs[i].owner == call->owner) {
+            size_t n = reply.n_inputs++;
+            ids[FAKE_MAX + n] = WIRE_ID_INIT(fake.inputs[i].session);
+            wire__session_input__init(&inputs[n]);
+            inputs[n].session = &ids[FAKE_MAX + n];
+            inputs[n].h = fake.inputs[i].h;
+            input_list[n] = &inputs[n];
+        }
+    }
+    done(call->context, ERR_OK, &reply);
+}
+uint64_t log_open_owner(struct log_client *client,
+        int64_t owner,
+        int64_t origins_after_id,
+        log_open_done done,
+        void *context)
+{
+    (void)client;
+    (void)origins_after_id;
+    struct fake_call *call = fake_add_call(fake_answer_open, context);
+    call->done = (void (*)(void))done;
+    call->owner = owner;
+    return call->request;
+}
+static inline void fake_answer_read(struct fake_call *call)
+{
+    log_read_done done = (log_read_done)call->done;
+    if (fake.is_log_down) {
+        done(call->context, ERR_TIMEOUT, NULL);
+        return;
+    }
+    static Wire__LogEntry entries[FAKE_MAX];
+    static Wire__LogEntry *list[FAKE_MAX];
+    Wire__LogReadReply reply = WIRE__LOG_READ_REPLY__INIT;
+    reply.entries = list;
+    reply.is_complete = true;
+    for (size_t i = 0; i < fake.entry_count; i++) {
+        const struct fake_entry *entry = &fake.entries[i];
+        if (!entry->is_committed || entry->owner != call->owner || entry->id <= call->after_id) {
+            continue;
+        }
+        if (reply.n_entries == call->max_entries) {
+            reply.is_complete = false;
+            break;
+        }
+        size_t n = reply.n_entries++;
+        wire__log_entry__init(&entries[n]);
+        entries[n].id = entry->id;
+        entries[n].stanza = wire_bytes(buf_view(&entry->packed));
+        list[n] = &entries[n];
+    }
+    buf_printf(&fake.out, "READ %" PRId64 " %zu\n", call->owner, reply.n_entries);
+    done(call->context, ERR_OK, &reply);
+}
+uint64_t log_read(struct log_client *client,
+        int64_t owner,
+        int64_t after_id,
+        uint32_t max_entries,
+        uint32_t max_bytes,
+        log_read_done done,
+        void *context)
+{
+    (void)client;
+    (void)max_bytes;
+    struct fake_call *call = fake_add_call(fake_answer_read, context);
+    call->done = (void (*)(void))done;
+    call->owner = owner;
+    call->after_id = after_id;
+    call->max_entries = max_entries;
+    return call->request;
+}
+static inline void fake_answer_erase(struct fake_call *call)
+{
+    ((log_erase_done)call->done)(call->context, ERR_OK);
+}
+uint64_t log_erase(struct log_client *client, int64_t owner, log_erase_done done, void *context)
+{
+    (void)client;
+    struct fake_call *call = fake_add_call(fake_answer_erase, context);
+    call->done = (void (*)(void))done;
+    buf_printf(&fake.out, "ERASE %" PRId64 "\n", owner);
+    return call->request;
+}
+void log_cancel(struct log_client *client, uint64_t request)
+{
+    (void)client;
+    for (size_t i = 0; i < FAKE_MAX; i++) {
+        if (fake.calls[i].is_live && fake.calls[i].request == request) {
+            fake.calls[i].is_live = false;
+            fake.call_count--;
+        }
+    }
+}
+
+/* ---- the rest */
+
+unsigned shard_of(const struct shard_table *table, struct str bare)
+{
+    (void)table;
+    return jid_shard(bare, FAKE_SHARDS);
+}
+bool shard_is_owned(const struct shard_table *table, unsigned shard)
+{
+    (void)table;
+    return !fake.is_foreign[shard];
+}
+void signer_token(const struct signer *signer,
+        struct id128 session,
+        struct str full,
+        struct str edge,
+        struct buf *out)
+{
+    (void)signer;
+    (void)session;
+    (void)full;
+    (void)edge;
+    buf_append_literal(out, "token");
+}
+const struct host *settings_find_host(const struct settings *settings, struct str domain)
+{
+    (void)settings;
+    return str_equal(domain, fake.host.domain) ? &fake.host : NULL;
+}
+bool redis_is_up(const struct redis *redis)
+{
+    (void)redis;
+    return fake.is_redis_up;
+}
+void session_registry_write(
+        struct redis *redis, struct str bare, const struct session_record *record)
+{
+    (void)redis;
+    buf_printf(&fake.out,
+            "RECORD " STR_FMT "/" STR_FMT " " STR_FMT " %s %d\n",
+            STR_ARG(bare),
+            STR_ARG(record->resource),
+            STR_ARG(record->edge),
+            record->is_available ? "available" : "unavailable",
+            record->priority);
+}
+void session_registry_remove(struct redis *redis, struct str bare, struct str resource)
+{
+    (void)redis;
+    buf_printf(&fake.out, "FORGET " STR_FMT "/" STR_FMT "\n", STR_ARG(bare), STR_ARG(resource));
+}
+void session_registry_erase(struct redis *redis, struct str bare)
+{
+    (void)redis;
+    (void)bare;
+}
+static inline void fake_answer_sessions(struct fake_call *call)
+{
+    session_registry_loaded done = (session_registry_loaded)call->done;
+    done(call->context, ERR_OK, fake.records, fake.record_count);
+}
+void session_registry_load(
+        struct redis *redis, struct str bare, session_registry_loaded done, void *context)
+{
+    (void)redis;
+    (void)bare;
+    struct fake_call *call = fake_add_call(fake_answer_sessions, context);
+    call->done = (void (*)(void))done;
+}
+
+/* ---- what tests do */
+
+static inline void fake_commit(enum err err);
+
+static inline bool fake_run_calls(void)
+{
+    struct fake_call *oldest = NULL;
+    for (size_t i = 0; i < FAKE_MAX; i++) {
+        struct fake_call *call = &fake.calls[i];
+        if (call->is_live && (!oldest || call->request < oldest->request)) {
+            oldest = call;
+        }
+    }
+    if (!oldest) {
+        return false;
+    }
+    struct fake_call call = *oldest;
+    if (call.bare.len) {
+        call.bare = str_from_cstr(call.bare_text);
+    }
+    oldest->is_live = false;
+    fake.call_count--;
+    call.run(&call);
+    return true;
+}
+
+/* Until nothing is left to do, except commits that fake_commit decides. */
+static inline void fake_run(void)
+{
+    for (;;) {
+        if (fake.loop.tasks) {
+            struct loop_task *task = fake.loop.tasks;
+            fake.loop.tasks = task->next;
+            task->queued = false;
+            task->run(task->context);
+        } else if (fake.is_auto_commit && fake.wait_count) {
+            fake_commit(ERR_OK);
+        } else if (!fake_run_calls()) {
+            return;
+        }
+    }
+}
+
+static inline void fake_commit(enum err err)
+{
+    for (size_t i = 0; err == ERR_OK && i < fake.entry_count; i++) {
+        fake.entries[i].is_committed = true;
+    }
+    size_t count = fake.wait_count;
+    for (size_t i = 0; i < count; i++) {
+        fake.waits[i].done(fake.waits[i].context, err);
+    }
+    memmove(fake.waits, fake.waits + count, (fake.wait_count - count) * sizeof(fake.waits[0]));
+    fake.wait_count -= count;
+}
+
+static inline void fake_advance(int64_t ms)
+{
+    fake.time.monotonic_ms += ms;
+    fake.time.wall_us += ms * 1000;
+    (void)timer_wheel_run(fake.loop.timers);
+    fake_run();
+}
+
+static inline void fake_add_account(const char *bare)
+{
+    int64_t id = (int64_t)fake.account_count + 1;
+    fake.accounts[fake.account_count++] = (struct fake_account){ bare, { id, ACCOUNT_ACTIVE } };
+}
+
+static inline int fake_start(void **state)
+{
+    (void)state;
+    fake = (struct fake){ .time = { 1000, INT64_C(1700000000000000) }, .is_auto_commit = true };
+    fake.loop.clock = fake_clock_clock(&fake.time);
+    fake.loop.timers = timer_wheel_create(&fake.loop.clock);
+    fake.host = (struct host){
+        .domain = STR("example.org"), .registration = true, .resource_conflict = "replace"
+    };
+    fake.settings = (struct settings){
+        .shards = FAKE_SHARDS,
+        .hosts = &fake.host,
+        .host_count = 1,
+        .scram_iterations = 10000,
+        .max_resources = 4,
+        .commit_timeout_ms = 10000,
+        .max_entities = 100,
+        .entity_idle_ms = 60000,
+        .max_mailbox = 100,
+        .catch_up_page_entries = 2,
+        .catch_up_page_bytes = 65536,
+    };
+    fake.router.loop = &fake.loop;
+    fake.router.settings = &fake.settings;
+    fake.router.redis = (struct redis *)&fake; /* never looked into */
+    buf_init(&fake.out, 0);
+    fake_add_account("alice@example.org");
+    fake_add_account("bob@example.org");
+    return entity_table_create(&fake.router, &fake.router.entities) == ERR_OK ? 0 : -1;
+}
+
+static inline int fake_stop(void **state)
+{
+    (void)state;
+    entity_table_destroy(fake.router.entities);
+    fake_commit(ERR_CLOSED);
+    while (fake_run_calls()) {
+    }
+    for (size_t i = 0; i < fake.route_count; i++) {
+        fake.routes[i].done(fake.routes[i].context, ERR_CLOSED);
+    }
+    for (size_t i = 0; i < fake.entry_count; i++) {
+        buf_fini(&fake.entries[i].packed);
+    }
+    buf_fini(&fake.out);
+    timer_wheel_destroy(fake.loop.timers);
+    return 0;
+}
+
+/* What happened since the last look; the text is valid until the next call. */
+static inline const char *fake_take_out(void)
+{
+    static char text[65536];
+    (void)snprintf(text, sizeof(text), STR_FMT, STR_ARG(buf_view(&fake.out)));
+    buf_clear(&fake.out);
+    return text;
+}
+
+static inline void fake_clear(void)
+{
+    buf_clear(&fake.out);
+}
+
+static inline void fake_bind(const char *edge, const char *bare, const char *resource)
+{
+    Wire__Bind bind = WIRE__BIND__INIT;
+    bind.request = 7;
+    bind.bare = wire_bytes(str_from_cstr(bare));
+    bind.resource = wire_bytes(str_from_cstr(resource));
+    entity_on_bind(fake.router.entities, edge, &bind);
+    fake_run();
+}
+
+static inline struct str fake_bare(const char *full)
+{
+    struct jid jid;
+    assert_int_equal(jid_split(str_from_cstr(full), &jid), ERR_OK);
+    return jid.bare;
+}
+
+static inline const char *fake_resource(const char *full)
+{
+    return strchr(full, '/') + 1;
+}
+
+/* `stanza->from` names the session. */
+static inline void fake_post_input(const char *edge, uint32_t counter, const struct stanza *stanza)
+{
+    char *full = str_to_cstr(stanza->from);
+    Wire__Id id = WIRE_ID_INIT(fake_session(fake_resource(full)));
+    Wire__Input input = WIRE__INPUT__INIT;
+    input.session = &id;
+    input.counter = counter;
+    input.bare = wire_bytes(fake_bare(full));
+    entity_on_input(fake.router.entities, edge, &input, stanza);
+    free(full);
+}
+
+static inline void fake_input(const char *edge, uint32_t counter, const struct stanza *stanza)
+{
+    fake_post_input(edge, counter, stanza);
+    fake_run();
+}
+
+static inline struct stanza fake_message(const char *from, const char *to, const char *children)
+{
+    return (struct stanza){
+        .kind = STANZA_MESSAGE,
+        .type = STANZA_TYPE_CHAT,
+        .flags = strstr(children, "<body") ? STANZA_HAS_BODY : 0,
+        .id = STR("m"),
+        .from = str_from_cstr(from),
+        .to = str_from_cstr(to),
+        .children = str_from_cstr(children),
+        .child_count = 1,
+    };
+}
+
+static inline struct stanza fake_presence(const char *from, enum stanza_type type, int32_t priority)
+{
+    return (struct stanza){
+        .kind = STANZA_PRESENCE,
+        .type = type,
+        .from = str_from_cstr(from),
+        .priority = priority,
+    };
+}
+
+static inline struct stanza fake_iq(
+        const char *from, const char *to, enum stanza_type type, const char *ns, const char *name)
+{
+    static char child[512];
+    (void)snprintf(child, sizeof(child), "<%s xmlns='%s'/>", name, ns);
+    return (struct stanza){
+        .kind = STANZA_IQ,
+        .type = type,
+        .id = STR("q"),
+        .from = str_from_cstr(from),
+        .to = str_from_cstr(to),
+        .payload_ns = str_from_cstr(ns),
+        .payload_name = str_from_cstr(name),
+        .child_count = 1,
+        .children = str_from_cstr(child),
+    };
+}
+
+/* Bound and available; counter 1 is used up. */
+static inline void fake_login(const char *edge, const char *full, int priority)
+{
+    char *bare = str_to_cstr(fake_bare(full));
+    fake_bind(edge, bare, fake_resource(full));
+    struct stanza presence = fake_presence(full, STANZA_TYPE_NONE, priority);
+    fake_input(edge, 1, &presence);
+    free(bare);
+}
+
+/* The client of `full` has the newest `count` committed entries of its account, oldest first. */
+static inline void fake_deliver_confirm(const char *edge, const char *full, int64_t id)
+{
+    Wire__Id session = WIRE_ID_INIT(fake_session(fake_resource(full)));
+    Wire__Delivered delivered = WIRE__DELIVERED__INIT;
+    delivered.session = &session;
+    delivered.bare = wire_bytes(fake_bare(full));
+    delivered.ids = &id;
+    delivered.n_ids = 1;
+    entity_on_delivered(fake.router.entities, edge, &delivered);
+    fake_run();
+}
+
+static inline void fake_close(const char *edge, const char *full)
+{
+    Wire__Id session = WIRE_ID_INIT(fake_session(fake_resource(full)));
+    Wire__Close close = WIRE__CLOSE__INIT;
+    close.session = &session;
+    close.bare = wire_bytes(fake_bare(full));
+    entity_on_close(fake.router.entities, edge, &close);
+    fake_run();
+}
+
+#define assert_seen(text, part)     fake_assert_seen((text), (part), true)
+#define assert_not_seen(text, part) fake_assert_seen((text), (part), false)
+
+static inline void fake_assert_seen(const char *text, const char *part, bool is_wanted)
+{
+    if ((strstr(text, part) != NULL) != is_wanted) {
+        fail_msg("%s: %s\nin:\n%s", is_wanted ? "not seen" : "seen", part, text);
+    }
+}
+
+static inline void assert_before(const char *text, const char *first, const char *second)
+{
+    fake_assert_seen(text, first, true);
+    fake_assert_seen(text, second, true);
+    const char *at = strstr(text, first);
+    const char *then = strstr(text, second);
+    if (at && then && at > then) {
+        fail_msg("%s is not before %s in:\n%s", first, second, text);
+    }
+}
