@@ -3,8 +3,7 @@
  * link_handshake.c (who is it). Nobody else includes this. */
 #pragma once
 
-#include <uthash.h>
-
+#include "chassis/base/map.h"
 #include "chassis/link.h"
 #include "chassis/link_auth.h"
 #include "chassis/link_flow.h"

@@ -8,7 +8,6 @@
 #include <nng/supplemental/tls/tls.h>
 
 #include "chassis/base/mem.h"
-#include "chassis/link_address.h"
 #include "chassis/log.h"
 #include "chassis/loop.h"
 

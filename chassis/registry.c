@@ -1,8 +1,7 @@
 /* Who is there: our own entry in Redis, renewed before its lease ends, and everybody else's. */
 #include "chassis/registry.h"
 
-#include <uthash.h>
-
+#include "chassis/base/map.h"
 #include "chassis/base/mem.h"
 #include "chassis/link_address.h"
 #include "chassis/log.h"
