@@ -21,7 +21,7 @@ static void on_part_decided(void *context, enum err err);
 /* entity_ref_take frees: the part goes on with a new one. */
 static struct entity *part_sender(struct part *part)
 {
-    struct entity *entity = entity_ref_take(part->ref);
+    struct entity *entity = part->ref ? entity_ref_take(part->ref) : NULL;
     part->ref = entity ? entity_ref_create(entity) : NULL;
     return entity;
 }

@@ -230,6 +230,25 @@ static void fenced_entry_is_routed_to_the_next_home(void **state)
     assert_seen(fake_take_out(), "HANDLED e1 phone 2");
 }
 
+/* The sender's shard goes while its message is on the way: the edge repeats to the next home, the
+ * origin tells. */
+static void sender_that_is_gone_is_not_missed(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    struct entity *alice = entity_find(fake.router.entities, STR("alice@example.org"));
+    struct input_work work = { .counter = 2 };
+    struct origin origin = { fake_session("phone"), 2, 0 };
+    struct stanza message = fake_message(ALICE, "bob@example.org", hello);
+    forward_stanza(alice, &origin, &message, &work);
+    entity_drop(alice);
+    fake_clear();
+    fake_run();
+    assert_seen(fake_take_out(), "DELIVER e2 desk kept");
+    assert_int_equal(fake.entry_count, 1);
+}
+
 static void overload_refuses_durable_stanzas_with_an_error(void **state)
 {
     (void)state;
@@ -418,6 +437,7 @@ int main(void)
                 withdrawn_entry_comes_back_as_a_retryable_error, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 fenced_entry_is_routed_to_the_next_home, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(sender_that_is_gone_is_not_missed, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 overload_refuses_durable_stanzas_with_an_error, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
