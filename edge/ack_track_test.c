@@ -1,3 +1,4 @@
+/* Mapping acknowledged raw bytes to plain bytes. */
 #include "edge/ack_track.h"
 
 #include <setjmp.h>

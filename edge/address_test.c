@@ -1,3 +1,4 @@
+/* Socket addresses: text, prefixes, networks. */
 #include "edge/address.h"
 
 #include <arpa/inet.h>

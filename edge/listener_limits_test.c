@@ -1,3 +1,4 @@
+/* Limits per address, on a clock that stands still. */
 #include "edge/listener_limits.h"
 
 #include <arpa/inet.h>

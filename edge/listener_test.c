@@ -1,3 +1,4 @@
+/* Accepting over loopback, with and without PROXY headers. */
 #include "edge/listener.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* PROXY headers of both versions, complete, in pieces and malformed. */
 #include "edge/proxy_protocol.h"
 
 #include <setjmp.h>

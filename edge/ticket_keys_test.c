@@ -1,3 +1,4 @@
+/* Files of ticket keys. */
 #include "edge/ticket_keys.h"
 
 #include <setjmp.h>

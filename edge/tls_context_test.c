@@ -1,3 +1,4 @@
+/* Loading certificates: good, broken, expired. */
 #include "edge/tls_context.h"
 
 #include <setjmp.h>

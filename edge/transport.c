@@ -129,7 +129,9 @@ static bool may_read(const struct transport *transport)
 {
     switch (transport->state) {
     case STATE_HANDSHAKE: return !transport->is_write_blocked;
-    case STATE_OPEN: return !transport->is_paused && transport->tls_wanted == NULL;
+    case STATE_OPEN:
+        /* With bytes held nothing new is read: the watch would fire again and again. */
+        return !transport->is_paused && transport->tls_wanted == NULL && transport->held.len == 0;
     case STATE_DRAINING: return true;
     case STATE_FINISHING:
     case STATE_ENDED:

@@ -1,9 +1,9 @@
 /* Transports without TLS, and what does not depend on it. */
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -166,6 +166,44 @@ static void a_paused_transport_says_nothing(void **state)
     transport_peer_run(&peer);
     assert_int_equal(peer.received.len, 0);
     assert_int_equal(peer.ended, 0);
+    transport_peer_close(&peer);
+}
+
+static size_t take_nothing(struct transport_peer *peer, struct str data)
+{
+    (void)data;
+    peer->received.len++; /* counts the calls */
+    return 0;
+}
+
+static void wait_a_little(struct transport_peer *peer)
+{
+    (void)send(peer->client_fd, "hello", 5, 0);
+    usleep(30000);
+    (void)send(peer->client_fd, "hello", 5, 0);
+    usleep(30000);
+}
+
+static void bytes_not_taken_are_offered_once_without_resume(void **state)
+{
+    (void)state;
+    struct transport_peer peer = {
+        .client = wait_a_little, .on_data = take_nothing, .stops_with_client = true
+    };
+    transport_peer_open(&peer, NULL);
+    struct rusage before;
+    struct rusage after;
+    assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
+    transport_peer_run(&peer);
+    assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
+    assert_int_equal(peer.received.len, 1);
+    /* and the loop slept meanwhile, instead of being told of the same bytes for 60 ms */
+    int64_t used_us = (int64_t)(after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000
+            + after.ru_utime.tv_usec - before.ru_utime.tv_usec
+            + (int64_t)(after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1000000
+            + after.ru_stime.tv_usec - before.ru_stime.tv_usec;
+    assert_true(used_us < 30000);
+    peer.received.len = 0;
     transport_peer_close(&peer);
 }
 
@@ -351,6 +389,7 @@ int main(void)
         cmocka_unit_test(a_half_closed_client_gets_its_answer),
         cmocka_unit_test(a_last_word_is_possible_after_the_clients_end),
         cmocka_unit_test(bytes_not_taken_are_offered_again_after_resume),
+        cmocka_unit_test(bytes_not_taken_are_offered_once_without_resume),
         cmocka_unit_test(a_paused_transport_says_nothing),
         cmocka_unit_test(finish_delivers_everything_before_the_end),
         cmocka_unit_test(finish_is_bounded_in_time),

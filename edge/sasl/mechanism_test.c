@@ -1,3 +1,4 @@
+/* The list of mechanisms, PLAIN, and who the user is. */
 #include "edge/sasl/mechanism.h"
 
 #include <setjmp.h>

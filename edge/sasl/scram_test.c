@@ -1,3 +1,4 @@
+/* SCRAM's messages: the examples of the RFCs, and a client that misbehaves. */
 #include "proto/xmpp/scram.h"
 
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* The arithmetic of SCRAM against the examples of RFC 5802 and RFC 7677. */
 #include "proto/xmpp/scram.h"
 
 #include <setjmp.h>
