@@ -338,6 +338,46 @@ static void test_authentication(void **state)
     await(&unset);
 }
 
+static void test_the_primary_is_found_through_the_first_sentinel_that_answers(void **state)
+{
+    (void)state;
+    char command[256];
+    (void)snprintf(command, sizeof(command), "tests/lib/scratch-redis sentinel %s", fixture.dir);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    int port = 0;
+    assert_int_equal(fscanf(pipe, "%d", &port), 1);
+    assert_int_equal(pclose(pipe), 0);
+
+    static char none[] = "";
+    char master[] = "main";
+    char dead[] = "127.0.0.1:1";
+    char alive[32];
+    (void)snprintf(alive, sizeof(alive), "127.0.0.1:%d", port);
+    char *sentinels[] = { dead, alive };
+    open_with((struct redis_config){
+            .address = none,
+            .sentinels = { sentinels, 2 },
+            .sentinel_master = master,
+    });
+    await_up();
+    struct answer answer = { 0 };
+    ask(&answer, "PING", NULL, NULL);
+    await(&answer);
+    assert_string_equal(answer.text, "PONG");
+    close_redis(NULL);
+
+    char other[] = "nobody"; /* a name the Sentinel does not know */
+    open_with((struct redis_config){
+            .address = none,
+            .sentinels = { sentinels + 1, 1 },
+            .sentinel_master = other,
+    });
+    bool never = false;
+    (void)scratch_run_until(fixture.loop, scratch_is_true, &never, 200);
+    assert_int_equal(fixture.ups, 0);
+}
+
 static void test_close_ends_pending_commands(void **state)
 {
     (void)state;
@@ -380,6 +420,7 @@ int main(void)
         TEST(test_killed_and_restarted_redis_is_found_again),
         TEST(test_a_command_without_reply_times_out_and_the_client_recovers),
         TEST(test_authentication),
+        TEST(test_the_primary_is_found_through_the_first_sentinel_that_answers),
         TEST(test_close_ends_pending_commands),
     };
     return cmocka_run_group_tests_name("redis", tests, set_up, tear_down);
