@@ -2,12 +2,12 @@
  * oldest. */
 #include "edge/requests.h"
 
-#include <uthash.h>
 #include <utlist.h>
 
 #include "chassis/base/buf.h"
 #include "chassis/base/digest.h"
 #include "chassis/base/err.h"
+#include "chassis/base/map.h"
 #include "chassis/base/mem.h"
 #include "chassis/timer.h"
 
@@ -103,7 +103,7 @@ static void set_id(Wire__Envelope *envelope, uint64_t id)
     case WIRE__ENVELOPE__VERB_AUTH_PLAIN: envelope->auth_plain->request = id; break;
     case WIRE__ENVELOPE__VERB_BIND: envelope->bind->request = id; break;
     case WIRE__ENVELOPE__VERB_REGISTER: envelope->register_->request = id; break;
-    default: ASSERT(!"a verb with a request id");
+    default: UNREACHABLE("a verb with a request id");
     }
 }
 

@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uthash.h>
 
 #include "chassis/base/id128.h"
+#include "chassis/base/map.h"
 #include "edge/delivered_ring.h"
 #include "edge/input_queue.h"
 #include "proto/wire/wire.h"
