@@ -1,20 +1,20 @@
 #!/usr/bin/python3
 """Two real clients (slixmpp), one on each edge: romeo greets, juliet answers. Exit code 0 when both texts have arrived.
-usage: quickstart-proof.py HOST PORT1 PORT2 PASSWORD-FILE1 PASSWORD-FILE2"""
+usage: quickstart-proof.py HOST PORT1 PORT2 PASSWORD-FILE1 PASSWORD-FILE2 CA-FILE"""
 import asyncio
 import logging
 import sys
 
 import slixmpp
 
-HOST, PORT1, PORT2, FILE1, FILE2 = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
+HOST, PORT1, PORT2, FILE1, FILE2, CA = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:7]
 logging.disable(logging.CRITICAL)
 
 
 class Client(slixmpp.ClientXMPP):
     def __init__(self, user, password_file, port):
         super().__init__(f"{user}@{HOST}/proof", open(password_file).read().strip())
-        self.ca_certs = None
+        self.ca_certs = CA
         self.online, self.texts = asyncio.Event(), asyncio.Queue()
         self.add_event_handler("session_start", self.on_start)
         self.add_event_handler("message", lambda m: self.texts.put_nowait(m["body"]))

@@ -128,7 +128,7 @@ int main(int argc, char **argv)
             usage(stdout);
             return CTL_OK;
         } else if (strcmp(argv[i], "--version") == 0) {
-            puts("starlingctl " STARLING_VERSION);
+            puts("starling starlingctl " STARLING_VERSION);
             return CTL_OK;
         } else {
             usage(stderr);

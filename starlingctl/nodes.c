@@ -11,9 +11,10 @@
 
 struct wait {
     struct loop *loop;
-    json_t *nodes;
+    json_t *nodes; /* named when asked for, filled when answered */
     enum err err;
     size_t pending;
+    size_t answered;
     struct redis *redis;
 };
 
@@ -39,34 +40,42 @@ static void set(json_t *object, const char *key, struct str value)
     json_object_set_new(object, key, json_stringn(value.ptr ? value.ptr : "", value.len));
 }
 
+/* Answers come in the order of asking: the first node without a role is the one. An expired entry
+ * stays without one. */
 static void on_node(void *context, enum err err, const struct redis_value *reply)
 {
     struct wait *wait = context;
+    json_t *node = json_array_get(wait->nodes, wait->answered++);
     if (err == ERR_OK && reply->type == REDIS_ARRAY && reply->count > 0) {
-        json_t *node = json_object();
-        set(node, "node", field_of(reply, STR("node")));
         set(node, "role", field_of(reply, STR("role")));
-        set(node, "boot", field_of(reply, STR("boot_epoch")));
-        set(node, "bus", field_of(reply, STR("bus_address")));
-        set(node, "http", field_of(reply, STR("http_address")));
-        json_array_append_new(wait->nodes, node);
+        set(node, "boot", field_of(reply, STR("epoch")));
+        set(node, "bus", field_of(reply, STR("bus")));
+        set(node, "http", field_of(reply, STR("http")));
     }
     one_less(wait);
 }
 
-static void on_keys(void *context, enum err err, const struct redis_value *reply)
+static void ask_node(struct wait *wait, struct str name)
+{
+    char key[256];
+    json_t *node = json_object();
+    set(node, "node", name);
+    json_array_append_new(wait->nodes, node);
+    int len = snprintf(key, sizeof(key), "node:" STR_FMT, STR_ARG(name));
+    if (len < 0 || len >= (int)sizeof(key)) {
+        return;
+    }
+    const struct str args[] = { STR("HGETALL"), str_from_cstr(key) };
+    wait->pending++;
+    redis_command(wait->redis, args, 2, on_node, wait);
+}
+
+static void on_names(void *context, enum err err, const struct redis_value *reply)
 {
     struct wait *wait = context;
-    wait->err = err != ERR_OK                                 ? err
-            : reply->type == REDIS_ARRAY && reply->count == 2 ? ERR_OK
-                                                              : ERR_PROTOCOL;
-    if (wait->err == ERR_OK) {
-        struct redis_value keys = redis_value_at(reply, 1);
-        for (size_t i = 0; i < keys.count; i++) {
-            const struct str args[] = { STR("HGETALL"), redis_value_at(&keys, i).text };
-            wait->pending++;
-            redis_command(wait->redis, args, 2, on_node, wait);
-        }
+    wait->err = err != ERR_OK ? err : reply->type == REDIS_ARRAY ? ERR_OK : ERR_PROTOCOL;
+    for (size_t i = 0; wait->err == ERR_OK && i < reply->count; i++) {
+        ask_node(wait, redis_value_at(reply, i).text);
     }
     one_less(wait);
 }
@@ -75,12 +84,9 @@ static void on_redis_change(void *context, bool is_up)
 {
     struct wait *wait = context;
     if (is_up && wait->pending == 0) {
-        /* One page is enough: COUNT is far above the number of nodes a cluster has keys for. */
-        const struct str args[] = {
-            STR("SCAN"), STR("0"), STR("MATCH"), STR("node:*"), STR("COUNT"), STR("100000")
-        };
+        const struct str args[] = { STR("SMEMBERS"), STR("nodes") };
         wait->pending = 1;
-        redis_command(wait->redis, args, 6, on_keys, wait);
+        redis_command(wait->redis, args, 2, on_names, wait);
     }
 }
 
@@ -112,7 +118,9 @@ static json_t *sorted(json_t *nodes)
         qsort(items, count, sizeof(*items), by_name);
     }
     for (size_t i = 0; items && i < count; i++) {
-        json_array_append(result, items[i]);
+        if (json_object_get(items[i], "role")) {
+            json_array_append(result, items[i]);
+        }
     }
     free(items);
     json_decref(nodes);

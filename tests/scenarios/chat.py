@@ -427,7 +427,8 @@ async def test_slixmpp_clients_chat_across_edges():
         with open(cluster.file(name), "w") as out:
             out.write("secret")
     process = await asyncio.create_subprocess_exec("/usr/bin/python3", os.path.join(os.path.dirname(__file__), "slix_chat.py"), a, b,
-                                                   str(cluster.edges[0].c2s), str(cluster.edges[1].c2s), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                                                   str(cluster.edges[0].c2s), str(cluster.edges[1].c2s),
+                                                   cluster.file("ec.crt"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     out, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, out.decode()
 
@@ -541,9 +542,9 @@ def test_programs_explain_themselves():
     for program in ("edge", "router", "archive-svc"):
         path = os.path.join(BUILD, "bin", program)
         node = next(n for n in cluster.nodes() if n.program == program)
-        assert subprocess.run([path, "--version"], capture_output=True, text=True).stdout.startswith(program)
+        assert subprocess.run([path, "--version"], capture_output=True, text=True).stdout.startswith(f"starling {program} ")
         reference = subprocess.run([path, "--print-config"], capture_output=True, text=True).stdout
-        assert "bus:" in reference and "max_frame" in reference
+        assert "\nbus:" in reference and "max_frame" in reference
         good = subprocess.run([path, "--config", node.path, "--check-config"], capture_output=True, text=True)
         assert good.returncode == 0, good.stderr
         bad = cluster.file(f"bad-{program}.yaml")

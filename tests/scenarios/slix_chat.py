@@ -1,19 +1,20 @@
 #!/usr/bin/python3
 """Two slixmpp clients on different edges: chat both ways, then one goes offline and finds its message at the next login.
-usage: slix_chat.py USER1 USER2 PORT1 PORT2"""
+usage: slix_chat.py USER1 USER2 PORT1 PORT2 CA-FILE"""
 import asyncio
 import logging
 import sys
 
 import slixmpp
 
-A, B, PORT1, PORT2 = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+A, B, PORT1, PORT2, CA = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 logging.disable(logging.CRITICAL)
 
 
 class Client(slixmpp.ClientXMPP):
     def __init__(self, user, port):
         super().__init__(f"{user}@localhost", "secret")
+        self.ca_certs = CA
         self.register_plugin("xep_0030")
         self.register_plugin("xep_0199")
         self.register_plugin("xep_0203")
