@@ -1,8 +1,7 @@
 /* Sends the batches of commit_queue, one at a time, and repeats each until somebody answers. */
 #include "router/commit.h"
 
-#include <uthash.h>
-
+#include "chassis/base/map.h"
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/metrics.h"

@@ -2,8 +2,7 @@
  * peer; routes wait in route_queue. */
 #include "router/egress.h"
 
-#include <uthash.h>
-
+#include "chassis/base/map.h"
 #include "chassis/base/mem.h"
 #include "chassis/metrics.h"
 #include "proto/xmpp/jid.h"

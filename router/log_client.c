@@ -1,8 +1,7 @@
 /* Requests are kept packed until they are answered, so that a repeat costs nothing. */
 #include "router/log_client.h"
 
-#include <uthash.h>
-
+#include "chassis/base/map.h"
 #include "chassis/base/mem.h"
 #include "router/peers.h"
 #include "router/router.h"

@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uthash.h>
 
 #include "chassis/base/buf.h"
+#include "chassis/base/map.h"
 #include "router/egress.h"
 
 struct route {
