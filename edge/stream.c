@@ -370,6 +370,17 @@ void stream_become_session(struct stream *stream, struct session *session)
 
 /* ---- in */
 
+/* `to` decides; a name in TLS that is another one is only counted (B10). */
+static void compare_server_name(const struct stream *stream)
+{
+    struct transport_info info = { 0 };
+    transport_get_info(stream->transport, &info);
+    struct str sni = str_from_cstr(info.sni);
+    if (!str_is_empty(sni) && !str_equal_nocase(sni, stream->host->domain)) {
+        stream_metrics_sni_mismatch();
+    }
+}
+
 static void on_header(void *context, const struct xml_stream_header *header)
 {
     struct stream *stream = context;
@@ -379,6 +390,9 @@ static void on_header(void *context, const struct xml_stream_header *header)
     if (condition != STREAM_ERROR_NONE) {
         stream_fail(stream, condition, STR_NULL);
         return;
+    }
+    if (stream->state == STREAM_HEADER_SECURED) {
+        compare_server_name(stream);
     }
     stream_set_state(stream, stream_state_after_header(stream->state));
     stream_features_write(stream);

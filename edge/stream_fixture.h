@@ -136,6 +136,14 @@ enum err transport_channel_binding(
     return ERR_OK;
 }
 
+void transport_get_info(const struct transport *transport, struct transport_info *info_out)
+{
+    *info_out = (struct transport_info){
+        .is_secure = transport->is_secure,
+        .sni = transport->is_secure ? "example.org" : "",
+    };
+}
+
 void listeners_release(struct listeners *listeners, const struct peer_address *address)
 {
     (void)listeners;

@@ -32,6 +32,9 @@ static struct metric binding_mismatches = METRIC_COUNTER_INIT("cb_mismatch_total
         "Channel bindings that did not match, or downgrades: a possible attack on TLS.",
         NULL);
 
+static struct metric sni_mismatches = METRIC_COUNTER_INIT(
+        "sni_mismatch_total", "Streams to another host than the name given in TLS.", NULL);
+
 static const char *const end_names[] = {
     [TRANSPORT_CLOSED] = "closed",
     [TRANSPORT_RESET] = "reset",
@@ -45,6 +48,7 @@ void stream_metrics_register(void)
     metric_register(&preauth);
     metric_register(&errors_in);
     metric_register(&binding_mismatches);
+    metric_register(&sni_mismatches);
     for (int kind = STANZA_MESSAGE; kind <= STANZA_IQ; kind++) {
         metric_family_add(&stanzas_in, stanza_kind_name((enum stanza_kind)kind), 0);
         metric_family_add(&stanzas_out, stanza_kind_name((enum stanza_kind)kind), 0);
@@ -93,4 +97,9 @@ void stream_metrics_sasl(const char *mechanism, enum sasl_condition result)
 void stream_metrics_binding_mismatch(void)
 {
     metric_add(&binding_mismatches, 1);
+}
+
+void stream_metrics_sni_mismatch(void)
+{
+    metric_add(&sni_mismatches, 1);
 }
