@@ -106,6 +106,10 @@ static void check_drained(struct shard_table *table)
             return;
         }
     }
+    if (table->wants_all && !table->is_failing) {
+        tick_soon(table); /* once more: the map we send on makes the new owners look at once */
+        return;
+    }
     table->has_left = true;
     timer_stop(&table->tick);
     timer_stop(&table->expiry);
