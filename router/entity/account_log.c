@@ -13,8 +13,14 @@ struct tracked {
     bool is_done;
     bool is_of_page;
     size_t target_count;
-    struct id128 targets[];
+    struct id128 *targets;
 };
+
+static void tracked_free(struct tracked *entry)
+{
+    free(entry->targets);
+    free(entry);
+}
 
 void account_log_init(struct account_log *log, const struct account_log_ops *ops, void *context)
 {
@@ -26,7 +32,7 @@ void account_log_fini(struct account_log *log)
     while (log->head) {
         struct tracked *entry = log->head;
         log->head = entry->next;
-        free(entry);
+        tracked_free(entry);
     }
     *log = (struct account_log){ .ops = log->ops, .context = log->context };
 }
@@ -68,8 +74,9 @@ static void track(struct account_log *log,
         const struct id128 *targets,
         size_t count)
 {
-    struct tracked *entry = mem_alloc(sizeof(*entry) + count * sizeof(entry->targets[0]));
+    struct tracked *entry = MEM_NEW(struct tracked);
     *entry = (struct tracked){ .id = id, .is_of_page = is_of_page, .target_count = count };
+    entry->targets = mem_alloc(count * sizeof(targets[0]));
     memcpy(entry->targets, targets, count * sizeof(targets[0]));
     struct tracked **at = &log->head;
     if (log->tail && log->tail->id < id) {
@@ -114,7 +121,7 @@ static void pop_done(struct account_log *log)
         watermark = entry->id;
         log->head = entry->next;
         log->tracked_count--;
-        free(entry);
+        tracked_free(entry);
     }
     if (!log->head) {
         log->tail = NULL;
@@ -163,6 +170,18 @@ void account_log_poke(struct account_log *log)
     read_next(log);
 }
 
+void account_log_on_eligible(struct account_log *log)
+{
+    for (const struct tracked *entry = log->head; entry; entry = entry->next) {
+        if (!entry->is_done) {
+            backlog_add(log, log->tail->id);
+            backlog_add(log, entry->id);
+            break;
+        }
+    }
+    read_next(log);
+}
+
 void account_log_on_committed(struct account_log *log, int64_t id, const struct stanza *stanza)
 {
     if (id <= log->watermark || find_tracked(log, id)) {
@@ -171,7 +190,8 @@ void account_log_on_committed(struct account_log *log, int64_t id, const struct 
     bool is_catching_up = log->has_backlog && log->ops->has_eligible(log->context);
     if (!is_catching_up && log->tracked_count < ACCOUNT_LOG_MAX_TRACKED) {
         struct id128 targets[ACCOUNT_LOG_MAX_TARGETS];
-        size_t count = log->ops->deliver(log->context, stanza, id, false, targets);
+        struct account_log_send send = { .stanza = stanza, .id = id };
+        size_t count = log->ops->deliver(log->context, &send, targets);
         if (count > 0) {
             track(log, id, false, targets, count);
             return;
@@ -227,17 +247,31 @@ void account_log_on_session_end(struct account_log *log, struct id128 session)
         leave_page(log, entry);
         backlog_add(log, entry->id);
         log->tracked_count--;
-        free(entry);
+        tracked_free(entry);
     }
     rebuild_tail(log);
     pop_done(log);
     read_next(log);
 }
 
+static void add_targets(
+        struct account_log *log, struct tracked *entry, const struct id128 *targets, size_t count)
+{
+    size_t total = entry->target_count + count;
+    entry->targets = mem_realloc(entry->targets, total * sizeof(entry->targets[0]));
+    memcpy(entry->targets + entry->target_count, targets, count * sizeof(targets[0]));
+    entry->target_count = total;
+    if (!entry->is_of_page) {
+        entry->is_of_page = true;
+        log->page_pending++;
+    }
+}
+
 /* False: nobody took it; the page ends before it. */
 static bool replay_entry(struct account_log *log, struct arena *arena, const Wire__LogEntry *entry)
 {
-    if (entry->id <= log->watermark || find_tracked(log, entry->id)) {
+    struct tracked *tracked = find_tracked(log, entry->id);
+    if (entry->id <= log->watermark || (tracked && tracked->is_done)) {
         return true;
     }
     struct stanza stanza;
@@ -246,11 +280,20 @@ static bool replay_entry(struct account_log *log, struct arena *arena, const Wir
         return true;
     }
     struct id128 targets[ACCOUNT_LOG_MAX_TARGETS];
-    size_t count = log->ops->deliver(log->context, &stanza, entry->id, true, targets);
-    if (count > 0) {
+    struct account_log_send send = {
+        .stanza = &stanza,
+        .id = entry->id,
+        .is_replay = true,
+        .except = tracked ? tracked->targets : NULL,
+        .except_count = tracked ? tracked->target_count : 0,
+    };
+    size_t count = log->ops->deliver(log->context, &send, targets);
+    if (count > 0 && tracked) {
+        add_targets(log, tracked, targets, count);
+    } else if (count > 0) {
         track(log, entry->id, true, targets, count);
     }
-    return count > 0;
+    return count > 0 || tracked;
 }
 
 void account_log_on_page(struct account_log *log, const Wire__LogReadReply *page)

@@ -19,6 +19,14 @@
     2048 /* sent and unconfirmed; the rest waits in the log (C20, P7) \
           */
 
+struct account_log_send {
+    const struct stanza *stanza;
+    int64_t id;
+    bool is_replay;
+    const struct id128 *except; /* they have it, or it is on the way to them */
+    size_t except_count;
+};
+
 struct account_log_ops {
     /* A session would take messages to the bare JID. */
     bool (*has_eligible)(void *context);
@@ -26,12 +34,9 @@ struct account_log_ops {
      * inside. */
     void (*read)(void *context, int64_t after_id);
     void (*cancel_read)(void *context);
-    /* Sends to whom RFC 6121 §8 names now; returns how many sessions took it. */
-    size_t (*deliver)(void *context,
-            const struct stanza *stanza,
-            int64_t id,
-            bool is_replay,
-            struct id128 *targets_out);
+    /* Sends to whom RFC 6121 §8 names now, but for `except`; returns how many sessions took it. */
+    size_t (*deliver)(
+            void *context, const struct account_log_send *send, struct id128 *targets_out);
     void (*watermark)(void *context, int64_t id);
 };
 
@@ -67,7 +72,10 @@ void account_log_on_delivered(struct account_log *log, struct id128 session, int
 void account_log_on_session_end(struct account_log *log, struct id128 session);
 /* `page` NULL: the read failed; account_log_poke tries again. */
 void account_log_on_page(struct account_log *log, const Wire__LogReadReply *page);
-/* A session became eligible, or a failed read or delivery may work now. */
+/* A new session takes messages to the bare JID: it gets what nobody has confirmed yet, too. Should
+ * the sessions those were sent to turn out dead, order has been kept (P3). */
+void account_log_on_eligible(struct account_log *log);
+/* A failed read or delivery may work now. */
 void account_log_poke(struct account_log *log);
 bool account_log_is_quiet(
         const struct account_log *log); /* nothing sent and unconfirmed, no read */

@@ -47,19 +47,20 @@ static struct id128 session(char letter)
     return (struct id128){ 1, (uint64_t)(unsigned char)letter };
 }
 
-static size_t deliver(void *context,
-        const struct stanza *stanza,
-        int64_t id,
-        bool is_replay,
-        struct id128 *targets_out)
+static size_t deliver(void *context, const struct account_log_send *send, struct id128 *targets_out)
 {
     (void)context;
-    (void)stanza;
-    (void)is_replay;
     size_t count = 0;
     for (const char *at = fake.sessions; *at && !fake.is_deaf; at++) {
+        bool is_excepted = false;
+        for (size_t i = 0; i < send->except_count; i++) {
+            is_excepted = is_excepted || id128_equal(send->except[i], session(*at));
+        }
+        if (is_excepted) {
+            continue;
+        }
         size_t len = strlen(fake.sent);
-        (void)snprintf(fake.sent + len, sizeof(fake.sent) - len, "%d%c ", (int)id, *at);
+        (void)snprintf(fake.sent + len, sizeof(fake.sent) - len, "%d%c ", (int)send->id, *at);
         targets_out[count++] = session(*at);
     }
     return count;
@@ -310,6 +311,30 @@ static void one_target_left_is_enough(void **state)
     assert_int_equal(fake.watermark, 5);
 }
 
+/* P3: the first session is dead and nobody knows; the second one must not see newer entries before
+ * older ones. */
+static void new_session_gets_what_nobody_has_confirmed_before_anything_newer(void **state)
+{
+    (void)state;
+    fake.sessions = "a";
+    commit(1);
+    commit(2);
+    account_log_on_delivered(&fake.log, session('a'), 1);
+    expect_sent("1a 2a ");
+    fake.sessions = "ab";
+    account_log_on_eligible(&fake.log);
+    commit(3);
+    answer();
+    expect_sent("2b 3a 3b ");
+    leave('a', "b");
+    account_log_on_delivered(&fake.log, session('b'), 2);
+    account_log_on_delivered(&fake.log, session('b'), 3);
+    assert_int_equal(fake.watermark, 3);
+    expect_sent("");
+    commit(4);
+    expect_sent("4b ");
+}
+
 static void failed_send_is_backlog_until_poked(void **state)
 {
     (void)state;
@@ -381,6 +406,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(entry_waits_when_the_last_session_goes, start, stop),
         cmocka_unit_test_setup_teardown(session_that_dies_during_a_read_rewinds_it, start, stop),
         cmocka_unit_test_setup_teardown(one_target_left_is_enough, start, stop),
+        cmocka_unit_test_setup_teardown(
+                new_session_gets_what_nobody_has_confirmed_before_anything_newer, start, stop),
         cmocka_unit_test_setup_teardown(failed_send_is_backlog_until_poked, start, stop),
         cmocka_unit_test_setup_teardown(failed_read_is_asked_again, start, stop),
         cmocka_unit_test_setup_teardown(entries_gone_from_the_log_end_the_backlog, start, stop),

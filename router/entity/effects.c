@@ -29,12 +29,6 @@ static void apply_route(struct entity *entity, const struct stanza *stanza)
     }
 }
 
-static void apply_session_changed(struct entity *entity, const struct resource *resource)
-{
-    sessions_write_record(entity->router, entity, resource);
-    account_log_poke(&entity->log);
-}
-
 static void on_erased(void *context, enum err err)
 {
     (void)context;
@@ -78,7 +72,7 @@ static void apply(struct turn *turn, const struct effect *effect)
         break;
     case EFFECT_SESSION_CHANGED:
         if (is_there) {
-            apply_session_changed(entity, resource);
+            sessions_changed(entity, resource);
         }
         break;
     case EFFECT_ACCOUNT_REMOVED: apply_account_removed(turn); break;

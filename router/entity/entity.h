@@ -54,6 +54,9 @@ struct entity {
 
     struct outbox outbox;
     struct account_log log;
+    const struct id128 *send_except; /* during a send: sessions left out */
+    size_t send_except_count;
+    struct part *routed;   /* durable parts on their way through egress, see forward.c */
     bool is_log_open;      /* a reload of the account goes on with what is known */
     uint64_t read_request; /* page being read; its reference belongs to the callback, or to the
                               cancel */
@@ -107,6 +110,9 @@ void sessions_handle_edge_dead(struct entity *entity, const struct item *item);
 void sessions_add(struct entity *entity, struct resource *resource); /* takes it */
 /* No target any more; what its inputs still do goes on until they are done. */
 void sessions_end(struct entity *entity, struct resource *resource);
+/* Availability, priority or place of a session changed: Redis is told, and a new target catches up.
+ */
+void sessions_changed(struct entity *entity, struct resource *resource);
 void sessions_end_lost(struct entity *entity);
 void sessions_kick(struct entity *entity,
         struct resource *resource,
@@ -144,6 +150,9 @@ void forward_stanza(struct entity *entity,
         const struct origin *origin,
         const struct stanza *stanza,
         struct input_work *work);
+
+/* The entity goes; its parts stay until they are decided. */
+void forward_forget(struct entity *entity);
 
 /* ---- egress of an entity: send.c */
 enum send_group {

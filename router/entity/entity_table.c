@@ -245,13 +245,15 @@ void entity_drop(struct entity *entity)
     timer_stop(&entity->load_timer);
     timer_stop(&entity->retry_timer);
     routes_cancel_read(entity);
+    forward_forget(entity);
+    for (struct outbox_item *waiting = entity->outbox.head; waiting; waiting = waiting->next) {
+        outbox_tell_waiters(
+                waiting, ERR_FENCED); /* oldest first: they are asked again in this order */
+    }
+    answer_fenced(entity->waiting);
     struct item *item;
     while ((item = mailbox_pop(&entity->mailbox)) != NULL) {
         answer_fenced(item);
-    }
-    answer_fenced(entity->waiting);
-    for (struct outbox_item *waiting = entity->outbox.head; waiting; waiting = waiting->next) {
-        outbox_tell_waiters(waiting, ERR_FENCED);
     }
     outbox_fini(&entity->outbox);
     while (entity->resources) {

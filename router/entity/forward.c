@@ -11,9 +11,12 @@
 struct part {
     struct arena arena; /* holds the part and its stanza */
     struct entity_ref *ref;
-    struct router *router;
     struct origin origin;
     struct stanza stanza;
+    unsigned shard; /* of the recipient */
+    /* While it is in egress' hands: in the list of its sender. */
+    struct part *next;
+    struct part **prev;
 };
 
 static void on_part_decided(void *context, enum err err);
@@ -24,6 +27,25 @@ static struct entity *part_sender(struct part *part)
     struct entity *entity = part->ref ? entity_ref_take(part->ref) : NULL;
     part->ref = entity ? entity_ref_create(entity) : NULL;
     return entity;
+}
+
+static void leave_routed(struct part *part)
+{
+    if (part->prev) {
+        *part->prev = part->next;
+        if (part->next) {
+            part->next->prev = part->prev;
+        }
+        part->prev = NULL;
+        part->next = NULL;
+    }
+}
+
+void forward_forget(struct entity *entity)
+{
+    while (entity->routed) {
+        leave_routed(entity->routed);
+    }
 }
 
 static void part_destroy(struct part *part)
@@ -44,11 +66,33 @@ static void on_part_appended(void *context)
     }
 }
 
-static bool is_local(const struct router *router, struct str to)
+static unsigned home_shard(const struct router *router, struct str to)
 {
     struct jid jid;
-    return jid_split(to, &jid) == ERR_OK
-            && shard_is_owned(router->shards, shard_of(router->shards, jid.bare));
+    return shard_of(router->shards, jid_split(to, &jid) == ERR_OK ? jid.bare : to);
+}
+
+static void route_part(struct entity *entity, struct part *part)
+{
+    part->next = entity->routed;
+    part->prev = &entity->routed;
+    if (part->next) {
+        part->next->prev = &part->next;
+    }
+    entity->routed = part;
+    egress_route(entity->router->egress, &part->origin, &part->stanza, on_part_decided, part);
+}
+
+/* P3: the shard may have come to us while older parts still wait in egress; it hands them to this
+ * router in their order, and newer ones queue there behind them. */
+static bool has_older_routed(const struct entity *entity, unsigned shard)
+{
+    for (const struct part *part = entity->routed; part; part = part->next) {
+        if (part->shard == shard) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void post_local(struct entity_table *table, struct part *part)
@@ -71,12 +115,13 @@ static void post_local(struct entity_table *table, struct part *part)
     entity_post(entity, item);
 }
 
-static void send_part(struct part *part)
+static void send_part(struct entity *entity, struct part *part)
 {
-    if (is_local(part->router, part->stanza.to)) {
-        post_local(part->router->entities, part);
+    if (shard_is_owned(entity->router->shards, part->shard)
+            && !has_older_routed(entity, part->shard)) {
+        post_local(entity->router->entities, part);
     } else {
-        egress_route(part->router->egress, &part->origin, &part->stanza, on_part_decided, part);
+        route_part(entity, part);
     }
 }
 
@@ -96,12 +141,13 @@ static void on_part_decided(void *context, enum err err)
 {
     struct part *part = context;
     struct entity *entity = part_sender(part);
+    leave_routed(part);
     if (!entity) {
         part_destroy(part); /* the edge repeats to the next home of the sender */
         return;
     }
     if (err == ERR_FENCED) { /* the recipient has moved: its next home is asked */
-        egress_route(part->router->egress, &part->origin, &part->stanza, on_part_decided, part);
+        route_part(entity, part);
         return;
     }
     if (err != ERR_OK) {
@@ -119,7 +165,7 @@ static struct part *part_create(
     struct part *part = ARENA_NEW(&arena, struct part);
     stanza_dup(&arena, stanza, &part->stanza);
     part->ref = entity_ref_create(entity);
-    part->router = entity->router;
+    part->shard = home_shard(entity->router, stanza->to);
     part->origin = *origin;
     part->arena = arena;
     return part;
@@ -136,8 +182,8 @@ void forward_stanza(struct entity *entity,
         work->pending++;
         work->unappended++;
         work->is_durable = true;
-        send_part(part_create(entity, origin, stanza));
-    } else if (is_local(router, stanza->to)) {
+        send_part(entity, part_create(entity, origin, stanza));
+    } else if (shard_is_owned(router->shards, home_shard(router, stanza->to))) {
         entity_on_route(router->entities, origin ? origin : &none, stanza, NULL, NULL);
     } else {
         egress_route(router->egress, origin ? origin : &none, stanza, NULL, NULL);

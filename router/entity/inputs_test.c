@@ -89,6 +89,27 @@ static void route_that_was_never_sent_comes_back_as_an_error(void **state)
     assert_before(out, "internal-server-error", "HANDLED e1 phone 2");
 }
 
+/* P3: a shard comes home while an older message to it still waits for its former owner's answer. */
+static void message_does_not_overtake_an_older_one_that_is_still_routed(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_clear();
+    unsigned shard = shard_of(NULL, STR("bob@example.org"));
+    fake.is_foreign[shard] = true;
+    say(2, "bob@example.org", "<body>two</body>");
+    fake.is_foreign[shard] = false;
+    say(3, "bob@example.org", "<body>three</body>");
+    assert_seen(fake_take_out(), "ROUTE kept 3");
+    fake.routes[0].done(fake.routes[0].context, ERR_OK);
+    fake.routes[1].done(fake.routes[1].context, ERR_OK);
+    fake.route_count = 0;
+    fake_run();
+    assert_seen(fake_take_out(), "HANDLED e1 phone 3");
+    say(4, "bob@example.org", "<body>four</body>");
+    assert_seen(fake_take_out(), "ENTRY 2");
+}
+
 static void repeated_input_has_one_effect(void **state) /* F05 */
 {
     (void)state;
@@ -242,6 +263,8 @@ int main(void)
                 fake_stop),
         cmocka_unit_test_setup_teardown(
                 route_that_was_never_sent_comes_back_as_an_error, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                message_does_not_overtake_an_older_one_that_is_still_routed, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(repeated_input_has_one_effect, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 input_behind_a_gap_waits_for_the_edge_to_repeat, fake_start, fake_stop),

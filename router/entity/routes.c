@@ -149,25 +149,31 @@ static void log_write_watermark(void *context, int64_t id)
 
 /* A replayed entry carries when it came (XEP-0203); forged stamps of ours were removed before it
  * was kept (C15). */
-static size_t log_deliver(void *context,
-        const struct stanza *stanza,
-        int64_t id,
-        bool is_replay,
-        struct id128 *targets_out)
+static size_t deliver_replay(
+        struct entity *entity, const struct account_log_send *send, struct id128 *targets_out)
 {
-    struct entity *entity = context;
-    if (!is_replay) {
-        return send_as_decided(entity, stanza, id, targets_out);
-    }
     struct buf children;
     buf_init(&children, 0);
-    buf_append_str(&children, stanza->children);
-    delay_write(&children, entity->domain, id);
-    struct stanza stamped = *stanza;
+    buf_append_str(&children, send->stanza->children);
+    delay_write(&children, entity->domain, send->id);
+    struct stanza stamped = *send->stanza;
     stamped.children = buf_view(&children);
     stamped.child_count++;
-    size_t count = send_as_decided(entity, &stamped, id, targets_out);
+    size_t count = send_as_decided(entity, &stamped, send->id, targets_out);
     buf_fini(&children);
+    return count;
+}
+
+static size_t log_deliver(
+        void *context, const struct account_log_send *send, struct id128 *targets_out)
+{
+    struct entity *entity = context;
+    entity->send_except = send->except;
+    entity->send_except_count = send->except_count;
+    size_t count = send->is_replay ? deliver_replay(entity, send, targets_out)
+                                   : send_as_decided(entity, send->stanza, send->id, targets_out);
+    entity->send_except = NULL;
+    entity->send_except_count = 0;
     return count;
 }
 

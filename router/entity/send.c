@@ -5,6 +5,16 @@
 
 #define RETRY_MS 500
 
+static bool is_excepted(const struct entity *entity, const struct resource *resource)
+{
+    for (size_t i = 0; i < entity->send_except_count; i++) {
+        if (id128_equal(entity->send_except[i], resource->session)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_in_group(
         const struct resource *resource, const struct stanza *stanza, enum send_group group)
 {
@@ -75,7 +85,7 @@ size_t send_to_group(struct entity *entity,
     for (struct resource *resource = entity->resources;
             resource && member_count < ACCOUNT_LOG_MAX_TARGETS;
             resource = resource->next) {
-        if (is_in_group(resource, stanza, group)) {
+        if (is_in_group(resource, stanza, group) && !is_excepted(entity, resource)) {
             members[member_count++] = resource;
         }
     }

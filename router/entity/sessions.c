@@ -92,6 +92,16 @@ void sessions_write_record(
     session_registry_write(router->redis, entity->bare, &record);
 }
 
+void sessions_changed(struct entity *entity, struct resource *resource)
+{
+    sessions_write_record(entity->router, entity, resource);
+    bool is_new_target = resource_is_eligible(resource) && !resource->has_caught_up;
+    resource->has_caught_up = resource_is_eligible(resource);
+    if (is_new_target) {
+        account_log_on_eligible(&entity->log);
+    }
+}
+
 void sessions_add(struct entity *entity, struct resource *resource)
 {
     resource->next = entity->resources;
@@ -269,7 +279,7 @@ static void adopt(struct entity *entity, const struct item *item)
     resource->is_available = item->is_available;
     resource->priority = item->priority;
     sessions_add(entity, resource);
-    sessions_write_record(entity->router, entity, resource);
+    sessions_changed(entity, resource);
     run_open_hooks(entity, resource);
 }
 
@@ -296,7 +306,7 @@ void sessions_handle_announce(struct entity *entity, const struct item *item)
         resource->is_available = item->is_available;
         resource->priority = item->priority;
         if (is_news) {
-            sessions_write_record(entity->router, entity, resource);
+            sessions_changed(entity, resource);
         }
         if (counter_is_after(resource->handled, item->counter)) {
             resource->handled_sent = item->counter; /* our word got lost: say it again */
