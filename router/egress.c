@@ -15,6 +15,7 @@
 
 #define SCAN_MS            100
 #define BACKOFF_MS         100
+#define EDGE_WAIT_MS       15000 /* then an edge nobody has heard of is gone */
 #define OVERFLOW_MAX_BYTES ((size_t)16 << 20)
 
 static struct metric metric_retries =
@@ -38,6 +39,7 @@ struct egress {
     struct route_queue routes;
     struct overflow *overflows;
     struct timer scan;
+    int64_t started_ms;
 };
 
 /* ---- sending */
@@ -148,6 +150,13 @@ static void add_targets(struct egress *egress,
     }
 }
 
+/* A router that has just started knows sessions (from Redis) before it knows their edges. */
+static bool may_become_known(const struct egress *egress, const char *edge)
+{
+    return link_find_peer(egress->router->link, edge) == NULL
+            && loop_now_ms(egress->router->loop) - egress->started_ms < EDGE_WAIT_MS;
+}
+
 enum err egress_deliver(struct egress *egress,
         const char *edge,
         const struct stanza *stanza,
@@ -157,7 +166,7 @@ enum err egress_deliver(struct egress *egress,
 {
     struct peer *peer = find_edge(egress, edge);
     if (peer == NULL) {
-        return ERR_UNAVAILABLE;
+        return may_become_known(egress, edge) ? ERR_LIMIT : ERR_UNAVAILABLE;
     }
     if (find_overflow(egress, peer) != NULL) {
         return ERR_LIMIT;
@@ -501,6 +510,7 @@ enum err egress_create(struct router *router, struct egress **egress_out)
 {
     struct egress *egress = MEM_NEW(struct egress);
     egress->router = router;
+    egress->started_ms = loop_now_ms(router->loop);
     arena_init(&egress->arena, 4096);
     buf_init(&egress->record, 0);
     route_queue_init(&egress->routes, router->settings->shards);

@@ -29,7 +29,8 @@ struct egress_target {
 MUST_USE enum err egress_create(struct router *router, struct egress **egress_out);
 void egress_destroy(struct egress *egress); /* accepts NULL */
 
-/* ERR_UNAVAILABLE: edge unknown or dead; ERR_LIMIT: its link is full. Nothing was sent then. */
+/* ERR_UNAVAILABLE: edge unknown or dead; ERR_LIMIT: its link is full, or this router has just
+ * started and may still hear of it: try again. Nothing was sent then. */
 MUST_USE enum err egress_deliver(struct egress *egress,
         const char *edge,
         const struct stanza *stanza,

@@ -26,6 +26,8 @@
 
 #define REGISTRY_REFRESH_MS 2000
 #define REGISTRY_TTL_MS     10000
+#define REGISTRY_WAIT_MS    1000
+#define REGISTRY_POLL_MS    10
 #define HEALTH_MS           250
 #define PG_RECONNECT_MIN_MS 50
 #define PG_RECONNECT_MAX_MS 1000
@@ -281,7 +283,26 @@ static enum err open_all(struct router_process *process, const struct config *co
     if (err == ERR_OK) {
         err = open_parts(router);
     }
-    return err == ERR_OK ? open_registry(process, config, bus) : err;
+    return err;
+}
+
+/* Only with Redis: the registry's first look must not fail, or our peers would stay unknown for a
+ * whole round of it while shards come in already. */
+static void on_registry_due(struct timer *timer, void *context)
+{
+    struct router_process *process = context;
+    struct router *router = &process->router;
+    if (process->registry_redis != NULL && !redis_is_up(process->registry_redis)
+            && process->registry_wait_ms > 0) {
+        process->registry_wait_ms -= REGISTRY_POLL_MS;
+        timer_start(loop_timers(router->loop), timer, REGISTRY_POLL_MS);
+        return;
+    }
+
+    const struct config *config = service_config(router->service);
+    if (open_registry(process, config, config_get(config, &config_section_bus)) != ERR_OK) {
+        service_fail(router->service, "the node registry cannot be opened");
+    }
 }
 
 /* ---- the service */
@@ -307,6 +328,9 @@ enum err router_start(struct service_context *service, void **state_out)
     }
     operator_open(router, router_drain);
     timer_start(loop_timers(router->loop), &process->health, 0);
+    process->registry_wait_ms = REGISTRY_WAIT_MS;
+    timer_init(&process->registry_due, on_registry_due, process);
+    timer_start(loop_timers(router->loop), &process->registry_due, 0);
     *state_out = process;
     return ERR_OK;
 }
@@ -326,7 +350,9 @@ static void on_drained(void *context)
 {
     struct router *router = context;
     log_info("router", "all shards are handed over");
-    registry_leave(router->registry);
+    if (router->registry != NULL) {
+        registry_leave(router->registry);
+    }
     service_drained(router->service);
 }
 
@@ -347,6 +373,7 @@ void router_stop(void *state)
     struct router_process *process = state;
     struct router *router = &process->router;
     timer_stop(&process->health);
+    timer_stop(&process->registry_due);
     registry_close(router->registry);
     ingress_destroy(router->ingress);
     router->ingress = NULL;                 /* nobody is told any more */

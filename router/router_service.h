@@ -7,6 +7,8 @@ struct router_process {
     struct router router; /* first: hooks that need only it take it */
     struct redis *registry_redis;
     struct timer health;
+    struct timer registry_due;
+    int64_t registry_wait_ms;
 };
 
 /* A shard on its way out. */

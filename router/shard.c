@@ -14,6 +14,7 @@
 #define TICK_MS           1000
 #define SOON_MS           20  /* many reasons to look at once become one tick */
 #define MARGIN_MS         500 /* we stop before PostgreSQL lets others take over */
+#define START_PATIENCE    75  /* times SOON_MS */
 #define MAX_RELEASING     32  /* at a time while evening out */
 #define LEASE_CONNECTIONS 2
 
@@ -34,6 +35,7 @@ struct shard_table {
     struct timer tick;
     struct timer expiry;
     int64_t tick_started_ms;
+    unsigned patience; /* ticks that may still wait for an archive-svc at the start */
     bool is_ticking;
     bool wants_tick; /* another one as soon as this one is back */
     bool wants_all;  /* the whole table, whatever the version */
@@ -452,6 +454,13 @@ static void on_tick(struct timer *timer, void *context)
 {
     (void)timer;
     struct shard_table *table = context;
+    if (table->book.version == 0 && table->patience > 0
+            && peers_choose(table->router->peers, LINK_ROLE_ARCHIVE, STR(""), NULL) == NULL) {
+        table->patience--;
+        tick_in(table, SOON_MS); /* shards are of no use before the log can be reached */
+        return;
+    }
+
     table->is_ticking = true;
     table->tick_started_ms = now_of(table);
     struct pg_query *query = pg_query_create(table->pg);
@@ -572,6 +581,7 @@ enum err shard_table_open(struct router *router,
     metric_register(&metric_owned);
     metric_register(&metric_lost);
     metric_register(&metric_gained);
+    table->patience = START_PATIENCE;
     tick_in(table, 0);
     *table_out = table;
     return ERR_OK;
