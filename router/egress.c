@@ -475,7 +475,14 @@ void egress_on_not_owner(
 void egress_on_map(struct egress *egress)
 {
     for (unsigned i = 0; i < egress->routes.shards; i++) {
-        /* What went to a former home is refused there, or repeated when that one dies. */
+        if (egress->routes.by_shard[i].routes == NULL) {
+            continue;
+        }
+
+        /* A former home may answer late or never; what comes later must not overtake. */
+        const void *home = shard_is_owned(egress->router->shards, i) ? (const void *)egress
+                                                                     : find_home(egress, i);
+        route_queue_unsend_others(&egress->routes, i, home);
         egress->routes.by_shard[i].not_before_ms = 0;
     }
     flush_all(egress);

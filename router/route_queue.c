@@ -93,15 +93,31 @@ void route_queue_sent(struct route_queue *queue, struct route *route, const void
     queue->waiting--;
 }
 
+static void unsend(struct route_queue *queue, struct route *route)
+{
+    route->sent_to = NULL;
+    queue->by_shard[route->shard].waiting++;
+    queue->waiting++;
+}
+
 void route_queue_unsend(struct route_queue *queue, unsigned shard, const void *peer)
 {
     struct route *route;
     DL_FOREACH(queue->by_shard[shard].routes, route)
     {
-        if (route->sent_to == peer) {
-            route->sent_to = NULL;
-            queue->by_shard[shard].waiting++;
-            queue->waiting++;
+        if (route->sent_to == peer && peer != NULL) {
+            unsend(queue, route);
+        }
+    }
+}
+
+void route_queue_unsend_others(struct route_queue *queue, unsigned shard, const void *home)
+{
+    struct route *route;
+    DL_FOREACH(queue->by_shard[shard].routes, route)
+    {
+        if (route->sent_to != NULL && route->sent_to != home) {
+            unsend(queue, route);
         }
     }
 }

@@ -57,6 +57,9 @@ void route_queue_sent(struct route_queue *queue, struct route *route, const void
  * too. */
 void route_queue_unsend(struct route_queue *queue, unsigned shard, const void *peer);
 
+/* The shard has a new home: what was sent to any other waits again, before anything newer. */
+void route_queue_unsend_others(struct route_queue *queue, unsigned shard, const void *home);
+
 /* Removes it, then calls back. */
 void route_queue_finish(struct route_queue *queue, struct route *route, enum err err);
 /* Those made at `before_ms` or earlier and never sent end with ERR_UNAVAILABLE. */

@@ -67,6 +67,24 @@ static void a_former_home_gives_all_back_in_order(void **state)
     assert_int_equal(queue->waiting, 2);
 }
 
+/* F07, F08: a frozen home does not hold back what a new one can take. */
+static void a_new_home_gets_all_that_others_owe(void **state)
+{
+    struct route_queue *queue = *state;
+    struct route *one = route_queue_add(queue, 1, 0, note, NULL);
+    struct route *two = route_queue_add(queue, 1, 0, note, NULL);
+    struct route *three = route_queue_add(queue, 1, 0, note, NULL);
+    route_queue_sent(queue, one, &peer_a);
+    route_queue_sent(queue, two, &peer_b);
+    route_queue_unsend_others(queue, 1, &peer_b);
+    assert_ptr_equal(route_queue_next(queue, 1), one);
+    assert_int_equal(queue->waiting, 2);
+    route_queue_sent(queue, one, &peer_b);
+    assert_ptr_equal(route_queue_next(queue, 1), three);
+    route_queue_unsend_others(queue, 1, NULL);
+    assert_int_equal(queue->waiting, 3);
+}
+
 static void an_answer_ends_a_route_once(void **state)
 {
     struct route_queue *queue = *state;
@@ -100,6 +118,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(the_oldest_goes_first),
         CASE(a_former_home_gives_all_back_in_order),
+        CASE(a_new_home_gets_all_that_others_owe),
         CASE(an_answer_ends_a_route_once),
         CASE(what_was_never_sent_expires),
     };
