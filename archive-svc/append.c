@@ -1,3 +1,4 @@
+/* The appends of each router, one transaction after the other (see append.h). */
 #include "archive-svc/append.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The way in: unpacks records and hands them to their verb. */
 #include "archive-svc/archive.h"
 
 #include "archive-svc/append.h"

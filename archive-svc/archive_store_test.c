@@ -376,11 +376,12 @@ static void test_an_append_waits_for_a_takeover_and_sees_its_epoch(void **state)
     (void)snprintf(command,
             sizeof(command),
             "export PGHOST=%s PGUSER=postgres;"
-            " psql -X -q -c BEGIN -c 'SELECT pg_advisory_xact_lock(7301, 3)'"
-            "  -c 'SELECT pg_sleep(0.3)'"
-            "  -c 'UPDATE router.shard_lease SET epoch = 34 WHERE shard = 3' -c COMMIT >/dev/null &"
-            " until psql -X -A -t -c \"SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"
-            "  AND classid = 7301 AND granted\" | grep -q 1; do :; done",
+            " psql -X -q -c 'DO $$ BEGIN PERFORM pg_advisory_xact_lock(7301, 3);"
+            "  FOR i IN 1..500 LOOP EXIT WHEN EXISTS (SELECT FROM pg_locks"
+            "   WHERE classid = 7301 AND objid = 3 AND NOT granted); PERFORM pg_sleep(0.01);"
+            "  END LOOP; UPDATE router.shard_lease SET epoch = 34 WHERE shard = 3; END $$' &"
+            " for i in $(seq 100); do psql -X -A -t -c 'SELECT 1 FROM pg_locks"
+            "  WHERE classid = 7301 AND objid = 3 AND granted' | grep -q 1 && exit 0; done; exit 1",
             fixture.dir);
     assert_int_equal(system(command), 0);
     struct batch *batch = batch_new();

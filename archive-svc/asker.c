@@ -1,3 +1,4 @@
+/* One router and the replies it has no room for yet. */
 #include "archive-svc/asker.h"
 
 #include <stdlib.h>

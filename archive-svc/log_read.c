@@ -1,3 +1,4 @@
+/* Answers to LogOpen, LogRead and LogErase: store calls with the request remembered. */
 #include "archive-svc/log_read.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* One pass: make partitions, drop old ones, clean in steps, then wait. */
 #include "archive-svc/retention.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The field table of section archive. */
 #include "archive-svc/settings.h"
 
 /* clang-format off */

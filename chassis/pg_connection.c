@@ -54,9 +54,9 @@ struct pg_connection {
     bool is_closing;
 };
 
-static const char sql_setup[] = "SELECT set_config('statement_timeout', $1::text, false),"
+static const char sql_setup[] = "VALUES (set_config('statement_timeout', $1::text, false),"
                                 " set_config('idle_in_transaction_session_timeout', $1, false),"
-                                " set_config('TimeZone', 'UTC', false)";
+                                " set_config('TimeZone', 'UTC', false))";
 
 static void connection_start(struct pg_connection *connection);
 static void connection_lose(struct pg_connection *connection, enum err err, const char *why);

@@ -19,7 +19,7 @@
 #include "chassis/log.h"
 #include "chassis/loop.h"
 #include "chassis/metrics.h"
-#include "chassis/redis_reply.h"
+#include "chassis/redis_internal.h"
 
 enum redis_phase {
     REDIS_PHASE_OFF,        /* no address: never up */

@@ -1,6 +1,6 @@
 /* Wraps hiredis' constructors of replies in counters. A Redis that answers nonsense (or is not one)
  * must not cost us more than a bounded amount of memory. */
-#include "chassis/redis_reply.h"
+#include "chassis/redis_internal.h"
 
 enum {
     MAX_REPLY_BYTES = 16 << 20,
