@@ -15,7 +15,9 @@ struct negotiation {
     struct sasl_exchange *exchange;
     const struct sasl_mechanism *mechanism;
     enum sasl_condition failure; /* to be told at wake_ms */
-    unsigned failures;
+    unsigned failures;           /* of any kind */
+    unsigned guesses;            /* a router has looked and said no */
+    bool is_judged;              /* the router has answered for this exchange */
     struct sasl_binding bindings[2];
     size_t binding_count;
     bool is_plus_offered;

@@ -116,13 +116,24 @@ static void end_exchange(struct negotiation *negotiation)
     sasl_exchange_destroy(negotiation->exchange);
     negotiation->exchange = NULL;
     negotiation->mechanism = NULL;
+    negotiation->is_judged = false;
 }
 
-/* A wrong password costs time: the answer waits, longer for an address that guesses (B17). What the
- * client could know by itself is answered at once. */
-static bool is_guess(enum sasl_condition condition)
+/* A wrong password costs time: the answer waits, longer for an address that guesses, and few are
+ * allowed on a stream (B17). What failed before a router looked at any password is no guess and is
+ * answered at once: there are clients that try every mechanism before they find the one they can
+ * do (binding types they do not share with us, the GS2 flag of B16). */
+static bool is_guess(const struct negotiation *negotiation, enum sasl_condition condition)
 {
-    return condition == SASL_NOT_AUTHORIZED || condition == SASL_ACCOUNT_DISABLED;
+    return negotiation->is_judged
+            && (condition == SASL_NOT_AUTHORIZED || condition == SASL_ACCOUNT_DISABLED);
+}
+
+static bool has_failed_too_often(const struct stream *stream)
+{
+    const struct c2s_settings *c2s = stream->edge->settings->c2s;
+    return stream->negotiation->guesses >= (unsigned)c2s->max_auth_failures
+            || stream->negotiation->failures >= (unsigned)c2s->max_auth_attempts;
 }
 
 static void fail(struct stream *stream, enum sasl_condition condition)
@@ -136,12 +147,14 @@ static void fail(struct stream *stream, enum sasl_condition condition)
                 "channel binding mismatch or downgrade, possible attack",
                 log_cstr("mechanism", negotiation->mechanism->name));
     }
+    bool was_guess = is_guess(negotiation, condition);
     end_exchange(negotiation);
     if (condition != SASL_TEMPORARY_AUTH_FAILURE) {
         negotiation->failures++;
     }
     int64_t delay_ms = 0;
-    if (is_guess(condition)) {
+    if (was_guess) {
+        negotiation->guesses++;
         delay_ms = auth_throttle_failed(edge->throttle,
                 &stream->address,
                 edge->settings->c2s->sasl_failure_delay_ms,
@@ -271,6 +284,7 @@ static void on_result(void *context, const Wire__Envelope *envelope)
         buf_clear(&negotiation->grant);
         buf_append_str(&negotiation->grant, wire_str(reply->grant));
     }
+    negotiation->is_judged = true;
     struct buf out;
     buf_init(&out, 0);
     enum sasl_next next = sasl_exchange_verified(negotiation->exchange,
@@ -378,7 +392,7 @@ static bool start_exchange(struct stream *stream, struct str mechanism_name)
 void sasl_handle_auth(struct stream *stream, const struct xml_element *element)
 {
     struct negotiation *negotiation = stream->negotiation;
-    if (negotiation->failures >= (unsigned)stream->edge->settings->c2s->max_auth_failures) {
+    if (has_failed_too_often(stream)) {
         stream_fail(stream, STREAM_ERROR_POLICY_VIOLATION, STR_NULL); /* B17 */
         return;
     }
