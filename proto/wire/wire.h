@@ -1,4 +1,5 @@
-/* Envelopes (envelope.proto) to bytes and back, and struct stanza to its message. Unpacking allocates from an arena only. */
+/* Envelopes (envelope.proto) to bytes and back, and struct stanza to its message. Unpacking
+ * allocates from an arena only. */
 #pragma once
 
 #include "chassis/base/arena.h"
@@ -10,15 +11,20 @@
 
 /* Appends the packed envelope to `out`. */
 void wire_pack(struct buf *out, const Wire__Envelope *envelope);
-/* ERR_INVALID: not an envelope, or a verb we do not know (a newer neighbour: ignore and count). Views live as long as `arena`. */
-MUST_USE enum err wire_unpack(struct arena *arena, struct str record, const Wire__Envelope **envelope_out);
+/* ERR_INVALID: not an envelope, or a verb we do not know (a newer neighbour: ignore and count).
+ * Views live as long as `arena`. */
+MUST_USE enum err wire_unpack(
+        struct arena *arena, struct str record, const Wire__Envelope **envelope_out);
 
-/* Both directions borrow: texts point into the other side. `message` must be initialised (WIRE__STANZA__INIT). */
+/* Both directions borrow: texts point into the other side. `message` must be initialised
+ * (WIRE__STANZA__INIT). */
 void wire_stanza_set(Wire__Stanza *message, const struct stanza *stanza);
-/* Checks what can be checked for nothing (enums in range, lengths); ERR_INVALID. NOT the XML: canonical_is_valid does that at the router's ingress. */
+/* Checks what can be checked for nothing (enums in range, lengths); ERR_INVALID. NOT the XML:
+ * canonical_is_valid does that at the router's ingress. */
 MUST_USE enum err wire_stanza_get(const Wire__Stanza *message, struct stanza *stanza_out);
 void wire_stanza_pack(struct buf *out, const struct stanza *stanza);
-MUST_USE enum err wire_stanza_unpack(struct arena *arena, struct str packed, struct stanza *stanza_out);
+MUST_USE enum err wire_stanza_unpack(
+        struct arena *arena, struct str packed, struct stanza *stanza_out);
 
 /* clang-format off */
 static inline ProtobufCBinaryData wire_bytes(struct str s)

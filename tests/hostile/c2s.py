@@ -404,7 +404,7 @@ async def test_B07_alpn():
         await c.connect(tls_context("h2"))
         raise AssertionError("h2 was accepted")
     except (ssl.SSLError, ConnectionError) as exc:
-        assert "NO_APPLICATION_PROTOCOL" in str(exc) or isinstance(exc, ConnectionError), exc
+        assert "no application protocol" in str(exc).lower().replace("_", " ") or isinstance(exc, ConnectionError), exc
     c = client(direct=True)
     await c.connect(tls_context(None))  # no ALPN at all is fine
     await c.open()

@@ -136,7 +136,7 @@ class Node:
         self.exit_codes = []
 
     def start(self):
-        environment = dict(os.environ, ASAN_OPTIONS="abort_on_error=0:detect_leaks=1:exitcode=99", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
+        environment = dict(os.environ, ASAN_OPTIONS="abort_on_error=0:detect_leaks=1:exitcode=99:quarantine_size_mb=8", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
                            **self.env)
         environment.setdefault("LSAN_OPTIONS", "report_objects=1")
         self.process = subprocess.Popen([os.path.join(BUILD, "bin", self.program), "--config", self.path, "--node", self.name],
