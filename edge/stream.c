@@ -416,6 +416,17 @@ static void on_close(void *context)
     stream_close(context);
 }
 
+static bool is_white(struct str data)
+{
+    for (size_t i = 0; i < data.len; i++) {
+        char c = data.ptr[i];
+        if (c != ' ' && c != '\t' && c != '\r' && c != '\n') {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Returns what was consumed. */
 static size_t feed(struct stream *stream, struct str data)
 {
@@ -435,18 +446,10 @@ static size_t feed(struct stream *stream, struct str data)
             break;
         }
     }
-    return taken;
-}
-
-static bool is_white(struct str data)
-{
-    for (size_t i = 0; i < data.len; i++) {
-        char c = data.ptr[i];
-        if (c != ' ' && c != '\t' && c != '\r' && c != '\n') {
-            return false;
-        }
-    }
-    return true;
+    /* A line end behind <starttls/> is common and harmless; anything else is not taken (B01). */
+    bool is_line_end = (stream->pauses & PAUSE_TLS) != 0
+            && is_white(str_from(data.ptr + taken, data.len - taken));
+    return is_line_end ? data.len : taken;
 }
 
 static struct rate_limit rate_limit_of(const struct stream *stream)
