@@ -287,6 +287,7 @@ async def test_A30_connects_and_disconnects_leave_nothing():
     await batch(total)
     await asyncio.sleep(3)
     rss_after, fds_after = edge().rss_kib(), edge().fds()
+    print(f"      {total} connects: RSS {rss} -> {rss_after} KiB, descriptors {fds} -> {fds_after}")
     assert fds_after <= fds + 2, (fds, fds_after)
     # AddressSanitizer keeps freed memory in quarantine: the exact figure is measured on the release build.
     assert rss_after < rss * 1.6 + 20000, (rss, rss_after)
