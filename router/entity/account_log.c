@@ -76,8 +76,10 @@ static void track(struct account_log *log,
 {
     struct tracked *entry = MEM_NEW(struct tracked);
     *entry = (struct tracked){ .id = id, .is_of_page = is_of_page, .target_count = count };
-    entry->targets = mem_alloc(count * sizeof(targets[0]));
-    memcpy(entry->targets, targets, count * sizeof(targets[0]));
+    entry->targets = count ? mem_alloc(count * sizeof(targets[0])) : NULL;
+    if (count) {
+        memcpy(entry->targets, targets, count * sizeof(targets[0]));
+    }
     struct tracked **at = &log->head;
     if (log->tail && log->tail->id < id) {
         at = &log->tail->next;
@@ -130,6 +132,13 @@ static void pop_done(struct account_log *log)
         log->watermark = watermark;
         log->ops->watermark(log->context, watermark);
     }
+}
+
+/* For nobody: the watermark may pass it like one that was confirmed. */
+static void track_done(struct account_log *log, int64_t id)
+{
+    track(log, id, false, NULL, 0);
+    find_tracked(log, id)->is_done = true;
 }
 
 /* ---- the backlog */
@@ -192,6 +201,11 @@ void account_log_on_committed(struct account_log *log, int64_t id, const struct 
         struct id128 targets[ACCOUNT_LOG_MAX_TARGETS];
         struct account_log_send send = { .stanza = stanza, .id = id };
         size_t count = log->ops->deliver(log->context, &send, targets);
+        if (count == ACCOUNT_LOG_NOBODY) {
+            track_done(log, id);
+            pop_done(log);
+            return;
+        }
         if (count > 0) {
             track(log, id, false, targets, count);
             return;
@@ -267,7 +281,7 @@ static void add_targets(
     }
 }
 
-/* False: nobody took it; the page ends before it. */
+/* False: whom it is for cannot take it now; the page ends before it. */
 static bool replay_entry(struct account_log *log, struct arena *arena, const Wire__LogEntry *entry)
 {
     struct tracked *tracked = find_tracked(log, entry->id);
@@ -288,6 +302,12 @@ static bool replay_entry(struct account_log *log, struct arena *arena, const Wir
         .except_count = tracked ? tracked->target_count : 0,
     };
     size_t count = log->ops->deliver(log->context, &send, targets);
+    if (count == ACCOUNT_LOG_NOBODY) {
+        if (!tracked) {
+            track_done(log, entry->id);
+        }
+        return true;
+    }
     if (count > 0 && tracked) {
         add_targets(log, tracked, targets, count);
     } else if (count > 0) {

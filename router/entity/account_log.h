@@ -15,6 +15,7 @@
 #include "proto/xmpp/stanza.h"
 
 #define ACCOUNT_LOG_MAX_TARGETS 64 /* sessions one entry is sent to */
+#define ACCOUNT_LOG_NOBODY      SIZE_MAX
 #define ACCOUNT_LOG_MAX_TRACKED                                       \
     2048 /* sent and unconfirmed; the rest waits in the log (C20, P7) \
           */
@@ -34,7 +35,8 @@ struct account_log_ops {
      * inside. */
     void (*read)(void *context, int64_t after_id);
     void (*cancel_read)(void *context);
-    /* Sends to whom RFC 6121 §8 names now, but for `except`; returns how many sessions took it. */
+    /* Sends to whom RFC 6121 §8 names now, but for `except`; returns how many sessions took it. 0:
+     * it waits; ACCOUNT_LOG_NOBODY: it is for nobody any more, later neither. */
     size_t (*deliver)(
             void *context, const struct account_log_send *send, struct id128 *targets_out);
     void (*watermark)(void *context, int64_t id);

@@ -21,6 +21,7 @@ static struct {
     int64_t watermark;
     int64_t read_after; /* -1: no read */
     bool is_deaf;       /* sending fails */
+    int64_t for_nobody; /* this id has no recipient any more */
 } fake;
 
 static bool has_eligible(void *context)
@@ -51,6 +52,9 @@ static size_t deliver(void *context, const struct account_log_send *send, struct
 {
     (void)context;
     size_t count = 0;
+    if (send->id == fake.for_nobody) {
+        return ACCOUNT_LOG_NOBODY;
+    }
     for (const char *at = fake.sessions; *at && !fake.is_deaf; at++) {
         bool is_excepted = false;
         for (size_t i = 0; i < send->except_count; i++) {
@@ -351,6 +355,51 @@ static void failed_send_is_backlog_until_poked(void **state)
     expect_sent("5a ");
 }
 
+static void entry_for_nobody_is_passed_by_a_page(void **state)
+{
+    (void)state;
+    fake.for_nobody = 1;
+    fake.committed[fake.count++] = 1;
+    fake.committed[fake.count++] = 2;
+    account_log_open(&fake.log, 2, 0);
+    come("a");
+    answer();
+    expect_sent("2a ");
+    assert_int_equal(fake.watermark, 1);
+    account_log_on_delivered(&fake.log, session('a'), 2);
+    assert_int_equal(fake.watermark, 2);
+}
+
+static void page_of_nothing_but_entries_for_nobody_is_followed_by_the_next(void **state)
+{
+    (void)state;
+    fake.for_nobody = 2;
+    fake.committed[fake.count++] = 2;
+    account_log_open(&fake.log, 2, 0);
+    come("a");
+    answer();
+    assert_int_equal(fake.watermark, 2);
+    assert_true(account_log_is_quiet(&fake.log));
+    commit(3);
+    expect_sent("3a ");
+}
+
+static void entry_for_nobody_waits_for_older_ones(void **state)
+{
+    (void)state;
+    fake.sessions = "a";
+    fake.for_nobody = 2;
+    commit(1);
+    commit(2);
+    commit(3);
+    expect_sent("1a 3a ");
+    assert_int_equal(fake.watermark, 0);
+    account_log_on_delivered(&fake.log, session('a'), 1);
+    assert_int_equal(fake.watermark, 2);
+    account_log_on_delivered(&fake.log, session('a'), 3);
+    assert_int_equal(fake.watermark, 3);
+}
+
 static void failed_read_is_asked_again(void **state)
 {
     (void)state;
@@ -409,6 +458,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(
                 new_session_gets_what_nobody_has_confirmed_before_anything_newer, start, stop),
         cmocka_unit_test_setup_teardown(failed_send_is_backlog_until_poked, start, stop),
+        cmocka_unit_test_setup_teardown(entry_for_nobody_is_passed_by_a_page, start, stop),
+        cmocka_unit_test_setup_teardown(
+                page_of_nothing_but_entries_for_nobody_is_followed_by_the_next, start, stop),
+        cmocka_unit_test_setup_teardown(entry_for_nobody_waits_for_older_ones, start, stop),
         cmocka_unit_test_setup_teardown(failed_read_is_asked_again, start, stop),
         cmocka_unit_test_setup_teardown(entries_gone_from_the_log_end_the_backlog, start, stop),
         cmocka_unit_test_setup_teardown(client_that_confirms_nothing_is_bounded, start, stop),

@@ -164,10 +164,23 @@ static size_t deliver_replay(
     return count;
 }
 
+/* Nothing later changes that, as it does for an account that is switched off or offline. */
+static bool is_for_nobody(const struct entity *entity, const struct stanza *stanza)
+{
+    if (state_of(entity) == DELIVER_NO_ACCOUNT) {
+        return false;
+    }
+    enum deliver_action action = decide(entity, stanza);
+    return action == DELIVER_IGNORE || action == DELIVER_ERROR || action == DELIVER_ACCOUNT;
+}
+
 static size_t log_deliver(
         void *context, const struct account_log_send *send, struct id128 *targets_out)
 {
     struct entity *entity = context;
+    if (is_for_nobody(entity, send->stanza)) {
+        return ACCOUNT_LOG_NOBODY;
+    }
     entity->send_except = send->except;
     entity->send_except_count = send->except_count;
     size_t count = send->is_replay ? deliver_replay(entity, send, targets_out)

@@ -325,6 +325,44 @@ static void unconfirmed_message_goes_to_another_session(void **state)
     assert_int_equal(fake.watermarks[2], fake.entries[0].id);
 }
 
+/* RFC 6121 §8.5.3.2: what was for a session that is gone must not stand before what comes after. */
+static void groupchat_to_a_session_that_is_gone_blocks_nothing(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_login("e3", "bob@example.org/bag", 0);
+    struct stanza message = fake_message(ALICE, BOB, "<body>room</body>");
+    message.type = STANZA_TYPE_GROUPCHAT;
+    fake_input("e1", 2, &message);
+    assert_seen(fake_take_out(), "DELIVER e2 desk kept");
+    entity_on_edge_dead(fake.router.entities, "e2");
+    fake_run();
+    assert_not_seen(fake_take_out(), "DELIVER e3 bag kept");
+    assert_int_equal(fake.watermarks[2], fake.entries[0].id);
+    say(3, "bob@example.org", hello);
+    assert_seen(fake_take_out(), "DELIVER e3 bag kept");
+    fake_deliver_confirm("e3", "bob@example.org/bag", fake.entries[1].id);
+    assert_int_equal(fake.watermarks[2], fake.entries[1].id);
+}
+
+/* An account that is switched off keeps what it has. */
+static void message_committed_while_the_account_goes_off_is_kept(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake.is_auto_commit = false;
+    say(2, "bob@example.org", hello);
+    fake_find_account(STR("bob@example.org"))->row.state = ACCOUNT_DISABLED;
+    entity_on_account_changed(fake.router.entities, STR("bob@example.org"));
+    fake_run();
+    fake_clear();
+    fake_commit(ERR_OK);
+    fake_run();
+    assert_not_seen(fake_take_out(), "WATERMARK");
+}
+
 static void edge_that_is_away_loses_its_sessions_but_not_the_message(void **state)
 {
     (void)state;
@@ -446,6 +484,10 @@ int main(void)
                 negative_priority_gets_no_messages_to_the_bare_address, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 unconfirmed_message_goes_to_another_session, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                groupchat_to_a_session_that_is_gone_blocks_nothing, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                message_committed_while_the_account_goes_off_is_kept, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 edge_that_is_away_loses_its_sessions_but_not_the_message, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(full_link_is_tried_again, fake_start, fake_stop),
