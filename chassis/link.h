@@ -42,8 +42,10 @@ struct link_options {
     const char *address;   /* "tcp://127.0.0.1:7001" or "tls+tcp://..."; port 0 chooses one */
     const char *advertise; /* what others dial; NULL or "": the address */
     bool allow_cleartext;  /* needed for tcp:// on anything but loopback */
-    /* HELLO is authenticated with HMAC-SHA-256: the edge secret when one side is an edge, else the
-     * core secret. An edge has no core secret (empty), so it cannot pass for a router (P9, F01). */
+    /* HELLO is authenticated with HMAC-SHA-256. An edge has only a secret of its own, derived from
+     * the core secret and its node name (link_auth_edge_secret), and talks to routers alone; all
+     * others have only the core secret. So an edge cannot pass for a router, nor for another edge
+     * (P9, F01). */
     struct str edge_secret;
     struct str core_secret;
     const char *tls_ca_file, *tls_cert_file, *tls_key_file; /* tls+tcp only */

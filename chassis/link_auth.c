@@ -2,6 +2,7 @@
 #include "chassis/link_auth.h"
 
 #include "chassis/base/digest.h"
+#include "chassis/base/encoding.h"
 
 static void add_text(struct buf *out, struct str text)
 {
@@ -48,9 +49,39 @@ bool link_auth_verify(struct str secret, const struct link_auth_input *input, st
     return str_equal_secret(str_from(expected, sizeof(expected)), mac);
 }
 
-struct str link_auth_secret(
-        struct str edge_secret, struct str core_secret, uint32_t one_role, uint32_t other_role)
+/* Transcripts begin with a length, so no proof with the core secret is ever an edge's secret. */
+void link_auth_edge_secret(
+        struct str core_secret, struct str node, char text_out[LINK_EDGE_SECRET_BYTES])
 {
-    bool has_edge = one_role == LINK_ROLE_EDGE || other_role == LINK_ROLE_EDGE;
-    return has_edge ? edge_secret : core_secret;
+    uint8_t mac[LINK_AUTH_BYTES];
+    struct buf label, text;
+    buf_init(&label, 0);
+    buf_init(&text, 0);
+    buf_append_str(&label, STR("edge:"));
+    buf_append_str(&label, node);
+    digest_hmac(DIGEST_SHA256, core_secret, buf_view(&label), mac);
+    hex_encode(&text, str_from(mac, sizeof(mac)));
+    memcpy(text_out, text.data, LINK_EDGE_SECRET_BYTES);
+    secret_wipe(mac, sizeof(mac));
+    secret_wipe(text.data, text.capacity);
+    buf_fini(&label);
+    buf_fini(&text);
+}
+
+struct str link_auth_secret(const struct link_auth_self *self,
+        uint32_t role,
+        struct str node,
+        char room[LINK_EDGE_SECRET_BYTES])
+{
+    if (self->role == LINK_ROLE_EDGE) {
+        return role == LINK_ROLE_ROUTER ? self->edge_secret : STR_NULL;
+    }
+    if (role != LINK_ROLE_EDGE) {
+        return self->core_secret;
+    }
+    if (self->role != LINK_ROLE_ROUTER || str_is_empty(self->core_secret)) {
+        return STR_NULL; /* what is derived from nothing, everybody can derive */
+    }
+    link_auth_edge_secret(self->core_secret, node, room);
+    return str_from(room, LINK_EDGE_SECRET_BYTES);
 }

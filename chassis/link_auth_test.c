@@ -82,14 +82,47 @@ static void every_part_of_the_transcript_counts(void **state)
     assert_false(is_accepted(&input, STR("secret")));
 }
 
-static void an_edge_on_one_side_means_the_edge_secret(void **state)
+/* printf edge:edge-1 | openssl dgst -sha256 -hmac core */
+#define SECRET_OF_EDGE_1 "a851fa7bfb491b411123920b20d72d188570dfd9f1a8b0100d82b7be9ad2431d"
+
+static bool has_secret(
+        enum link_role role, uint32_t their_role, const char *node, const char *expected)
 {
-    struct str edge = STR("edge"), core = STR("core");
+    const struct link_auth_self self = {
+        .role = role,
+        .edge_secret = role == LINK_ROLE_EDGE ? STR("own") : STR_NULL,
+        .core_secret = role == LINK_ROLE_EDGE ? STR_NULL : STR("core"),
+    };
+    char room[LINK_EDGE_SECRET_BYTES];
+    return str_equal(link_auth_secret(&self, their_role, str_from_cstr(node), room),
+            str_from_cstr(expected));
+}
+
+static void the_core_derives_the_secret_of_each_edge(void **state)
+{
     (void)state;
-    assert_true(str_equal(link_auth_secret(edge, core, LINK_ROLE_EDGE, LINK_ROLE_ROUTER), edge));
-    assert_true(str_equal(link_auth_secret(edge, core, LINK_ROLE_PUSH, LINK_ROLE_EDGE), edge));
-    assert_true(str_equal(link_auth_secret(edge, core, LINK_ROLE_ROUTER, LINK_ROLE_ROUTER), core));
-    assert_true(str_equal(link_auth_secret(edge, core, LINK_ROLE_ROUTER, LINK_ROLE_ARCHIVE), core));
+    assert_true(has_secret(LINK_ROLE_ROUTER, LINK_ROLE_EDGE, "edge-1", SECRET_OF_EDGE_1));
+    assert_false(has_secret(LINK_ROLE_ROUTER, LINK_ROLE_EDGE, "edge-2", SECRET_OF_EDGE_1));
+    assert_true(has_secret(LINK_ROLE_ROUTER, LINK_ROLE_ROUTER, "edge-1", "core"));
+    assert_true(has_secret(LINK_ROLE_ROUTER, LINK_ROLE_ARCHIVE, "archive-1", "core"));
+}
+
+static void edges_and_routers_talk_to_each_other_only(void **state)
+{
+    (void)state;
+    assert_true(has_secret(LINK_ROLE_EDGE, LINK_ROLE_ROUTER, "router-1", "own"));
+    assert_true(has_secret(LINK_ROLE_EDGE, LINK_ROLE_EDGE, "edge-2", ""));
+    assert_true(has_secret(LINK_ROLE_EDGE, LINK_ROLE_ARCHIVE, "archive-1", ""));
+    assert_true(has_secret(LINK_ROLE_ARCHIVE, LINK_ROLE_EDGE, "edge-1", ""));
+    assert_true(has_secret(LINK_ROLE_EDGE, 77, "x", ""));
+}
+
+static void nothing_is_derived_from_no_secret(void **state)
+{
+    const struct link_auth_self self = { .role = LINK_ROLE_ROUTER };
+    char room[LINK_EDGE_SECRET_BYTES];
+    (void)state;
+    assert_true(str_is_empty(link_auth_secret(&self, LINK_ROLE_EDGE, STR("edge-1"), room)));
 }
 
 int main(void)
@@ -98,7 +131,9 @@ int main(void)
         cmocka_unit_test(the_right_secret_proves),
         cmocka_unit_test(no_secret_proves_nothing),
         cmocka_unit_test(every_part_of_the_transcript_counts),
-        cmocka_unit_test(an_edge_on_one_side_means_the_edge_secret),
+        cmocka_unit_test(the_core_derives_the_secret_of_each_edge),
+        cmocka_unit_test(edges_and_routers_talk_to_each_other_only),
+        cmocka_unit_test(nothing_is_derived_from_no_secret),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

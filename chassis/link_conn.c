@@ -1,6 +1,7 @@
 /* One connection of the bus: bytes to frames and back, pings, and its end. */
 #include <utlist.h>
 
+#include "chassis/base/digest.h"
 #include "chassis/base/mem.h"
 #include "chassis/link_internal.h"
 #include "chassis/log.h"
@@ -147,6 +148,7 @@ void link_conn_destroy(struct link_conn *conn)
     buf_fini(&conn->in);
     buf_fini(&conn->out);
     arena_fini(&conn->memory);
+    secret_wipe(conn->edge_secret, sizeof(conn->edge_secret));
     free(conn);
 }
 

@@ -71,12 +71,16 @@ static void keep_hello(struct link_conn *conn, const struct link_hello *hello)
     conn->theirs.address = str_dup(&conn->memory, hello->address);
 }
 
-static struct str secret_for(const struct link_conn *conn)
+/* Who may talk to whom is decided here, too: see link_auth_secret. */
+static bool choose_secret(struct link_conn *conn)
 {
-    return link_auth_secret(buf_view(&conn->link->edge_secret),
-            buf_view(&conn->link->core_secret),
-            (uint32_t)conn->link->options.role,
-            conn->theirs.role);
+    const struct link_auth_self self = {
+        .role = conn->link->options.role,
+        .edge_secret = buf_view(&conn->link->edge_secret),
+        .core_secret = buf_view(&conn->link->core_secret),
+    };
+    conn->secret = link_auth_secret(&self, conn->theirs.role, conn->theirs.node, conn->edge_secret);
+    return !str_is_empty(conn->secret);
 }
 
 static void prove(struct link_conn *conn, uint64_t last_seq, uint8_t mac[LINK_AUTH_BYTES])
@@ -89,7 +93,7 @@ static void prove(struct link_conn *conn, uint64_t last_seq, uint8_t mac[LINK_AU
         .listener = conn->is_dialer ? &conn->theirs : &mine,
         .last_seq = last_seq,
     };
-    link_auth_prove(secret_for(conn), &input, mac);
+    link_auth_prove(conn->secret, &input, mac);
 }
 
 static bool has_proved(const struct link_conn *conn, uint64_t last_seq, struct str mac)
@@ -102,7 +106,7 @@ static bool has_proved(const struct link_conn *conn, uint64_t last_seq, struct s
         .listener = conn->is_dialer ? &conn->theirs : &mine,
         .last_seq = last_seq,
     };
-    return link_auth_verify(secret_for(conn), &input, mac);
+    return link_auth_verify(conn->secret, &input, mac);
 }
 
 static void send_auth(struct link_conn *conn)
@@ -123,7 +127,7 @@ static void handle_hello(struct link_conn *conn, const struct link_hello *hello)
         link_conn_refuse(conn, LINK_ERROR_PROTOCOL, "HELLO out of bounds");
     } else if (!is_expected(conn, hello)) {
         link_conn_refuse(conn, LINK_ERROR_DENIED, "another node or role than expected");
-    } else if (str_is_empty(secret_for(conn))) {
+    } else if (!choose_secret(conn)) {
         link_conn_refuse(conn, LINK_ERROR_DENIED, "no secret for this role");
     } else if (conn->is_dialer) {
         conn->state = LINK_CONN_WAIT_WELCOME;

@@ -51,6 +51,8 @@ struct link_conn {
     uint32_t version;
     uint8_t nonce[LINK_NONCE_BYTES];
     struct link_hello theirs; /* strings in `memory` */
+    struct str secret;        /* for this peer, once its HELLO is here */
+    char edge_secret[LINK_EDGE_SECRET_BYTES];
     struct arena memory;
     struct timer ack_timer;
     size_t unacked_bytes; /* received since the last ACK */

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "chassis/link.h"
+#include "chassis/link_auth.h"
 #include "chassis/loop.h"
 
 enum {
@@ -96,11 +97,14 @@ static void open_link(
     snprintf(ca, sizeof(ca), "%s/ca.pem", folder);
     snprintf(cert, sizeof(cert), "%s/%s.pem", folder, certificate);
     snprintf(key, sizeof(key), "%s/%s.key", folder, certificate);
+    char edge_secret[LINK_EDGE_SECRET_BYTES];
+    link_auth_edge_secret(STR("core"), str_from_cstr(node), edge_secret);
     const struct link_options options = { .node = node,
         .role = role,
         .boot_epoch = 1,
         .address = "tls+tcp://127.0.0.1:0",
-        .edge_secret = STR("edge"),
+        .edge_secret =
+                role == LINK_ROLE_EDGE ? str_from(edge_secret, sizeof(edge_secret)) : STR_NULL,
         .core_secret = role == LINK_ROLE_EDGE ? STR_NULL : STR("core"),
         .tls_ca_file = ca,
         .tls_cert_file = cert,

@@ -131,14 +131,9 @@ static enum err open_signer(struct router *router)
 
 static enum err open_link(struct router *router, const struct link_config *bus)
 {
-    struct buf edge_secret;
     struct buf core_secret;
-    buf_init(&edge_secret, 0);
     buf_init(&core_secret, 0);
-    enum err err = read_secret(bus->edge_secret_file, &edge_secret);
-    if (err == ERR_OK) {
-        err = read_secret(bus->core_secret_file, &core_secret);
-    }
+    enum err err = read_secret(bus->core_secret_file, &core_secret);
     if (err == ERR_OK) {
         const struct link_options options = {
             .node = router->node,
@@ -147,7 +142,6 @@ static enum err open_link(struct router *router, const struct link_config *bus)
             .address = bus->address,
             .advertise = bus->advertise,
             .allow_cleartext = bus->allow_cleartext,
-            .edge_secret = buf_view(&edge_secret),
             .core_secret = buf_view(&core_secret),
             .tls_ca_file = bus->tls_ca_file,
             .tls_cert_file = bus->tls_cert_file,
@@ -165,7 +159,6 @@ static enum err open_link(struct router *router, const struct link_config *bus)
             err = fail(bus->address, err);
         }
     }
-    forget_secret(&edge_secret);
     forget_secret(&core_secret);
     return err;
 }

@@ -36,6 +36,7 @@ struct ctl_command {
 extern const struct ctl_command commands_db[];
 extern const struct ctl_command commands_account[];
 extern const struct ctl_command commands_cluster[];
+extern const struct ctl_command commands_secret[];
 
 /* ---- output.c */
 /* One line on standard error: "starlingctl: ...". Returns `code`. */

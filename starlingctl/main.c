@@ -4,6 +4,7 @@
 
 #include <curl/curl.h>
 
+#include "chassis/link.h"
 #include "chassis/log.h"
 #include "chassis/redis.h"
 #include "starlingctl/ctl.h"
@@ -38,11 +39,12 @@ static const struct config_section *const sections[] = {
     &config_section_postgres_admin,
     &config_section_starlingctl,
     &config_section_redis,
+    &config_section_bus,
     NULL,
 };
 
 static const struct ctl_command *const tables[] = {
-    commands_db, commands_account, commands_cluster, NULL
+    commands_db, commands_account, commands_cluster, commands_secret, NULL
 };
 
 static void usage(FILE *out)

@@ -7,6 +7,7 @@
         c.routers[0].kill()                    # kill -9; comes back by itself
 """
 import atexit
+import hmac
 import json
 import os
 import pwd
@@ -282,9 +283,14 @@ class Cluster:
         return path
 
     def _secrets(self):
-        for name in ("edge.secret", "core.secret", "token.key", "http.token"):
+        for name in ("core.secret", "token.key", "http.token"):
             self._secret(name, os.urandom(32).hex())
         self._secret("ticket.keys", "\n".join(os.urandom(80).hex() for _ in range(2)) + "\n")
+
+    def _edge_secret(self, name):
+        """As starlingctl secret edge prints it."""
+        with open(self.file("core.secret"), "rb") as core:
+            return self._secret(f"{name}.secret", hmac.new(core.read(), f"edge:{name}".encode(), "sha256").hexdigest())
 
     def _certificates(self):
         names = "DNS:localhost,DNS:any.localhost,DNS:*.localhost"
@@ -304,10 +310,12 @@ class Cluster:
             "http": {"address": "127.0.0.1", "port": 0, "token_file": self.file("http.token")},
             "cluster": {"shards": 256},
             "hosts": self.hosts,
-            "bus": {"address": "tcp://127.0.0.1:0", "edge_secret_file": self.file("edge.secret")},
+            "bus": {"address": "tcp://127.0.0.1:0"},
             "redis": {"address": f"unix:{self.redis.socket}"},
         }
-        if not name.startswith("edge"):
+        if name.startswith("edge"):
+            base["bus"]["edge_secret_file"] = self._edge_secret(name)
+        else:
             base["bus"]["core_secret_file"] = self.file("core.secret")
         if name.startswith("router"):
             base["postgres_router"] = {"conninfo": pg.conninfo("starling_router")}
