@@ -1,4 +1,4 @@
-/* Stream limits, XEP-0478 0.2. */
+/* Stream limits, XEP-0478 0.2. No idle-seconds: nothing ends a stream because it is idle. */
 #include "edge/feature/features.h"
 #include "edge/stream.h"
 #include "proto/xmpp/ns.h"
@@ -12,11 +12,6 @@ static void advertise(struct stream *stream, struct buf *out)
     xml_open(out, "limits", NS_STREAM_LIMITS);
     xml_end_open(out);
     buf_printf(out, "<max-bytes>%lld</max-bytes>", (long long)max_bytes);
-    if (stream->state == STREAM_BIND) {
-        buf_printf(out,
-                "<idle-seconds>%lld</idle-seconds>",
-                (long long)(c2s->keepalive_interval_ms / 1000));
-    }
     xml_close(out, "limits");
 }
 
