@@ -26,7 +26,8 @@ struct uplink {
     struct session *stalled;  /* something of theirs did not leave: sent again when there is room */
     struct timer retry_timer; /* blocked shards */
     struct timer sweep_timer; /* lingering sessions */
-    bool *changed;            /* scratch: one flag for each shard */
+    const struct link_peer *answering; /* while its answer is taken */
+    bool *changed;                     /* scratch: one flag for each shard */
     struct buf scratch;
     void (*on_first_map)(void *context);
     void *first_map_context;
@@ -190,7 +191,14 @@ void uplink_pump(struct uplink *uplink, struct session *session)
 
 void uplink_adopt(struct uplink *uplink, struct session *session)
 {
-    session->generation = shard_map_route(uplink->map, session->shard)->generation;
+    const struct shard_route *route = shard_map_route(uplink->map, session->shard);
+    const char *binder = uplink->answering ? link_peer_node(uplink->answering) : route->owner;
+    if (binder && route->owner && strcmp(route->owner, binder) == 0) {
+        session->generation = route->generation;
+        return;
+    }
+    session->generation = 0; /* the shard has moved meanwhile: its owner has not heard of it */
+    uplink_pump(uplink, session);
 }
 
 static void forget_session(struct uplink *uplink, struct session *session)
@@ -403,6 +411,7 @@ static void take_answer(
         struct uplink *uplink, struct link_peer *peer, uint64_t id, const Wire__Envelope *reply)
 {
     unsigned shard = 0;
+    uplink->answering = peer;
     bool is_waiting = requests_find_shard(uplink->requests, id, &shard);
     bool is_waiting_still = false;
     if (requests_answer(uplink->requests, id, reply)) {
@@ -410,9 +419,23 @@ static void take_answer(
     } else if (reply->verb_case == WIRE__ENVELOPE__VERB_BIND_REPLY) {
         close_unasked_session(uplink, reply->bind_reply);
     }
+    uplink->answering = NULL;
     if (is_waiting_still) {
         block_shard(uplink, peer, shard);
     }
+}
+
+/* All shards: the router had given this edge up and ended its sessions, whether or not we noticed.
+ */
+static void take_not_owner(struct uplink *uplink, struct link_peer *peer, unsigned shard)
+{
+    if (shard != WIRE_ALL_SHARDS) {
+        block_shard(uplink, peer, shard);
+        return;
+    }
+    metric_add(&not_owner_total, 1);
+    shard_map_router_died(uplink->map, link_peer_node(peer));
+    uplink_peer_up(uplink, peer);
 }
 
 static void take_close_reply(struct uplink *uplink, const Wire__CloseReply *reply)
@@ -441,7 +464,7 @@ void uplink_take(struct uplink *uplink, struct link_peer *peer, const Wire__Enve
     switch ((int)envelope->verb_case) {
     case WIRE__ENVELOPE__VERB_SHARD_MAP: take_map(uplink, envelope->shard_map); break;
     case WIRE__ENVELOPE__VERB_NOT_OWNER:
-        block_shard(uplink, peer, envelope->not_owner->shard);
+        take_not_owner(uplink, peer, envelope->not_owner->shard);
         break;
     case WIRE__ENVELOPE__VERB_HANDLED: take_handled(uplink, envelope->handled); break;
     case WIRE__ENVELOPE__VERB_CLOSE_REPLY: take_close_reply(uplink, envelope->close_reply); break;

@@ -28,7 +28,7 @@ struct request *uplink_ask(struct uplink *uplink,
         void *context);
 void uplink_cancel(struct uplink *uplink, struct request *request); /* accepts NULL */
 
-/* A session just bound: its owner knows it, nothing is to be announced. */
+/* A session just bound: who bound it knows it; another owner of its shard is told. */
 void uplink_adopt(struct uplink *uplink, struct session *session);
 /* Sends what the session has for its owner, in order: Announce, inputs, Close. What cannot leave
  * now leaves later by itself. */

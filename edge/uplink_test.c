@@ -434,6 +434,24 @@ static void wrong_owner_is_left_when_a_newer_map_comes(void **state)
     assert_said(&t.two, "input:2");
 }
 
+static void router_that_gave_us_up_is_told_everything_again(void **state)
+{
+    (void)state;
+    map_says(1, 1, 10);
+    struct session *session = new_session(1);
+    send_stanza(session);
+    Wire__NotOwner message = WIRE__NOT_OWNER__INIT;
+    message.shard = WIRE_ALL_SHARDS;
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_NOT_OWNER;
+    envelope.not_owner = &message;
+    uplink_take(t.edge.uplink, &t.two, &envelope); /* owns nothing */
+    assert_said(&t.one, "input:1");
+    uplink_take(t.edge.uplink, &t.one, &envelope);
+    assert_said(&t.one, "announce:0 input:1");
+    assert_said(&t.two, "");
+}
+
 static void ended_session_lingers_until_the_reply(void **state)
 {
     (void)state;
@@ -515,10 +533,8 @@ static void request_without_an_answer_times_out_once(void **state)
     assert_int_equal(t.answers, 1);
 }
 
-static void late_bind_of_a_client_that_left_is_closed(void **state)
+static void take_late_bind(void)
 {
-    (void)state;
-    map_says(1, 1, 10);
     Wire__Id id = WIRE_ID_INIT(((struct id128){ 9, 9 }));
     Wire__BindReply reply = WIRE__BIND_REPLY__INIT;
     reply.request = 12345;
@@ -528,7 +544,22 @@ static void late_bind_of_a_client_that_left_is_closed(void **state)
     envelope.verb_case = WIRE__ENVELOPE__VERB_BIND_REPLY;
     envelope.bind_reply = &reply;
     uplink_take(t.edge.uplink, &t.one, &envelope);
+}
+
+static void late_bind_of_a_client_that_left_is_closed(void **state)
+{
+    (void)state;
+    map_says(1, 1, 10);
+    take_late_bind();
     assert_said(&t.one, "close");
+}
+
+static void session_of_a_shard_that_moved_during_its_bind_is_announced(void **state)
+{
+    (void)state;
+    map_says(1, 2, 10);
+    take_late_bind(); /* from the former owner */
+    assert_said(&t.two, "announce:0 close");
 }
 
 /* ---- deliveries */
@@ -674,12 +705,14 @@ int main(void)
         UPLINK_TEST(full_link_stalls_in_order_and_goes_on),
         UPLINK_TEST(wrong_owner_is_asked_again_later),
         UPLINK_TEST(wrong_owner_is_left_when_a_newer_map_comes),
+        UPLINK_TEST(router_that_gave_us_up_is_told_everything_again),
         UPLINK_TEST(ended_session_lingers_until_the_reply),
         UPLINK_TEST(lingering_is_bounded_in_time_and_number),
         UPLINK_TEST(lingering_time_does_not_run_without_a_router),
         UPLINK_TEST(request_follows_its_shard),
         UPLINK_TEST(request_without_an_answer_times_out_once),
         UPLINK_TEST(late_bind_of_a_client_that_left_is_closed),
+        UPLINK_TEST(session_of_a_shard_that_moved_during_its_bind_is_announced),
         UPLINK_TEST(entry_is_reported_when_its_bytes_are_acknowledged),
         UPLINK_TEST(repeated_entry_is_written_once),
         UPLINK_TEST(report_waits_for_room),

@@ -243,7 +243,7 @@ static void on_housekeeping(struct timer *timer, void *context)
     }
 
     int64_t before = now_of(commit) - commit->router->settings->commit_timeout_ms;
-    if (head->opened_ms <= before) {
+    if (head->opened_ms <= before && shard_may_give_up(commit->router->shards)) {
         metric_add(&metric_withdrawn, 1);
         commit_queue_withdraw(&commit->queue, before);
     }

@@ -258,6 +258,14 @@ void egress_not_owner(struct egress *egress, struct link_peer *peer, unsigned sh
     egress_envelope(egress, peer, &envelope);
 }
 
+void egress_ask_announce(struct egress *egress, const char *edge, unsigned shard)
+{
+    struct peer *peer = find_edge(egress, edge);
+    if (peer != NULL) {
+        egress_not_owner(egress, peer->link, shard);
+    }
+}
+
 void egress_envelope(struct egress *egress, struct link_peer *link, const Wire__Envelope *envelope)
 {
     send_reply(egress, peers_get(egress->router->peers, link), envelope);
@@ -385,8 +393,10 @@ static void on_scan(struct timer *timer, void *context)
     struct egress *egress = context;
     struct router *router = egress->router;
     flush_all(egress);
-    route_queue_expire(
-            &egress->routes, loop_now_ms(router->loop) - router->settings->commit_timeout_ms);
+    if (shard_may_give_up(router->shards)) {
+        route_queue_expire(
+                &egress->routes, loop_now_ms(router->loop) - router->settings->commit_timeout_ms);
+    }
     if (egress->routes.waiting > 0) {
         timer_start(loop_timers(router->loop), timer, SCAN_MS);
     }

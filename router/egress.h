@@ -49,6 +49,8 @@ void egress_close_reply(struct egress *egress, const char *edge, struct id128 se
 /* With STATUS_OK and without a token, the session's token is added. */
 void egress_bind_reply(struct egress *egress, const char *edge, const Wire__BindReply *reply);
 void egress_not_owner(struct egress *egress, struct link_peer *peer, unsigned shard);
+/* The edge says again which sessions of the shard it holds, and what of theirs is not handled. */
+void egress_ask_announce(struct egress *egress, const char *edge, unsigned shard);
 void egress_envelope(struct egress *egress,
         struct link_peer *peer,
         const Wire__Envelope *envelope); /* best effort, for replies */

@@ -516,6 +516,10 @@ static void on_up(void *context, struct link_peer *link, uint64_t boot_epoch)
     }
 
     shard_tell(router->shards, peer);
+    if (peer->lost_boot != 0 && peer->lost_boot == boot_epoch) {
+        egress_not_owner(router->egress, link, WIRE_ALL_SHARDS); /* it was only out of reach */
+    }
+    peer->lost_boot = 0;
     egress_on_room(router->egress, link);
 }
 
@@ -527,6 +531,7 @@ static void on_dead(struct router *router, struct peer *peer)
             log_cstr("role", link_role_name(peer->role)));
     egress_on_peer_dead(router->egress, peer->link);
     if (peer->role == LINK_ROLE_EDGE) {
+        peer->lost_boot = peer->boot_epoch;
         entity_on_edge_dead(router->entities, link_peer_node(peer->link));
     }
 }

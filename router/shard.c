@@ -13,13 +13,15 @@
 
 #define TICK_MS           1000
 #define SOON_MS           20  /* many reasons to look at once become one tick */
-#define MARGIN_MS         500 /* we stop before PostgreSQL lets others take over */
+#define MARGIN_MS         500 /* we know it before PostgreSQL lets others take over */
 #define START_PATIENCE    75  /* times SOON_MS */
 #define MAX_RELEASING     32  /* at a time while evening out */
 #define LEASE_CONNECTIONS 2
 
 static struct metric metric_failures =
         METRIC_COUNTER_INIT("lease_failures_total", "Leases that could not be renewed.", NULL);
+static struct metric metric_lapsed = METRIC_COUNTER_INIT(
+        "lease_lapsed_total", "Times that the lease ran out; shards are kept.", NULL);
 static struct metric metric_owned = METRIC_GAUGE_INIT("shards_owned", "Shards at home here.", NULL);
 static struct metric metric_lost =
         METRIC_COUNTER_INIT("shards_lost_total", "Shards lost or handed over.", NULL);
@@ -360,19 +362,17 @@ static void apply_nodes(struct shard_table *table, const struct pg_result *resul
     }
 }
 
+/* From now on another router may have our shards, or none can, as PostgreSQL is away. Whoever
+ * writes is fenced by its epoch, so they are kept until the table, a newer map or an append says
+ * more. */
 static void on_expiry(struct timer *timer, void *context)
 {
     (void)timer;
     struct shard_table *table = context;
-    log_error("shard",
-            "the lease ran out, all shards are given up",
-            log_int("shards", shard_book_held_count(&table->book)));
+    log_error("shard", "the lease ran out", log_int("shards", shard_book_held_count(&table->book)));
+    metric_add(&metric_lapsed, 1);
     table->book.deadline_ms = 0;
     table->wants_all = true;
-    for (unsigned i = 0; i < table->book.shards; i++) {
-        lose(table, i);
-    }
-    check_drained(table);
 }
 
 static void note_failure(struct shard_table *table, enum err err, const char *sqlstate)
@@ -491,7 +491,7 @@ unsigned shard_count(const struct shard_table *table)
 
 bool shard_is_held(const struct shard_table *table, unsigned shard)
 {
-    return shard_book_is_held(&table->book, shard, now_of(table));
+    return shard_book_is_held(&table->book, shard);
 }
 
 bool shard_is_owned(const struct shard_table *table, unsigned shard)
@@ -502,6 +502,11 @@ bool shard_is_owned(const struct shard_table *table, unsigned shard)
 bool shard_has_lease(const struct shard_table *table)
 {
     return now_of(table) < table->book.deadline_ms;
+}
+
+bool shard_may_give_up(const struct shard_table *table)
+{
+    return shard_has_lease(table) || table->is_failing;
 }
 
 uint64_t shard_epoch(const struct shard_table *table, unsigned shard)
@@ -533,11 +538,40 @@ void shard_fenced(struct shard_table *table, unsigned shard)
     tick_soon(table);
 }
 
+/* PostgreSQL may be away for us alone: without a lease, what was taken from us is believed. */
+static void believe(struct shard_table *table, const Wire__ShardMap *map)
+{
+    struct shard_book *book = &table->book;
+    for (unsigned i = 0; i < book->shards; i++) {
+        if (map->epoch[i] <= book->entries[i].epoch || map->owner[i] == 0
+                || map->owner[i] > map->n_routers) {
+            continue;
+        }
+        const Wire__RouterNode *owner = map->routers[map->owner[i] - 1];
+        struct shard_row row = {
+            .shard = i,
+            .owner = wire_str(owner->name),
+            .address = wire_str(owner->address),
+            .epoch = map->epoch[i],
+        };
+        (void)shard_book_apply(book, &row);
+        if (shard_book_must_lose(book, i)) {
+            lose(table, i);
+        }
+    }
+    table->handlers.on_map(table->context);
+}
+
 void shard_on_map(struct shard_table *table, const Wire__ShardMap *map)
 {
-    if (map->version > table->book.version && !table->has_left) {
-        tick_soon(table);
+    if (map->version <= table->book.version || table->has_left) {
+        return;
     }
+    if (!shard_has_lease(table) && map->n_owner == table->book.shards
+            && map->n_epoch == table->book.shards) {
+        believe(table, map);
+    }
+    tick_soon(table);
 }
 
 /* ---- life */
@@ -578,6 +612,7 @@ enum err shard_table_open(struct router *router,
     }
 
     metric_register(&metric_failures);
+    metric_register(&metric_lapsed);
     metric_register(&metric_owned);
     metric_register(&metric_lost);
     metric_register(&metric_gained);

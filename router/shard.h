@@ -15,7 +15,7 @@ struct shard_table;
 
 struct shard_handlers {
     void (*on_gained)(void *context, unsigned shard, uint64_t epoch);
-    /* No longer ours (expired, fenced, taken): everything of it must be dropped now, nothing may be
+    /* No longer ours (fenced, taken): everything of it must be dropped now, nothing may be
      * sent for it. */
     void (*on_lost)(void *context, unsigned shard);
     /* Hand-over: refuse new work for the shard (NotOwner), finish what runs, then call
@@ -31,7 +31,8 @@ MUST_USE enum err shard_table_open(struct router *router,
 void shard_table_close(struct shard_table *table); /* accepts NULL */
 
 unsigned shard_of(const struct shard_table *table, struct str bare);
-/* Owned, not being released, and within the local monotonic deadline of the lease. */
+/* Owned and not being released; also when the lease has lapsed and nobody is known to have taken
+ * the shard: what is written is fenced by the epoch. */
 bool shard_is_owned(const struct shard_table *table, unsigned shard);
 /* Owned in any state: acks and deliveries of running turns may still leave. */
 bool shard_is_held(const struct shard_table *table, unsigned shard);
@@ -49,6 +50,9 @@ void shard_pack_map(const struct shard_table *table, struct buf *out);
 struct peer;
 void shard_tell(const struct shard_table *table, struct peer *peer);
 bool shard_has_lease(const struct shard_table *table);
+/* What timed out may be answered with an error: nobody else answers for it, since our lease is good
+ * or PostgreSQL is away. False: we have slept, and the next tick tells. */
+bool shard_may_give_up(const struct shard_table *table);
 unsigned shard_count(const struct shard_table *table);
 /* SIGTERM: hands every shard to the others; `done` when none is left (at once when this is the only
  * router: then they are just released). */

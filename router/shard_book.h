@@ -56,7 +56,7 @@ bool shard_book_must_retake(const struct shard_book *book, unsigned shard);
 void shard_book_gain(struct shard_book *book, unsigned shard);
 void shard_book_lose(struct shard_book *book, unsigned shard);
 
-bool shard_book_is_held(const struct shard_book *book, unsigned shard, int64_t now_ms);
+bool shard_book_is_held(const struct shard_book *book, unsigned shard);
 unsigned shard_book_held_count(const struct shard_book *book);
 
 void shard_book_nodes_begin(struct shard_book *book); /* nobody is live until named */

@@ -77,17 +77,15 @@ static void a_shard_being_handed_over_is_not_retaken(void **state)
     shard_book_fini(&book);
 }
 
-static void holding_ends_with_the_deadline(void **state)
+static void holding_needs_no_lease(void **state)
 {
     (void)state;
     struct shard_book book;
     shard_book_init(&book, 2, "me");
     apply(&book, 0, "me", 1);
     shard_book_gain(&book, 0);
-    book.deadline_ms = 1000;
-    assert_true(shard_book_is_held(&book, 0, 999));
-    assert_false(shard_book_is_held(&book, 0, 1000));
-    assert_false(shard_book_is_held(&book, 1, 0));
+    assert_true(shard_book_is_held(&book, 0));
+    assert_false(shard_book_is_held(&book, 1));
     shard_book_fini(&book);
 }
 
@@ -148,7 +146,7 @@ int main(void)
         cmocka_unit_test(a_lost_epoch_is_never_held_again),
         cmocka_unit_test(another_owner_or_epoch_means_loss),
         cmocka_unit_test(a_shard_being_handed_over_is_not_retaken),
-        cmocka_unit_test(holding_ends_with_the_deadline),
+        cmocka_unit_test(holding_needs_no_lease),
         cmocka_unit_test(the_surplus_is_what_is_above_the_rounded_share),
         cmocka_unit_test(the_poorest_live_router_gets_the_next_shard),
         cmocka_unit_test(a_row_out_of_range_is_ignored),

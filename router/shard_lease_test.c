@@ -129,6 +129,22 @@ static void an_expired_lease_is_taken_over_with_new_epochs(void **state)
     assert_int_equal(value(EPOCHS), 16);
 }
 
+/* PostgreSQL was away: who asks first takes nothing from those who have not asked yet. */
+static void when_all_leases_have_expired_everybody_keeps_its_shards(void **state)
+{
+    (void)state;
+    (void)value(TICK("a", "1", "false", "{}"));
+    (void)value(TICK("b", "1", "false", "{}"));
+    assert_int_equal(value("SELECT router.hand_over(3, 'a', 1, 'b')::int"), 1);
+    (void)value(EXPIRE("a"));
+    (void)value(EXPIRE("b"));
+    (void)value(TICK("b", "1", "false", "{}"));
+    (void)value(TICK("a", "1", "false", "{}"));
+    assert_int_equal(value(OWNED("a")), 7);
+    assert_int_equal(value(OWNED("b")), 1);
+    assert_int_equal(value(EPOCHS), 9);
+}
+
 static void free_shards_are_shared_fairly(void **state)
 {
     (void)state;
@@ -276,6 +292,7 @@ int main(void)
         CASE(a_second_router_takes_only_what_is_given),
         CASE(a_hand_over_to_the_dead_frees_the_shard),
         CASE(an_expired_lease_is_taken_over_with_new_epochs),
+        CASE(when_all_leases_have_expired_everybody_keeps_its_shards),
         CASE(free_shards_are_shared_fairly),
         CASE(a_new_boot_takes_its_shards_over_at_once),
         CASE(an_older_process_of_the_same_name_is_refused),

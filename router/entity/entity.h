@@ -42,6 +42,10 @@ struct entity {
 
     struct resource *resources;
     size_t resource_count;  /* without closing ones */
+    struct id128 kicked[4]; /* ended by us: what their edges still say of them is no news */
+    unsigned kicked_next;
+    struct id128 asked_session; /* its edge was asked to announce it, last at asked_ms */
+    int64_t asked_ms;
     bool has_lost_sessions; /* an edge was away when something was sent: see sessions_end_lost */
 
     struct mailbox mailbox;
@@ -105,6 +109,9 @@ struct resource *entity_find_resource(const struct entity *entity, struct str na
 void sessions_handle_bind(struct entity *entity, const struct item *item);
 void sessions_handle_announce(struct entity *entity, const struct item *item);
 void sessions_handle_close(struct entity *entity, const struct item *item);
+/* Something came for a session that is not known, or not in order: its edge says again what it
+ * has. */
+void sessions_ask_announce(struct entity *entity, const char *edge, struct id128 session);
 void sessions_handle_gone(struct entity *entity, const struct item *item);
 void sessions_handle_edge_dead(struct entity *entity, const struct item *item);
 void sessions_add(struct entity *entity, struct resource *resource); /* takes it */

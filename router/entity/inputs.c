@@ -199,6 +199,7 @@ static struct resource *find_speaker(struct entity *entity, const struct item *i
     struct resource *resource = entity_find_session(entity, item->session);
     if (!resource || resource->is_closing) {
         metric_family_add(&ignored, "no-session", 1);
+        sessions_ask_announce(entity, item->edge, item->session);
         return NULL;
     }
     if (strcmp(resource->edge, item->edge) != 0 || !str_equal(resource->full, item->stanza.from)) {
@@ -223,6 +224,7 @@ bool inputs_handle(struct entity *entity, struct item *item)
     case RESOURCE_GAP:
         metric_family_add(&ignored, "gap", 1);
         log_info("entity", "input with a gap before it", log_int("counter", item->counter));
+        sessions_ask_announce(entity, item->edge, item->session);
         return true;
     case RESOURCE_REPEATED:
         if (!counter_is_after(item->counter, resource->handled_sent)) {

@@ -133,10 +133,25 @@ static void input_behind_a_gap_waits_for_the_edge_to_repeat(void **state)
     fake_login("e1", ALICE, 0);
     fake_clear();
     say(3, "bob@example.org", "<body>three</body>");
-    assert_string_equal(fake_take_out(), "");
+    assert_string_equal(fake_take_out(), "ASK e1\n");
     say(2, "bob@example.org", "<body>two</body>");
     say(3, "bob@example.org", "<body>three</body>");
     assert_before(fake_take_out(), "two", "three");
+}
+
+static void edge_of_an_unknown_session_is_asked_once_a_second(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    entity_on_edge_dead(fake.router.entities, "e1");
+    fake_run();
+    fake_clear();
+    say(2, "bob@example.org", "<body>x</body>");
+    say(3, "bob@example.org", "<body>x</body>");
+    assert_string_equal(fake_take_out(), "ASK e1\n");
+    fake_advance(1000);
+    say(4, "bob@example.org", "<body>x</body>");
+    assert_string_equal(fake_take_out(), "ASK e1\n");
 }
 
 static void other_edge_cannot_speak_for_the_session(void **state) /* F04 */
@@ -268,6 +283,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(repeated_input_has_one_effect, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 input_behind_a_gap_waits_for_the_edge_to_repeat, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                edge_of_an_unknown_session_is_asked_once_a_second, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 other_edge_cannot_speak_for_the_session, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(broken_iqs_are_bad_requests, fake_start, fake_stop),

@@ -9,6 +9,7 @@
 #include "router/signer.h"
 
 #define MAX_STORED_INPUTS 256
+#define ASK_AGAIN_MS      1000
 #define RANDOM_RESOURCE   16 /* hex digits */
 
 static struct metric sessions_gauge = METRIC_GAUGE_INIT("sessions", "Sessions at home here", NULL);
@@ -152,6 +153,16 @@ void sessions_end_lost(struct entity *entity)
     }
 }
 
+static bool was_kicked(const struct entity *entity, struct id128 session)
+{
+    for (size_t i = 0; i < sizeof(entity->kicked) / sizeof(entity->kicked[0]); i++) {
+        if (id128_equal(entity->kicked[i], session)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void sessions_kick(struct entity *entity,
         struct resource *resource,
         enum stream_condition condition,
@@ -163,6 +174,7 @@ void sessions_kick(struct entity *entity,
             entity->bare,
             condition,
             text);
+    entity->kicked[entity->kicked_next++ % 4] = resource->session;
     sessions_end(entity, resource);
 }
 
@@ -283,6 +295,47 @@ static void adopt(struct entity *entity, const struct item *item)
     run_open_hooks(entity, resource);
 }
 
+void sessions_ask_announce(struct entity *entity, const char *edge, struct id128 session)
+{
+    int64_t now_ms = loop_now_ms(entity->router->loop);
+    bool is_asked =
+            id128_equal(entity->asked_session, session) && now_ms - entity->asked_ms < ASK_AGAIN_MS;
+    if (is_asked || was_kicked(entity, session)) {
+        return;
+    }
+    entity->asked_session = session;
+    entity->asked_ms = now_ms;
+    egress_ask_announce(entity->router->egress, edge, entity->shard);
+}
+
+/* False: it is not to be adopted, not now or not ever. */
+static bool may_adopt(
+        struct entity *entity, const struct item *item, const struct resource *resource)
+{
+    if (was_kicked(entity, item->session)) {
+        egress_kick(entity->router->egress,
+                item->edge,
+                item->session,
+                entity->bare,
+                STREAM_ERROR_CONFLICT,
+                STR_NULL);
+        return false;
+    }
+    if (resource
+            && !resource->owes_close_reply) { /* its edge was given up: again when it is gone */
+        egress_ask_announce(entity->router->egress, item->edge, entity->shard);
+    }
+    return !resource;
+}
+
+/* What was sent to the session and is not confirmed may be lost, or its confirmation: once more;
+ * the edge tells what its client has. */
+static void repeat_unconfirmed(struct entity *entity, struct id128 session)
+{
+    account_log_on_session_end(&entity->log, session);
+    account_log_on_eligible(&entity->log);
+}
+
 void sessions_handle_announce(struct entity *entity, const struct item *item)
 {
     struct resource *resource = entity_find_session(entity, item->session);
@@ -295,9 +348,11 @@ void sessions_handle_announce(struct entity *entity, const struct item *item)
                 STR_NULL);
         return;
     }
-    if (!resource) {
-        adopt(entity, item);
-    } else if (!resource->is_closing) {
+    if (!resource || resource->is_closing) {
+        if (may_adopt(entity, item, resource)) {
+            adopt(entity, item);
+        }
+    } else {
         bool is_news = strcmp(resource->edge, item->edge) != 0
                 || resource->is_available != item->is_available
                 || resource->priority != item->priority;
@@ -312,6 +367,7 @@ void sessions_handle_announce(struct entity *entity, const struct item *item)
             resource->handled_sent = item->counter; /* our word got lost: say it again */
             entity_mark_dirty(entity);
         }
+        repeat_unconfirmed(entity, item->session);
     }
     account_log_poke(&entity->log);
 }

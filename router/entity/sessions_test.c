@@ -142,6 +142,74 @@ static void session_the_edge_does_not_know_is_ended(void **state)
             entity_find(fake.router.entities, STR("alice@example.org"))->resource_count, 0);
 }
 
+static void announce(const char *edge, struct id128 id, uint32_t handled)
+{
+    Wire__Id session = WIRE_ID_INIT(id);
+    Wire__Announce message = WIRE__ANNOUNCE__INIT;
+    message.session = &session;
+    message.full = wire_bytes(STR(ALICE));
+    message.handled = handled;
+    message.is_available = true;
+    entity_on_announce(fake.router.entities, edge, &message);
+    fake_run();
+}
+
+/* The edge was only out of reach: its session gets what came meanwhile, and speaks again. */
+static void session_of_an_edge_given_up_too_early_comes_back(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", "bob@example.org/desk", 0);
+    entity_on_edge_dead(fake.router.entities, "e1");
+    fake_run();
+    struct stanza message =
+            fake_message("bob@example.org/desk", "alice@example.org", "<body>x</body>");
+    fake_input("e2", 2, &message);
+    fake_clear();
+    announce("e1", fake_session("phone"), 1);
+    assert_seen(fake_take_out(), "DELIVER e1 phone kept");
+    message = fake_message(ALICE, "bob@example.org", "<body>y</body>");
+    fake_input("e1", 2, &message);
+    assert_seen(fake_take_out(), "HANDLED e1 phone 2");
+}
+
+/* Its records or ours were dropped with a link: the edge knows which entries its client has. */
+static void session_that_is_announced_again_gets_what_is_unconfirmed(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    struct stanza message = fake_message(ALICE, "alice@example.org", "<body>x</body>");
+    fake_input("e1", 2, &message);
+    fake_clear();
+    announce("e1", fake_session("phone"), 2);
+    assert_seen(fake_take_out(), "DELIVER e1 phone kept");
+    fake_deliver_confirm("e1", ALICE, fake.entries[0].id);
+    fake_clear();
+    announce("e1", fake_session("phone"), 2);
+    assert_not_seen(fake_take_out(), "DELIVER");
+}
+
+/* What its edge still says of it must not kick the one that replaced it. */
+static void replaced_session_does_not_come_back(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    struct id128 old = fake_session("phone");
+    struct stanza message = fake_message(ALICE, "bob@example.org", "<body>x</body>");
+    fake_bind("e2", "alice@example.org", "phone");
+    fake_clear();
+    Wire__Id id = WIRE_ID_INIT(old);
+    Wire__Input input = WIRE__INPUT__INIT;
+    input.session = &id;
+    input.counter = 2;
+    input.bare = wire_bytes(STR("alice@example.org"));
+    entity_on_input(fake.router.entities, "e1", &input, &message);
+    fake_run();
+    assert_string_equal(fake_take_out(), "");
+    announce("e1", old, 1);
+    assert_string_equal(fake_take_out(), "KICK e1 phone conflict\n");
+}
+
 /* P6: Redis lost everything; edges tell what they hold. */
 static void announced_session_is_adopted(void **state)
 {
@@ -221,6 +289,11 @@ int main(void)
                 end_of_a_session_is_presence_for_the_others, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 session_the_edge_does_not_know_is_ended, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                session_of_an_edge_given_up_too_early_comes_back, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                session_that_is_announced_again_gets_what_is_unconfirmed, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(replaced_session_does_not_come_back, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(announced_session_is_adopted, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 redis_that_comes_back_is_told_all_sessions, fake_start, fake_stop),

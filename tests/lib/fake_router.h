@@ -263,6 +263,12 @@ void egress_close_reply(struct egress *egress, const char *edge, struct id128 se
     (void)egress;
     buf_printf(&fake.out, "CLOSED %s %s\n", edge, fake_name_of(session));
 }
+void egress_ask_announce(struct egress *egress, const char *edge, unsigned shard)
+{
+    (void)egress;
+    (void)shard;
+    buf_printf(&fake.out, "ASK %s\n", edge);
+}
 void egress_bind_reply(struct egress *egress, const char *edge, const Wire__BindReply *reply)
 {
     (void)egress;

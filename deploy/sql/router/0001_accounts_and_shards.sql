@@ -134,7 +134,12 @@ BEGIN
     IF FOUND AND seen.boot > p_boot AND seen.expires > clock_timestamp() THEN
         RAISE EXCEPTION 'a newer process runs as %', p_node USING ERRCODE = 'ST001';
     END IF;
-    is_fresh := seen.node IS NULL OR seen.boot <> p_boot OR seen.expires <= clock_timestamp();
+    is_fresh := seen.node IS NULL OR seen.boot <> p_boot;
+    -- Nobody could renew: we were away, not the routers. Each gets its time to come back to its shards.
+    IF NOT is_fresh AND NOT EXISTS (SELECT FROM router.router_node n WHERE n.expires > clock_timestamp()) THEN
+        UPDATE router.router_node n SET expires = clock_timestamp() + make_interval(secs => p_lease_ms / 1000.0)
+            WHERE NOT n.draining AND n.expires > clock_timestamp() - interval '10 minutes';
+    END IF;
     is_changed := seen.address IS DISTINCT FROM p_address;
 
     INSERT INTO router.router_node AS n (node, address, boot, draining, expires)
