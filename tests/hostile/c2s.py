@@ -1,22 +1,26 @@
 #!/usr/bin/python3
 """Hostile inputs before authentication and around it: each test names its rows of the catalogue (A01.., B01.., F02). The outcome
-of every row is asserted to the byte or the condition; a well-behaved pair of users keeps chatting on the same edge meanwhile."""
+of every row is asserted to the byte or the condition; a well-behaved pair of users keeps chatting on the same edge meanwhile (pair.py) and
+must not notice. Rows that take away a part of the cluster come after that pair."""
 import asyncio
 import base64
+import json
 import os
 import re
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from cluster import Cluster  # noqa: E402
+from cluster import BUILD, Cluster  # noqa: E402
 from rawclient import CLIENT, SASL, STREAM, Closed, RawClient, StreamError, body, condition, sasl_condition, tls_context  # noqa: E402
 from runner import limit, run  # noqa: E402
 
 cluster = None
+pair = None
 ABUSE = "127.0.0.66"  # the source address of tests that earn themselves a limit
 
 
@@ -107,11 +111,12 @@ async def test_A09_other_protocols():
 
 
 async def test_A10_tls_on_the_starttls_port_and_xml_on_the_tls_port():
-    hello = bytes.fromhex("16030100050100000101")
-    answer = await raw(hello)
-    assert len(answer) <= 1024
+    for hello in (bytes.fromhex("16030100050100000101"), bytes.fromhex("1603010200010001fc0303") + bytes(508)):
+        answer = await raw(hello)
+        assert len(answer) <= 1024 and b"\x15\x03" not in answer
+        assert answer == b"" or error_in(answer) in ("not-well-formed", "unsupported-encoding"), answer
     answer = await raw(header(), port=edge().direct)
-    assert answer[:1] in (b"", b"\x15"), answer  # a TLS alert, no XML
+    assert re.fullmatch(rb"\x15\x03[\x01-\x03]\x00\x02\x02[\x0a\x46]", answer), answer  # one fatal alert: unexpected_message, protocol_version
 
 
 async def test_A11_text_between_stanzas():
@@ -212,12 +217,27 @@ async def test_A23_single_bytes_cost_little():
     assert used < 0.25, f"{used * 1000:.0f} ms per connection"
 
 
+async def drip(data):
+    """A byte per second until the server closes; what came back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge().c2s)
+    answer = asyncio.create_task(reader.read(-1))
+    for i in range(len(data)):
+        writer.write(data[i:i + 1])
+        if (await asyncio.wait([answer], timeout=1))[0]:
+            break
+    writer.close()
+    return await answer
+
+
 @limit(100)
 async def test_A27_A28_slow_negotiation_is_cut():
     """The test configuration shortens the 30 s and 60 s."""
     began = time.time()
     answer = await raw(b"", timeout=20)
     assert error_in(answer) == "connection-timeout" and time.time() - began < 15
+    began = time.time()
+    assert error_in(await drip(header())) == "connection-timeout"
+    assert 4 < time.time() - began < 15, time.time() - began
     c = client()
     await c.secure()
     began = time.time()
@@ -257,9 +277,16 @@ async def test_A29_connections_per_address():
         c.abort()
 
 
+def has_sanitizer():
+    with open(os.path.join(BUILD, "bin", "edge"), "rb") as binary:
+        text = binary.read()
+    return b"__asan_init" in text or b"__tsan_init" in text
+
+
 @limit(240)
 async def test_A30_connects_and_disconnects_leave_nothing():
-    """connect, header, then FIN, RST or cut in the middle of TLS: memory and descriptors return."""
+    """connect, header, then FIN, RST or cut in the middle of TLS: memory and descriptors return. The row's 2 % holds where no sanitizer
+    keeps freed memory in its quarantine."""
     total = int(os.environ.get("STARLING_CONNECTS", "3000"))
 
     async def one(i):
@@ -289,8 +316,8 @@ async def test_A30_connects_and_disconnects_leave_nothing():
     rss_after, fds_after = edge().rss_kib(), edge().fds()
     print(f"      {total} connects: RSS {rss} -> {rss_after} KiB, descriptors {fds} -> {fds_after}")
     assert fds_after <= fds + 2, (fds, fds_after)
-    # AddressSanitizer keeps freed memory in quarantine: the exact figure is measured on the release build.
-    assert rss_after < rss * 1.6 + 20000, (rss, rss_after)
+    bound = rss * 1.6 + 20000 if has_sanitizer() else rss * 1.02
+    assert rss_after <= bound, (rss, rss_after)
 
 
 async def test_A31_A32_half_close_and_early_close():
@@ -303,17 +330,33 @@ async def test_A31_A32_half_close_and_early_close():
 
 
 async def test_A33_second_header():
-    await dies(header() + header(declaration=""), "not-well-formed", "bad-format", "unsupported-stanza-type")
+    await dies(header() + header(declaration=""), "not-well-formed", "bad-format")
 
 
 async def test_A34_restart_with_other_addresses():
-    c = client()
-    await c.connect()
-    await c.open()
-    await c.start_tls()
-    c.restart()
-    c.send(c.open_text(to="any.localhost"))
-    await c.expect_error("not-authorized")
+    """After TLS, and after SASL: another to, another from, another content namespace."""
+    me = {"from": "known@localhost"}
+
+    async def restarted(after_sasl, first, second, ns="jabber:client"):
+        c = client()
+        await c.connect()
+        await c.open(**first)
+        await c.start_tls()
+        if after_sasl:
+            await c.open(**first)
+            assert (await c.scram("known", "secret")).tag.endswith("}success")
+        c.restart()
+        c.send(c.open_text(**second).replace("jabber:client", ns))
+        return c
+
+    for after_sasl in (False, True):
+        for first, second, ns in (({}, {"to": "any.localhost"}, "jabber:client"), (me, {"from": "other@localhost"}, "jabber:client"),
+                                  ({}, {}, "jabber:server")):
+            await (await restarted(after_sasl, first, second, ns)).expect_error("not-authorized")
+        c = await restarted(after_sasl, me, me)
+        assert (await c.get()).tag == f"{{{STREAM}}}features"
+        await c.close()
+    await (await restarted(True, {}, {"from": "other@localhost"})).expect_error("not-authorized")  # not who has authenticated
 
 
 async def test_A35_long_header_attributes():
@@ -373,32 +416,52 @@ async def test_B03_auth_before_tls():
     await c.close()
 
 
-def openssl_alert(*args):
-    import subprocess
-    out = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{edge().direct}", "-servername", "localhost", *args],
-                         input=b"", capture_output=True, timeout=20)
-    return (out.stdout + out.stderr).decode(errors="replace")
+def s_client(*args, typed=b""):
+    """What openssl s_client sends and hears on the direct TLS port, message by message. What is typed is typed after the handshake, and
+    standard input stays open then: its end would end s_client before the answer is there."""
+    process = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{edge().direct}", "-servername", "localhost", "-msg", *args],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if typed:
+        time.sleep(1)
+        process.stdin.write(typed)
+        process.stdin.flush()
+    else:
+        process.stdin.close()
+    try:
+        process.wait(3 if typed else 15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    with process.stdout:
+        return process.stdout.read().decode(errors="replace")
+
+
+def alerts_heard(text):
+    return re.findall(r"<<< .*Alert \[length \w+\], (\w+ \w+)", text)
 
 
 def test_B04_old_versions_and_static_rsa():
-    for args in (["-tls1", "-cipher", "ALL:@SECLEVEL=0"], ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]):
-        text = openssl_alert(*args)
-        assert "alert protocol version" in text or "unsupported protocol" in text or "no protocols" in text, text
-    text = openssl_alert("-tls1_2", "-cipher", "AES128-GCM-SHA256")
-    assert "handshake failure" in text, text
+    for version in ("-tls1", "-tls1_1"):
+        text = s_client(version, "-cipher", "ALL:@SECLEVEL=0")
+        assert "ClientHello" in text and alerts_heard(text) == ["fatal protocol_version"], text
+    text = s_client("-tls1_2", "-cipher", "AES128-GCM-SHA256:AES256-SHA")
+    assert "ClientHello" in text and alerts_heard(text) == ["fatal handshake_failure"], text
+
+
+async def test_B04_older_still():
+    hello = b"\x01\x00\x02\x00\x15\x00\x00\x00\x10\x07\x00\xc0\x01\x00\x80\x03\x00\x80\x06\x00\x40\x02\x00\x80\x04\x00\x80\x00\x00\x00" + os.urandom(16)
+    answer = await raw(b"\x80" + bytes([len(hello)]) + hello, port=edge().direct)  # SSLv2
+    assert re.fullmatch(rb"|\x15\x03.\x00\x02\x02.", answer, re.DOTALL), answer
+    hello = b"\x03\x00" + os.urandom(32) + b"\x00\x00\x04\x00\x35\x00\x0a\x01\x00"
+    hello = b"\x01\x00" + struct.pack(">H", len(hello)) + hello
+    answer = await raw(b"\x16\x03\x00" + struct.pack(">H", len(hello)) + hello, port=edge().direct)  # SSLv3
+    assert re.fullmatch(rb"\x15\x03.\x00\x02\x02[\x28\x46]", answer, re.DOTALL), answer
 
 
 def test_B05_renegotiation_is_refused():
-    import subprocess
-    process = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{edge().direct}", "-tls1_2", "-legacy_renegotiation"],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    time.sleep(1)
-    process.stdin.write(b"R\n")
-    process.stdin.flush()
-    time.sleep(1)
-    process.kill()
-    text = process.stdout.read().decode(errors="replace")
-    assert "no renegotiation" in text.lower() or "handshake failure" in text.lower() or "error" in text.lower(), text[-500:]
+    text = s_client("-tls1_2", typed=b"R\n")
+    after = text.partition("RENEGOTIATING")[2]
+    assert "ClientHello" in after, text[-1500:]  # it did ask
+    assert alerts_heard(after) in (["warning no_renegotiation"], ["fatal handshake_failure"]) and "ServerHello" not in after, after
 
 
 async def test_B06_broken_records():
@@ -420,6 +483,24 @@ async def test_B07_alpn():
     await c.close()
 
 
+async def test_B08_client_certificates_are_not_wanted():
+    """Not requested, hence not sent, whatever the client has: here a chain of 100 KiB and 4000 names."""
+    names = ",".join(f"DNS:a{i:06}.example.org" for i in range(4000))
+    config, key, crt = (cluster.file(f"client.{kind}") for kind in ("cnf", "key", "crt"))
+    with open(config, "w") as out:
+        out.write(f"[req]\ndistinguished_name=dn\n[dn]\n[x]\nsubjectAltName={names}\n")
+    subprocess.run(["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=known", "-config", config, "-extensions", "x", "-keyout", key,
+                    "-out", crt], check=True, stderr=subprocess.DEVNULL)
+    assert os.path.getsize(crt) > 100000
+    before = cpu_seconds(edge())
+    for version in ("-tls1_2", "-tls1_3"):
+        text = await asyncio.to_thread(s_client, version, "-cert", crt, "-key", key, "-cert_chain", crt)
+        assert "CertificateRequest" not in text and "No client certificate CA names sent" in text, text[-1500:]
+        assert re.search(r"<<< .*, Certificate$", text, re.M) and not re.search(r">>> .*, Certificate$", text, re.M), text[-1500:]
+        assert not alerts_heard(text) or alerts_heard(text) == ["warning close_notify"], alerts_heard(text)
+    assert cpu_seconds(edge()) - before < (1 if has_sanitizer() else 0.2)
+
+
 @limit(60)
 async def test_B09_handshakes_that_stop():
     began = time.time()
@@ -436,12 +517,20 @@ async def test_B09_handshakes_that_stop():
 
 
 async def test_B10_server_name():
+    before = edge().metrics()["edge_sni_mismatch_total"]
     for name in ("unknown.example", "any.localhost"):
         c = client(direct=True)
         c.reader, c.writer = await asyncio.open_connection("127.0.0.1", edge().direct, ssl=tls_context(), server_hostname=name)
         await c.open()  # `to` decides the host
         assert c.header["from"] == "localhost"
         await c.close()
+    assert edge().metrics()["edge_sni_mismatch_total"] == before + 2
+    for name in (None, "localhost"):  # none is no mismatch
+        c = client(direct=True)
+        c.reader, c.writer = await asyncio.open_connection("127.0.0.1", edge().direct, ssl=tls_context(), server_hostname=name or "")
+        await c.open()
+        await c.close()
+    assert edge().metrics()["edge_sni_mismatch_total"] == before + 2
 
 
 async def test_B11_B12_mechanisms_and_malformed_data():
@@ -465,6 +554,16 @@ async def test_B11_B12_mechanisms_and_malformed_data():
         c = await fresh(c)
     c.send(f"<response xmlns='{SASL}'>YQ==</response>")
     await c.expect_error("not-authorized")
+    for size, outcome in ((6000, "malformed-request"), (10240, "policy-violation")):  # within the limit of an element, and beyond
+        c = await client().secure()
+        c.send(f"<auth xmlns='{SASL}' mechanism='SCRAM-SHA-1'>{base64.b64encode(b'n,,n=known,r=abcdefgh').decode()}</auth>")
+        assert (await c.get()).tag.endswith("}challenge")
+        c.send(f"<response xmlns='{SASL}'>{base64.b64encode(b'c=biws,r=' + b'x' * size).decode()}</response>")
+        if outcome == "policy-violation":
+            await c.expect_error(outcome)
+        else:
+            assert sasl_condition(await c.get()) == outcome
+            await c.close()
 
 
 async def fresh(c):
@@ -543,6 +642,30 @@ async def test_B17_failures_on_one_stream():
     assert conditions == ["not-authorized"] * 5, conditions
     good = await client().secure()  # the account itself is not locked
     assert (await good.scram("known", "secret")).tag.endswith("}success")
+    await good.close()
+
+
+@limit(60)
+async def test_B17_failures_of_one_address_delay_that_address():
+    names = (f"sprayed{i}" for i in range(1000))  # one try for each name: a name that is guessed at waits too
+
+    async def guess(source, times=1):
+        c = await client(source=source).secure()
+        for _ in range(times):
+            began = time.perf_counter()
+            assert sasl_condition(await c.plain(next(names), "wrong")) == "not-authorized"
+            spent = time.perf_counter() - began
+        await c.close()
+        return spent
+
+    guesser, other = "127.0.0.67", "127.0.0.68"
+    first = await guess(guesser)
+    await asyncio.gather(*(guess(guesser, 5) for _ in range(6)))
+    later, unaffected = await guess(guesser), await guess(other)
+    assert 0.2 <= first < 0.8 and 0.2 <= unaffected < 0.8 and 1.5 <= later < 4, (first, later, unaffected)
+    good = await client(source=guesser).secure()  # who knows the password waits for nothing, even there
+    began = time.perf_counter()
+    assert (await good.plain("known", "secret")).tag.endswith("}success") and time.perf_counter() - began < 0.8
     await good.close()
 
 
@@ -670,6 +793,99 @@ async def test_F02_garbage_on_the_bus_changes_nothing():
     await c.close()
 
 
+def test_the_well_behaved_pair_noticed_nothing():
+    out, _ = pair.communicate(timeout=30)
+    told = json.loads(out.decode().splitlines()[-1])
+    print(f"      {told}")
+    assert not told["broken"] and told["sent"] > 0 and told["arrived"] == told["sent"] and told["in_order"], told
+    assert told["p99"] < 1, told
+
+
+# ---- rows that take away a part of the cluster
+
+async def logged_in(user, seconds=30):
+    """A session, as soon as the cluster can give one."""
+    deadline = time.time() + seconds
+    while True:
+        try:
+            return await client().login(user)
+        except (Closed, AssertionError, OSError):
+            if time.time() > deadline:
+                raise
+            await asyncio.sleep(0.3)
+
+
+@limit(120)
+async def test_B22_credential_store_is_down():
+    async def attempt(mechanism, user):
+        c = await client().secure()
+        element = await (c.plain(user, "secret") if mechanism == "PLAIN" else c.scram(user, "secret", mechanism))
+        await c.close()
+        return sasl_condition(element)
+
+    cluster.postgres.stop()
+    try:
+        found = await asyncio.gather(*(attempt(m, u) for m in ("PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-512") for u in ("known", "never-registered")))
+    finally:
+        cluster.postgres.start()
+    assert found == ["temporary-auth-failure"] * 6, found
+    await (await logged_in("known")).close()
+
+
+async def bodies(c, count, seconds):
+    deadline = time.time() + seconds
+    got = []
+    while len(got) < count:
+        element = await c.get_where(lambda e: e.tag == f"{{{CLIENT}}}message", max(0.1, deadline - time.time()))
+        assert element.get("type") != "error", condition(element)
+        got.append(body(element))
+    return got
+
+
+async def send_meanwhile(c, count, size):
+    """Writes as a client does that never reads its window: the edge stops reading, and memory stays where it was."""
+    before = edge().rss_kib()
+    for i in range(count):
+        c.message("listener@localhost", f"{i:06}" + "z" * size)
+    try:
+        await asyncio.wait_for(c.writer.drain(), 3)
+    except asyncio.TimeoutError:
+        pass
+    return edge().rss_kib() - before
+
+
+@limit(120)
+async def test_F06_router_is_gone_for_a_while():
+    """8 s for the row's 30: the edge keeps its window and reads no further; everything comes, once and in order."""
+    a, b = await logged_in("known"), await logged_in("listener")
+    router = cluster.routers[0]
+    router.kill(restart=False)
+    began = time.time()
+    count, size = 1500, 4000
+    grown = await send_meanwhile(a, count, size)
+    # 6 MB were written; what the edge holds is its window and its buffers, not that.
+    assert grown < (20000 if has_sanitizer() else 2000), f"{grown} KiB more"
+    await asyncio.sleep(max(0, began + 8 - time.time()))
+    router.start()
+    got = await bodies(b, count, 60)
+    assert [int(text[:6]) for text in got] == list(range(count))
+    for c in (a, b):
+        await c.close()
+
+
+@limit(90)
+async def test_F07_router_stands_still():
+    a, b = await logged_in("known"), await logged_in("listener")
+    cluster.routers[0].freeze(5)
+    count = 1000
+    grown = await send_meanwhile(a, count, 1000)
+    assert grown < (20000 if has_sanitizer() else 2000), f"{grown} KiB more"
+    got = await bodies(b, count, 60)
+    assert [int(text[:6]) for text in got] == list(range(count))
+    for c in (a, b):
+        await c.close()
+
+
 async def test_no_record_of_content_and_nothing_broken():
     """Row rules 1 and 4: no sanitizer report, no content in logs, everything drains with 0."""
     codes = await asyncio.to_thread(cluster.stop_nodes)
@@ -681,8 +897,16 @@ async def test_no_record_of_content_and_nothing_broken():
 
 
 if __name__ == "__main__":
-    quick = {"edge": {"c2s": {"header_timeout": "5s", "negotiation_timeout": "12s", "handshake_timeout": "6s", "max_connections_per_address": 50,
+    quick = {"edge": {"c2s": {"header_timeout": "5s", "negotiation_timeout": "15s", "handshake_timeout": "6s", "max_connections_per_address": 50,
                               "max_attempts_per_minute": 1000000}}}
     with Cluster(edges=1, routers=1, archives=1, config=quick) as cluster:
-        cluster.add_account("known")
-        sys.exit(0 if run(sys.modules[__name__], timeout=60) else 1)
+        for name in ("known", "listener", "paira", "pairb"):
+            cluster.add_account(name)
+        pair = subprocess.Popen([sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "pair.py"), str(edge().c2s), "127.0.0.99",
+                                 "paira", "pairb"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            assert pair.stdout.readline() == b"ready\n", "the pair could not log in"
+            ok = run(sys.modules[__name__], timeout=60)
+        finally:
+            pair.kill()
+        sys.exit(0 if ok else 1)
