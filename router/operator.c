@@ -37,7 +37,7 @@ static void on_shards(
                 i > 0 ? "," : "",
                 i,
                 owner ? owner : "",
-                (unsigned long long)shard_epoch(router->shards, i),
+                (unsigned long long)shard_listed_epoch(router->shards, i),
                 shard_state(router, i));
     }
     buf_append_literal(out, "]}\n");

@@ -225,17 +225,24 @@ void shard_drain(struct shard_table *table, void (*done)(void *context), void *c
 
 /* ---- the map */
 
-static Wire__RouterNode **pack_nodes(const struct shard_book *book, struct arena *arena)
+/* Owners and the living, not every router there ever was. Writes the place of each node in the
+ * list, counted from 1. */
+static void pack_nodes(
+        const struct shard_book *book, struct arena *arena, uint32_t *places, Wire__ShardMap *map)
 {
-    Wire__RouterNode **nodes = arena_calloc(arena, (size_t)book->node_count * sizeof(*nodes));
+    map->routers = arena_calloc(arena, (size_t)book->node_count * sizeof(*map->routers));
     for (int i = 0; i < book->node_count; i++) {
-        nodes[i] = arena_alloc(arena, sizeof(*nodes[i]));
-        wire__router_node__init(nodes[i]);
-        nodes[i]->name = wire_bytes(str_from_cstr(book->nodes[i].name));
-        nodes[i]->address = wire_bytes(str_from_cstr(book->nodes[i].address));
-    }
+        if (!shard_book_is_needed(book, i)) {
+            continue;
+        }
 
-    return nodes;
+        Wire__RouterNode *node = arena_alloc(arena, sizeof(*node));
+        wire__router_node__init(node);
+        node->name = wire_bytes(str_from_cstr(book->nodes[i].name));
+        node->address = wire_bytes(str_from_cstr(book->nodes[i].address));
+        map->routers[map->n_routers++] = node;
+        places[i] = (uint32_t)map->n_routers;
+    }
 }
 
 void shard_pack_map(const struct shard_table *table, struct buf *out)
@@ -245,14 +252,15 @@ void shard_pack_map(const struct shard_table *table, struct buf *out)
     arena_init(&arena, 8192);
     Wire__ShardMap map = WIRE__SHARD_MAP__INIT;
     map.version = book->version;
-    map.routers = pack_nodes(book, &arena);
-    map.n_routers = (size_t)book->node_count;
+    uint32_t *places = arena_calloc(&arena, (size_t)book->node_count * sizeof(*places));
+    pack_nodes(book, &arena, places, &map);
     map.owner = arena_alloc(&arena, book->shards * sizeof(*map.owner));
     map.epoch = arena_alloc(&arena, book->shards * sizeof(*map.epoch));
     map.n_owner = book->shards;
     map.n_epoch = book->shards;
     for (unsigned i = 0; i < book->shards; i++) {
-        map.owner[i] = (uint32_t)(book->entries[i].owner + 1);
+        int owner = book->entries[i].owner;
+        map.owner[i] = owner == SHARD_NOBODY ? 0 : places[owner];
         map.epoch[i] = book->entries[i].epoch;
     }
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
@@ -511,8 +519,12 @@ bool shard_may_give_up(const struct shard_table *table)
 
 uint64_t shard_epoch(const struct shard_table *table, unsigned shard)
 {
-    const struct shard_entry *entry = &table->book.entries[shard];
-    return entry->held_epoch != 0 ? entry->held_epoch : entry->epoch;
+    return table->book.entries[shard].held_epoch;
+}
+
+uint64_t shard_listed_epoch(const struct shard_table *table, unsigned shard)
+{
+    return table->book.entries[shard].epoch;
 }
 
 const char *shard_owner_node(const struct shard_table *table, unsigned shard)

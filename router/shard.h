@@ -36,7 +36,10 @@ unsigned shard_of(const struct shard_table *table, struct str bare);
 bool shard_is_owned(const struct shard_table *table, unsigned shard);
 /* Owned in any state: acks and deliveries of running turns may still leave. */
 bool shard_is_held(const struct shard_table *table, unsigned shard);
+/* Under which we hold it; 0: we do not, and nothing may be written. */
 uint64_t shard_epoch(const struct shard_table *table, unsigned shard);
+/* Its owner's, as PostgreSQL tells (shard_listed_epoch is for showing only). */
+uint64_t shard_listed_epoch(const struct shard_table *table, unsigned shard);
 const char *shard_owner_node(const struct shard_table *table, unsigned shard); /* NULL: nobody */
 uint64_t shard_map_version(const struct shard_table *table);
 void shard_quiesced(struct shard_table *table, unsigned shard);

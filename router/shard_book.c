@@ -150,6 +150,11 @@ static unsigned owned_by(const struct shard_book *book, int node)
     return count;
 }
 
+bool shard_book_is_needed(const struct shard_book *book, int node)
+{
+    return book->nodes[node].is_live || owned_by(book, node) > 0;
+}
+
 unsigned shard_book_surplus(const struct shard_book *book)
 {
     unsigned live = 0;

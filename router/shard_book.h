@@ -62,6 +62,9 @@ unsigned shard_book_held_count(const struct shard_book *book);
 void shard_book_nodes_begin(struct shard_book *book); /* nobody is live until named */
 void shard_book_node_is_live(struct shard_book *book, struct str name, struct str address);
 
+/* Others have to know the node: it lives, or a shard is still its. */
+bool shard_book_is_needed(const struct shard_book *book, int node);
+
 /* How many shards we hold above the fair share: rounded up, so that no two routers pass one to and
  * fro. */
 unsigned shard_book_surplus(const struct shard_book *book);

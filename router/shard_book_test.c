@@ -46,6 +46,20 @@ static void a_lost_epoch_is_never_held_again(void **state)
     shard_book_fini(&book);
 }
 
+static void a_node_is_needed_while_it_lives_or_owns(void **state)
+{
+    (void)state;
+    struct shard_book book;
+    shard_book_init(&book, 4, "me");
+    apply(&book, 0, "other", 1);
+    assert_true(shard_book_is_needed(&book, 1)); /* dead, but the shard is still its */
+    apply(&book, 0, "me", 2);
+    assert_false(shard_book_is_needed(&book, 1));
+    shard_book_node_is_live(&book, STR("other"), STR("tcp://x"));
+    assert_true(shard_book_is_needed(&book, 1));
+    shard_book_fini(&book);
+}
+
 static void another_owner_or_epoch_means_loss(void **state)
 {
     (void)state;
@@ -144,6 +158,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_shard_of_ours_is_gained_once),
         cmocka_unit_test(a_lost_epoch_is_never_held_again),
+        cmocka_unit_test(a_node_is_needed_while_it_lives_or_owns),
         cmocka_unit_test(another_owner_or_epoch_means_loss),
         cmocka_unit_test(a_shard_being_handed_over_is_not_retaken),
         cmocka_unit_test(holding_needs_no_lease),

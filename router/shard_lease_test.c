@@ -202,6 +202,18 @@ static void a_draining_router_takes_nothing_and_gets_nothing(void **state)
     assert_int_equal(value(OWNED("a")), 8);
 }
 
+/* Pods come under ever new names. */
+static void the_dead_are_forgotten_when_they_own_nothing(void **state)
+{
+    (void)state;
+    (void)value(TICK("a", "1", "false", "{}"));
+    (void)value(TICK("b", "1", "true", "{}"));
+    (void)value("UPDATE router.router_node SET expires = now() - interval '2 min'");
+    (void)value(TICK("c", "1", "true", "{}"));
+    assert_int_equal(value("SELECT count(*) FROM router.router_node WHERE node = 'b'"), 0);
+    assert_int_equal(value("SELECT count(*) FROM router.router_node WHERE node = 'a'"), 1);
+}
+
 static void who_leaves_frees_its_shards(void **state)
 {
     (void)state;
@@ -298,6 +310,7 @@ int main(void)
         CASE(an_older_process_of_the_same_name_is_refused),
         CASE(lost_shards_come_back_under_new_epochs),
         CASE(a_draining_router_takes_nothing_and_gets_nothing),
+        CASE(the_dead_are_forgotten_when_they_own_nothing),
         CASE(who_leaves_frees_its_shards),
         CASE(a_shard_with_a_running_append_waits_for_it),
         CASE(a_short_append_is_waited_for),

@@ -151,8 +151,9 @@ BEGIN
     IF (SELECT count(*) FROM router.shard_lease) < p_shards THEN
         INSERT INTO router.shard_lease (shard)
             SELECT s FROM generate_series(0, p_shards - 1) s ON CONFLICT DO NOTHING;
-        DELETE FROM router.router_node n WHERE n.expires < clock_timestamp() - interval '1 hour';
     END IF;
+    DELETE FROM router.router_node n WHERE n.expires < clock_timestamp() - interval '1 minute'
+        AND NOT EXISTS (SELECT FROM router.shard_lease l WHERE l.owner = n.node);
 
     UPDATE router.shard_lease l SET owner = NULL
         WHERE l.owner = p_node AND (is_fresh OR l.shard = ANY (p_retake));
