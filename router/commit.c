@@ -72,13 +72,15 @@ static int64_t now_of(const struct commit *commit)
 
 /* ---- sending */
 
-/* A single row larger than the bus takes (stanza limits beyond bus.max_frame): it was never sent.
- */
-static void refuse_head(struct commit *commit)
+/* Nobody will ever write it, so it must not stand before the others: who waits hears
+ * ERR_UNAVAILABLE. */
+static void refuse_head(struct commit *commit, const char *why)
 {
     log_error("commit",
-            "a group is larger than bus.max_frame",
+            "a group is withdrawn",
+            log_cstr("why", why),
             log_int("bytes", buf_view(&commit->frame).len));
+    commit->needs_send = false;
     struct commit_batch *head = commit_queue_head(&commit->queue);
     head->was_sent = false;
     head->opened_ms = INT64_MIN;
@@ -93,8 +95,8 @@ static void fly(struct commit *commit, struct peer *peer)
     commit->sent_ms = now_of(commit);
     enum err err = link_send(peer->link, buf_view(&commit->frame));
     commit->needs_send = err != ERR_OK;
-    if (err == ERR_INVALID) {
-        refuse_head(commit);
+    if (err == ERR_INVALID) { /* a single row, stanza limits beyond bus.max_frame: never sent */
+        refuse_head(commit, "larger than bus.max_frame");
     }
 }
 
@@ -121,7 +123,9 @@ static void take_lazies(struct commit *commit)
             .owner = lazy->owner,
             .id = lazy->id,
         };
-        commit_queue_watermark(&commit->queue, now_of(commit), &row);
+        if (row.epoch != 0) { /* else it belongs to the next owner to find out */
+            commit_queue_watermark(&commit->queue, now_of(commit), &row);
+        }
         HASH_DEL(commit->lazies, lazy);
         free(lazy);
     }
@@ -312,6 +316,14 @@ void commit_watermark(struct commit *commit, unsigned shard, int64_t owner, int6
     keep_house(commit);
 }
 
+int64_t commit_pending_watermark(const struct commit *commit, int64_t owner)
+{
+    const struct lazy *lazy;
+    HASH_FIND(hh, commit->lazies, &owner, sizeof(owner), lazy);
+    int64_t queued = commit_queue_find_watermark(&commit->queue, owner);
+    return lazy != NULL && lazy->id > queued ? lazy->id : queued;
+}
+
 static void on_answer(void *context)
 {
     struct commit *commit = context;
@@ -384,6 +396,12 @@ void commit_on_reply(struct commit *commit, const Wire__AppendReply *reply)
     const struct commit_batch *head = commit_queue_head(&commit->queue);
     if (head == NULL || !head->was_sent || head->seq != reply->request) {
         return; /* of a repeat whose other answer has come already */
+    }
+
+    if (reply->status == WIRE__STATUS__STATUS_INVALID
+            || reply->status == WIRE__STATUS__STATUS_LIMIT) {
+        refuse_head(commit, "refused by archive-svc");
+        return;
     }
 
     if (reply->status != WIRE__STATUS__STATUS_OK) {

@@ -36,11 +36,13 @@ void commit_watermark(struct commit *commit,
         unsigned shard,
         int64_t owner,
         int64_t id); /* lazily: rides on the next group or on a 250 ms timer */
+/* The newest watermark of the owner that is not yet known to be written; 0: none. */
+int64_t commit_pending_watermark(const struct commit *commit, int64_t owner);
 
 /* Calls back when all that was added for `shard` before this call is decided. ERR_OK: committed.
  * ERR_FENCED: the shard is no longer ours, nothing of it was committed by us. ERR_UNAVAILABLE:
- * commit_timeout_ms passed and it certainly was never sent: it is withdrawn (G01). In order of
- * asking, per shard. */
+ * commit_timeout_ms passed and it certainly was never sent, or archive-svc refused it as malformed
+ * or too large: it is withdrawn (G01). In order of asking, per shard. */
 typedef void (*commit_done)(void *context, enum err err);
 void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *context);
 

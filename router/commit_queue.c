@@ -261,6 +261,19 @@ void commit_queue_watermark(
     *watermark_slot(batch, row->owner) = (uint16_t)batch->watermark_count;
 }
 
+int64_t commit_queue_find_watermark(const struct commit_queue *queue, int64_t owner)
+{
+    int64_t id = 0;
+    for (struct commit_batch *batch = queue->head; batch != NULL; batch = batch->next) {
+        uint16_t known = *watermark_slot(batch, owner);
+        if (known != 0 && batch->watermarks[known - 1]->id > id) {
+            id = batch->watermarks[known - 1]->id;
+        }
+    }
+
+    return id;
+}
+
 bool commit_queue_has(const struct commit_queue *queue, unsigned shard)
 {
     return queue->shard_seq[shard] > queue->done_seq;

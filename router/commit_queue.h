@@ -88,6 +88,9 @@ void commit_queue_watermark(
 /* False: nothing of the shard is undecided, the caller answers itself. */
 bool commit_queue_wait(struct commit_queue *queue, unsigned shard, commit_done done, void *context);
 
+/* The newest undecided watermark of the owner; 0: none. */
+int64_t commit_queue_find_watermark(const struct commit_queue *queue, int64_t owner);
+
 /* True when rows of the shard are undecided. */
 bool commit_queue_has(const struct commit_queue *queue, unsigned shard);
 

@@ -5,6 +5,7 @@
 #include "chassis/loop.h"
 #include "chassis/redis.h"
 #include "proto/xmpp/stanza_error.h"
+#include "router/commit.h"
 #include "router/entity/entity.h"
 #include "router/log_client.h"
 #include "router/router.h"
@@ -56,6 +57,18 @@ static void answer_expired_route(struct entity *entity, struct item *item)
     }
 }
 
+/* Handled is cumulative: an input is answered only when nothing before it is undecided. Else it
+ * stays, and its turn comes. */
+static bool may_expire_input(const struct entity *entity, const struct item *item)
+{
+    const struct resource *resource = entity_find_session(entity, item->session);
+    if (!resource) {
+        return true;
+    }
+    return !resource->works && !counter_is_after(resource->last_durable, resource->input_committed)
+            && !counter_is_after(item->counter, resource->taken + 1);
+}
+
 /* What is too old and asks for an answer gets one; the rest stays in order. */
 static void expire_items(struct entity *entity)
 {
@@ -72,7 +85,7 @@ static void expire_items(struct entity *entity)
         bool is_old = item->posted_ms <= oldest_ms;
         if (is_old && item->kind == ITEM_BIND) {
             sessions_answer_failed_bind(entity, item, WIRE__STATUS__STATUS_TEMPORARY);
-        } else if (is_old && item->kind == ITEM_INPUT) {
+        } else if (is_old && item->kind == ITEM_INPUT && may_expire_input(entity, item)) {
             answer_expired_input(entity, item);
         } else if (is_old && item->kind == ITEM_ROUTE) {
             answer_expired_route(entity, item);
@@ -142,7 +155,9 @@ static void on_log(void *context, enum err err, const Wire__LogOpenReply *reply)
         sessions_store_input(entity, wire_id(reply->inputs[i]->session), reply->inputs[i]->h);
     }
     entity->is_log_open = true;
-    account_log_open(&entity->log, reply->last_id, reply->watermark);
+    int64_t watermark = entity->pending_watermark > reply->watermark ? entity->pending_watermark
+                                                                     : reply->watermark;
+    account_log_open(&entity->log, reply->last_id, watermark);
     finish(entity, ENTITY_ACTIVE);
 }
 
@@ -151,6 +166,8 @@ static void open_log(struct entity *entity)
     timer_stop(&entity->load_timer);
     entity->state = ENTITY_LOADING_LOG;
     int64_t after = loop_wall_us(entity->router->loop) - ORIGINS_WINDOW_US;
+    entity->pending_watermark =
+            commit_pending_watermark(entity->router->commit, entity->account.id);
     log_open_owner(
             entity->router->log, entity->account.id, after, on_log, entity_ref_create(entity));
 }

@@ -65,6 +65,8 @@ struct entity {
     uint64_t read_request; /* page being read; its reference belongs to the callback, or to the
                               cancel */
     struct entity_ref *read_ref;
+    /* Of a former activation, on its way when the log was asked. */
+    int64_t pending_watermark;
     struct origins origins;
     /* Input counters of sessions that have not shown up yet: from the log, or answered while the
      * stores were away. */

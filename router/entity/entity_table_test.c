@@ -155,6 +155,23 @@ static void log_that_is_away_holds_messages_then_answers_them(void **state) /* G
     assert_int_equal(fake.entry_count, 1);
 }
 
+/* Its watermark is still on its way to the log. */
+static void evicted_account_does_not_repeat_what_was_delivered(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    struct stanza message = fake_message(ALICE, "bob@example.org", "<body>once</body>");
+    fake_input("e1", 2, &message);
+    fake.is_watermark_slow = true;
+    fake_deliver_confirm("e2", BOB, fake.entries[0].id);
+    fake_close("e2", BOB);
+    entity_drop(find("bob@example.org"));
+    fake_clear();
+    fake_login("e2", BOB, 0);
+    assert_not_seen(fake_take_out(), "<body>once");
+}
+
 static void busy_mailbox_shares_the_loop(void **state)
 {
     (void)state;
@@ -191,6 +208,8 @@ int main(void)
                 shard_with_stuck_work_is_handed_over_after_the_time_limit, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 log_that_is_away_holds_messages_then_answers_them, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                evicted_account_does_not_repeat_what_was_delivered, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(busy_mailbox_shares_the_loop, fake_start, fake_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

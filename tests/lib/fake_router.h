@@ -90,6 +90,8 @@ struct fake {
     struct fake_input inputs[FAKE_MAX];
     size_t input_count;
     int64_t watermarks[8]; /* by owner */
+    int64_t pending_watermarks[8];
+    bool is_watermark_slow; /* it stays pending */
     struct {
         commit_done done;
         void *context;
@@ -332,8 +334,13 @@ void commit_watermark(struct commit *commit, unsigned shard, int64_t owner, int6
 {
     (void)commit;
     (void)shard;
-    fake.watermarks[owner] = id;
+    *(fake.is_watermark_slow ? &fake.pending_watermarks[owner] : &fake.watermarks[owner]) = id;
     buf_printf(&fake.out, "WATERMARK %" PRId64 "\n", owner);
+}
+int64_t commit_pending_watermark(const struct commit *commit, int64_t owner)
+{
+    (void)commit;
+    return fake.pending_watermarks[owner];
 }
 void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *context)
 {
