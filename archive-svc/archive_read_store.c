@@ -45,9 +45,14 @@ static const char sql_position[] =
         "SELECT coalesce((SELECT max(id) FROM archive.message WHERE owner = $1::bigint), 0),"
         " coalesce((SELECT watermark FROM archive.cursor WHERE owner = $1), 0)";
 
+/* After an outage, however long, repeats begin with what was written last before it: so also all
+ * that is undelivered and what was delivered within 150 s of the watermark. As many as a router
+ * remembers of one account (ORIGINS_MAX). */
 static const char sql_origins[] =
         "SELECT id, session, counter, part FROM archive.message"
-        " WHERE owner = $1::bigint AND id > $2::bigint ORDER BY id DESC LIMIT 1000";
+        " WHERE owner = $1::bigint AND id > least($2::bigint, coalesce("
+        "  (SELECT watermark FROM archive.cursor WHERE owner = $1) - 150000000, 0))"
+        " ORDER BY id DESC LIMIT 4096";
 
 static const char sql_session_inputs[] =
         "SELECT session, h FROM archive.session_input WHERE owner = $1::bigint"

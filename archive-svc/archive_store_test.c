@@ -485,10 +485,23 @@ static void test_open_gives_only_recent_origins(void **state)
     (void)state;
     int64_t owner = new_owner();
     fill(owner, 6);
+    advance(owner, base_us + INT64_C(1000000000));
     struct answer log = open_log(owner, base_us + 4);
     assert_int_equal(log.count, 2);
     assert_int_equal(log.ids[0], base_us + 5);
     assert_int_equal(log.ids[1], base_us + 6);
+}
+
+/* P2: repeats come when the outage is over, not within a time. */
+static void test_open_gives_origins_from_before_an_outage(void **state)
+{
+    (void)state;
+    int64_t owner = new_owner();
+    int64_t hour_later = base_us + INT64_C(3600000000);
+    fill(owner, 6);
+    assert_int_equal(open_log(owner, hour_later).count, 6);
+    advance(owner, base_us + 6); /* delivered, but the sender may not know */
+    assert_int_equal(open_log(owner, hour_later).count, 6);
 }
 
 static void test_erase_leaves_nothing_of_the_owner_and_all_of_others(void **state)
@@ -761,6 +774,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_pages_follow_each_other_in_order_without_gap),
         cmocka_unit_test(test_a_page_is_cut_by_bytes_but_never_empty),
         cmocka_unit_test(test_open_gives_only_recent_origins),
+        cmocka_unit_test(test_open_gives_origins_from_before_an_outage),
         cmocka_unit_test(test_erase_leaves_nothing_of_the_owner_and_all_of_others),
         cmocka_unit_test(test_only_delivered_and_old_entries_are_cleaned),
         cmocka_unit_test(test_cleaning_goes_in_bounded_steps),
