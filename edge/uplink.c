@@ -260,12 +260,17 @@ static void on_sweep(struct timer *timer, void *context)
     }
 }
 
+/* Each one once, in order; pumping may end sessions and free others than the one pumped, so the
+ * list is turned instead of walked. */
 static void pump_stalled(struct uplink *uplink)
 {
     struct session *session = NULL;
-    struct session *next = NULL;
-    DL_FOREACH_SAFE2(uplink->stalled, session, next, stalled_next)
-    {
+    unsigned left = 0;
+    DL_COUNT2(uplink->stalled, session, left, stalled_next);
+    for (; left > 0 && uplink->stalled; left--) {
+        session = uplink->stalled;
+        DL_DELETE2(uplink->stalled, session, stalled_prev, stalled_next);
+        DL_APPEND2(uplink->stalled, session, stalled_prev, stalled_next);
         uplink_pump(uplink, session);
     }
 }

@@ -36,6 +36,7 @@ static struct {
     struct buf written;
     uint64_t acknowledged;
     unsigned window_changes, fails, overflows;
+    struct session *ends; /* with the next change of a window */
     unsigned answers, empty_answers;
 } t;
 
@@ -138,6 +139,11 @@ void stream_window_changed(struct stream *stream)
 {
     (void)stream;
     t.window_changes++;
+    if (t.ends) {
+        struct session *session = t.ends;
+        t.ends = NULL;
+        uplink_end_session(t.edge.uplink, session);
+    }
 }
 
 uint64_t stream_written_total(const struct stream *stream)
@@ -482,6 +488,27 @@ static void lingering_is_bounded_in_time_and_number(void **state)
     assert_int_equal(t.edge.sessions->count[SESSION_LINGERING], 0);
 }
 
+static void session_given_up_while_stalled_ones_are_sent_is_left_out(void **state)
+{
+    (void)state;
+    map_says(1, 1, 10);
+    t.settings.c2s_copy.max_lingering_sessions = 1;
+    struct session *first = new_session(1);
+    struct session *second = new_session(2);
+    struct session *third = new_session(3);
+    t.one.room = 0;
+    send_stanza(first);
+    send_stanza(second);
+    send_stanza(third);
+    uplink_end_session(t.edge.uplink, second);
+    t.ends = first;
+    t.one.room = 100;
+    uplink_peer_room(t.edge.uplink);
+    assert_said(&t.one, "input:1 close input:1");
+    assert_int_equal(t.edge.sessions->count[SESSION_LINGERING], 1);
+    assert_false(third->is_stalled);
+}
+
 static void lingering_time_does_not_run_without_a_router(void **state)
 {
     (void)state;
@@ -708,6 +735,7 @@ int main(void)
         UPLINK_TEST(router_that_gave_us_up_is_told_everything_again),
         UPLINK_TEST(ended_session_lingers_until_the_reply),
         UPLINK_TEST(lingering_is_bounded_in_time_and_number),
+        UPLINK_TEST(session_given_up_while_stalled_ones_are_sent_is_left_out),
         UPLINK_TEST(lingering_time_does_not_run_without_a_router),
         UPLINK_TEST(request_follows_its_shard),
         UPLINK_TEST(request_without_an_answer_times_out_once),
