@@ -35,7 +35,7 @@ static struct {
     struct stream stream; /* of the first session */
     struct buf written;
     uint64_t acknowledged;
-    unsigned window_changes, fails, overflows;
+    unsigned window_changes, fails, drops, overflows;
     unsigned answers, empty_answers;
 } t;
 
@@ -126,6 +126,17 @@ void stream_fail(struct stream *stream, enum stream_condition condition, struct 
     (void)condition;
     (void)text;
     t.fails++;
+}
+
+void stream_drop(struct stream *stream)
+{
+    (void)stream;
+    t.drops++;
+}
+
+void stream_rearm(struct stream *stream)
+{
+    (void)stream;
 }
 
 void stream_overflow(struct stream *stream)
@@ -441,7 +452,7 @@ static void ended_session_lingers_until_the_reply(void **state)
     struct session *session = new_session(1);
     struct id128 id = session->id;
     send_stanza(session);
-    uplink_end_session(t.edge.uplink, session);
+    uplink_end_session(t.edge.uplink, session, true);
     assert_said(&t.one, "input:1 close");
     map_says(2, 2, 11);
     assert_said(&t.two, "announce:0 input:1 close");
@@ -455,7 +466,7 @@ static void lingering_is_bounded_in_time_and_number(void **state)
     (void)state;
     map_says(1, 1, 10);
     for (uint64_t i = 1; i <= 5; i++) {
-        uplink_end_session(t.edge.uplink, new_session(i));
+        uplink_end_session(t.edge.uplink, new_session(i), true);
     }
     assert_int_equal(t.edge.sessions->count[SESSION_LINGERING], 3);
     pass_time(59000);
@@ -469,7 +480,7 @@ static void lingering_time_does_not_run_without_a_router(void **state)
     (void)state;
     map_says(1, 1, 10);
     t.one.is_up = false;
-    uplink_end_session(t.edge.uplink, new_session(1));
+    uplink_end_session(t.edge.uplink, new_session(1), true);
     pass_time(120000);
     assert_int_equal(t.edge.sessions->count[SESSION_LINGERING], 1);
 }
