@@ -112,6 +112,7 @@ struct fake {
     const char *dead_edge;
     const char *full_edge;
     bool is_auto_commit;
+    char resume_id[128]; /* of the last ENABLED */
 };
 
 static struct fake fake;
@@ -233,6 +234,9 @@ enum err egress_deliver(struct egress *egress,
     for (size_t i = 0; i < count; i++) {
         buf_printf(&fake.out, " %s", fake_name_of(targets[i].session));
     }
+    if (targets[0].sequence) {
+        buf_printf(&fake.out, " #%u", targets[0].sequence);
+    }
     buf_printf(&fake.out, " %s", log_id ? "kept" : "volatile");
     fake_write_stanza(stanza);
     return ERR_OK;
@@ -257,6 +261,58 @@ void egress_kick(struct egress *egress,
             edge,
             fake_name_of(session),
             stream_condition_name(condition));
+}
+void egress_kick_moved(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        struct str bare,
+        uint32_t attach)
+{
+    (void)egress;
+    (void)bare;
+    buf_printf(&fake.out, "MOVED %s %s %u\n", edge, fake_name_of(session), attach);
+}
+void egress_enable_reply(
+        struct egress *egress, const char *edge, const Wire__EnableReply *reply)
+{
+    (void)egress;
+    if (reply->status != WIRE__STATUS__STATUS_OK) {
+        buf_printf(&fake.out, "NOT-ENABLED %s %d\n", edge, (int)reply->status);
+        return;
+    }
+    (void)snprintf(fake.resume_id,
+            sizeof(fake.resume_id),
+            STR_FMT,
+            STR_ARG(wire_str(reply->resume_id)));
+    buf_printf(&fake.out,
+            "ENABLED %s %u %u max=%u%s\n",
+            edge,
+            reply->sequence,
+            reply->counter,
+            reply->max_s,
+            reply->resume_id.len ? " resumable" : "");
+}
+void egress_resume_reply(
+        struct egress *egress, const char *edge, const Wire__ResumeReply *reply)
+{
+    (void)egress;
+    if (reply->status == WIRE__STATUS__STATUS_OK) {
+        buf_printf(&fake.out,
+                "RESUMED %s %s handled=%u acked=%u attach=%u\n",
+                edge,
+                fake_name_of(wire_id(reply->session)),
+                reply->handled,
+                reply->acked,
+                reply->attach);
+    } else if (reply->has_h) {
+        buf_printf(&fake.out,
+                "NOT-RESUMED %s %d h=%u\n",
+                edge,
+                (int)reply->status,
+                reply->handled - reply->counter);
+    } else {
+        buf_printf(&fake.out, "NOT-RESUMED %s %d\n", edge, (int)reply->status);
+    }
 }
 void egress_close_reply(struct egress *egress, const char *edge, struct id128 session)
 {
@@ -603,6 +659,42 @@ void signer_token(const struct signer *signer,
     (void)edge;
     buf_append_literal(out, "token");
 }
+void signer_resume_id(const struct signer *signer,
+        struct str bare,
+        const struct signer_resume *resume,
+        struct buf *out)
+{
+    (void)signer;
+    (void)bare;
+    buf_printf(out,
+            "%" PRIx64 "-%" PRIx64 "-%u-%u",
+            resume->session.hi,
+            resume->session.lo,
+            resume->sequence,
+            resume->counter);
+}
+enum err signer_open_resume_id(const struct signer *signer,
+        struct str bare,
+        struct str resume_id,
+        struct signer_resume *resume_out)
+{
+    (void)signer;
+    (void)bare;
+    char text[128];
+    (void)snprintf(text, sizeof(text), STR_FMT, STR_ARG(resume_id));
+    struct signer_resume resume;
+    if (sscanf(text,
+                "%" SCNx64 "-%" SCNx64 "-%u-%u",
+                &resume.session.hi,
+                &resume.session.lo,
+                &resume.sequence,
+                &resume.counter)
+            != 4) {
+        return ERR_DENIED;
+    }
+    *resume_out = resume;
+    return ERR_OK;
+}
 const struct host *settings_find_host(const struct settings *settings, struct str domain)
 {
     (void)settings;
@@ -885,6 +977,50 @@ static inline void fake_deliver_confirm(const char *edge, const char *full, int6
     delivered.ids = &id;
     delivered.n_ids = 1;
     entity_on_delivered(fake.router.entities, edge, &delivered);
+    fake_run();
+}
+
+static inline void fake_enable(const char *edge, const char *full, bool may_resume)
+{
+    Wire__Id session = WIRE_ID_INIT(fake_session(fake_resource(full)));
+    Wire__Enable enable = WIRE__ENABLE__INIT;
+    enable.session = &session;
+    enable.bare = wire_bytes(fake_bare(full));
+    enable.may_resume = may_resume;
+    entity_on_enable(fake.router.entities, edge, &enable);
+    fake_run();
+}
+
+static inline void fake_acked(const char *edge, const char *full, uint32_t sequence)
+{
+    Wire__Id session = WIRE_ID_INIT(fake_session(fake_resource(full)));
+    Wire__Acked acked = WIRE__ACKED__INIT;
+    acked.session = &session;
+    acked.bare = wire_bytes(fake_bare(full));
+    acked.sequence = sequence;
+    entity_on_acked(fake.router.entities, edge, &acked);
+    fake_run();
+}
+
+static inline void fake_post_resume(const char *edge, const char *bare, uint32_t h)
+{
+    Wire__Resume resume = WIRE__RESUME__INIT;
+    resume.bare = wire_bytes(str_from_cstr(bare));
+    resume.resume_id = wire_bytes(str_from_cstr(fake.resume_id));
+    resume.h = h;
+    entity_on_resume(fake.router.entities, edge, &resume);
+}
+
+/* The connection is lost. */
+static inline void fake_detach(const char *edge, const char *full, uint32_t attach)
+{
+    Wire__Id session = WIRE_ID_INIT(fake_session(fake_resource(full)));
+    Wire__Close close = WIRE__CLOSE__INIT;
+    close.session = &session;
+    close.bare = wire_bytes(fake_bare(full));
+    close.is_resumable = true;
+    close.attach = attach;
+    entity_on_close(fake.router.entities, edge, &close);
     fake_run();
 }
 
