@@ -29,7 +29,7 @@ static void answer_expired_input(struct entity *entity, struct item *item)
     effects_begin(&turn, &arena, entity, &item->stanza);
     struct stanza_error error = { .condition = STANZA_ERROR_INTERNAL_SERVER_ERROR };
     turn_reply_error(&turn, &item->stanza, &error);
-    struct egress_target target = { item->session, entity->bare, STR_NULL };
+    struct egress_target target = { item->session, entity->bare, STR_NULL, 0 };
     if (turn.effects
             && egress_deliver(
                        entity->router->egress, item->edge, &turn.effects->stanza, 0, &target, 1)
@@ -37,7 +37,7 @@ static void answer_expired_input(struct entity *entity, struct item *item)
         log_debug("entity", "late error not delivered");
     }
     arena_fini(&arena);
-    sessions_store_input(entity, item->session, item->counter);
+    sessions_answered_input(entity, item->session, item->counter);
     egress_handled(entity->router->egress, item->edge, item->session, item->counter);
 }
 

@@ -67,6 +67,7 @@ struct entity {
     struct stored_input {
         struct id128 session;
         uint32_t h;
+        bool is_answered; /* here; else the log says so */
     } * stored_inputs;
     size_t stored_input_count;
 
@@ -124,8 +125,43 @@ void sessions_answer_failed_bind(
 
 void sessions_write_record(
         struct router *router, const struct entity *entity, const struct resource *resource);
-/* The greater of what is known and `h`. */
+/* What the log knows of a session's counter. It may have been committed in one group with entries
+ * of a shard that was fenced: while the session's edge lives, only what the edge announces counts,
+ * and repeats are recognised by their origins. */
 void sessions_store_input(struct entity *entity, struct id128 session, uint32_t h);
+/* False: the log knows nothing of it. */
+bool sessions_find_input(const struct entity *entity, struct id128 session, uint32_t *h_out);
+/* An input was answered while its session could not be looked up. */
+void sessions_answered_input(struct entity *entity, struct id128 session, uint32_t h);
+
+/* ---- sm.c: of resources with stream management (resource->sm) */
+void sm_handle_enable(struct entity *entity, const struct item *item);
+void sm_handle_acked(struct entity *entity, const struct item *item);
+/* Numbers it, keeps it, and sends it when an edge holds the stream. */
+void sm_send(struct entity *entity,
+        struct resource *resource,
+        const struct stanza *stanza,
+        int64_t log_id);
+void sm_flush(struct entity *entity, struct resource *resource);
+void sm_flush_all(struct entity *entity);
+void sm_ack(struct entity *entity, struct resource *resource, uint32_t sequence);
+bool sm_is_numbered(const struct entity *entity, struct id128 session, int64_t log_id);
+/* The stream is gone: the session waits to be resumed. */
+void sm_detach(struct entity *entity, struct resource *resource);
+void sm_attach(struct entity *entity, struct resource *resource);
+void sm_resume_timer(struct entity *entity, struct resource *resource);
+void sm_await_announce(struct entity *entity, struct resource *resource);
+/* False: the session has moved on, that edge was told so. */
+bool sm_may_announce(struct entity *entity, struct resource *resource, const struct item *item);
+void sm_announce(struct entity *entity, struct resource *resource, const struct item *item);
+void sm_end(struct entity *entity, struct resource *resource);
+void sm_end_over(struct entity *entity, struct resource *resource); /* the client owes acks */
+
+/* ---- sm_resume.c */
+void sm_handle_resume(struct entity *entity, const struct item *item);
+void sm_finish_resume(struct entity *entity, struct resource *resource);
+void sm_refuse_resume(struct entity *entity, struct resource *resource); /* the session ends */
+void sm_cancel_resume(struct entity *entity, struct resource *resource); /* its edge is gone */
 
 /* ---- inputs.c */
 /* False: the turn waits for the store, the item is kept. */
@@ -167,6 +203,8 @@ size_t send_to_group(struct entity *entity,
         int64_t log_id,
         enum send_group group,
         struct id128 targets_out[ACCOUNT_LOG_MAX_TARGETS]);
+/* Reads and deliveries that failed are tried again. */
+void entity_retry_soon(struct entity *entity);
 void send_to_session(struct entity *entity, struct resource *resource, const struct stanza *stanza);
 
 /* ---- effects.c */

@@ -319,13 +319,19 @@ static bool handle_item(struct entity *entity, struct item *item)
     case ITEM_CLOSE: sessions_handle_close(entity, item); break;
     case ITEM_DELIVERED:
         for (size_t i = 0; i < item->id_count; i++) {
-            account_log_on_delivered(&entity->log, item->session, item->ids[i]);
+            if (!sm_is_numbered(entity, item->session, item->ids[i])) {
+                account_log_on_delivered(&entity->log, item->session, item->ids[i]);
+            }
         }
         break;
     case ITEM_SESSION_GONE: sessions_handle_gone(entity, item); break;
     case ITEM_ROUTE: return routes_handle(entity, item);
     case ITEM_EDGE_DEAD: sessions_handle_edge_dead(entity, item); break;
     case ITEM_ACCOUNT_CHANGED: entity_reload(entity); break;
+    case ITEM_ACKED: sm_handle_acked(entity, item); break;
+    case ITEM_ENABLE: sm_handle_enable(entity, item); break;
+    case ITEM_RESUME: sm_handle_resume(entity, item); break;
+    case ITEM_CLIENT_STATE: break;
     }
     return true;
 }

@@ -108,6 +108,7 @@ void routes_on_retry(struct timer *timer, void *context)
 {
     (void)timer;
     struct entity *entity = context;
+    sm_flush_all(entity);
     account_log_poke(&entity->log);
 }
 

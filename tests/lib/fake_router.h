@@ -272,18 +272,15 @@ void egress_kick_moved(struct egress *egress,
     (void)bare;
     buf_printf(&fake.out, "MOVED %s %s %u\n", edge, fake_name_of(session), attach);
 }
-void egress_enable_reply(
-        struct egress *egress, const char *edge, const Wire__EnableReply *reply)
+void egress_enable_reply(struct egress *egress, const char *edge, const Wire__EnableReply *reply)
 {
     (void)egress;
     if (reply->status != WIRE__STATUS__STATUS_OK) {
         buf_printf(&fake.out, "NOT-ENABLED %s %d\n", edge, (int)reply->status);
         return;
     }
-    (void)snprintf(fake.resume_id,
-            sizeof(fake.resume_id),
-            STR_FMT,
-            STR_ARG(wire_str(reply->resume_id)));
+    (void)snprintf(
+            fake.resume_id, sizeof(fake.resume_id), STR_FMT, STR_ARG(wire_str(reply->resume_id)));
     buf_printf(&fake.out,
             "ENABLED %s %u %u max=%u%s\n",
             edge,
@@ -292,8 +289,7 @@ void egress_enable_reply(
             reply->max_s,
             reply->resume_id.len ? " resumable" : "");
 }
-void egress_resume_reply(
-        struct egress *egress, const char *edge, const Wire__ResumeReply *reply)
+void egress_resume_reply(struct egress *egress, const char *edge, const Wire__ResumeReply *reply)
 {
     (void)egress;
     if (reply->status == WIRE__STATUS__STATUS_OK) {
@@ -826,6 +822,9 @@ static inline int fake_start(void **state)
         .host_count = 1,
         .scram_iterations = 10000,
         .max_resources = 4,
+        .resume_timeout_ms = 300000,
+        .max_unacked_stanzas = 5,
+        .max_unacked_bytes = 65536,
         .commit_timeout_ms = 10000,
         .max_entities = 100,
         .entity_idle_ms = 60000,
