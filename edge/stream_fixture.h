@@ -72,8 +72,10 @@ struct transport *transport_create(struct loop *loop,
 static void transport_free(struct transport *transport)
 {
     buf_fini(&transport->held);
+    if (fixture.transport == transport) {
+        fixture.transport = NULL; /* else: of a former client */
+    }
     free(transport);
-    fixture.transport = NULL;
 }
 
 void transport_destroy(struct transport *transport)
