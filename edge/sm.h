@@ -9,6 +9,7 @@
 #include "chassis/base/str.h"
 
 #define SM_MAX_ID_BYTES 4000 /* XEP-0198 §5 */
+#define SM_FIRST_ATTACH 1    /* each resumption adds one */
 
 struct session;
 struct Wire__EnableReply;

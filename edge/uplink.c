@@ -381,6 +381,7 @@ static void take_enable_reply(
     sm->may_resume = reply->resume_id.len > 0;
     sm->sequence_base = sm->written = sm->acked = reply->sequence;
     sm->counter_base = reply->counter;
+    sm->attach = SM_FIRST_ATTACH;
     if (reply->status != WIRE__STATUS__STATUS_OK) {
         session->sm = NULL;
     }

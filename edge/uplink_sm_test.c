@@ -203,7 +203,7 @@ static void ack_waits_for_room_and_is_part_of_the_announcement(void **state)
     client_acks(session, 2);
     map_says(2, 2, 11);
     turn();
-    assert_said(&t.two, "announce:0,acked=102,written=102,attach=0");
+    assert_said(&t.two, "announce:0,acked=102,written=102,attach=1");
 }
 
 static void ack_leaves_before_the_end(void **state)
@@ -243,11 +243,11 @@ static void lost_connection_detaches_behind_the_inputs(void **state)
     struct id128 id = session->id;
     send_stanza(session);
     uplink_end_session(t.edge.uplink, session, false);
-    assert_said(&t.one, "input:1 detach:0");
+    assert_said(&t.one, "input:1 detach:1");
     deliver_numbered(id, 0, 101);
     assert_int_equal(messages_written(), 0);
     map_says(2, 2, 11);
-    assert_said(&t.two, "announce:0,acked=100,written=100,attach=0 input:1 detach:0");
+    assert_said(&t.two, "announce:0,acked=100,written=100,attach=1 input:1 detach:1");
     close_reply(id);
     assert_null(session_table_find(t.edge.sessions, id));
 }
@@ -275,7 +275,7 @@ static void moved_session_that_lingers_is_forgotten(void **state)
     struct session *session = managed_session();
     struct id128 id = session->id;
     uplink_end_session(t.edge.uplink, session, false);
-    kick(session, 0, true);
+    kick(session, 1, true);
     assert_null(session_table_find(t.edge.sessions, id));
     assert_int_equal(t.fails, 0);
 }
@@ -287,21 +287,21 @@ static void answer_to_a_resume_nobody_waits_for_detaches(void **state)
     Wire__Id id = WIRE_ID_INIT(session->id);
     struct id128 key = session->id;
     uplink_end_session(t.edge.uplink, session, false);
-    assert_said(&t.one, "detach:0");
+    assert_said(&t.one, "detach:1");
     Wire__ResumeReply reply = WIRE__RESUME_REPLY__INIT;
     reply.request = 12345;
     reply.session = &id;
     reply.full = wire_bytes(STR("user@example.org/desk"));
-    reply.attach = 1;
+    reply.attach = 2;
     reply.acked = 100;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_RESUME_REPLY;
     envelope.resume_reply = &reply;
     uplink_take(t.edge.uplink, &t.one, &envelope);
-    assert_said(&t.one, "detach:1");
+    assert_said(&t.one, "detach:2");
     uplink_take(t.edge.uplink, &t.one, &envelope); /* not newer than what is here */
     assert_said(&t.one, "");
-    assert_int_equal(session_table_find(t.edge.sessions, key)->sm->attach, 1);
+    assert_int_equal(session_table_find(t.edge.sessions, key)->sm->attach, 2);
 }
 
 /* ---- XEP-0352 */
