@@ -12,6 +12,7 @@ usage: sm.py [--users N] [--rate N] [--repeat N] [--seed S] [--ack-delay] [NAME.
 import argparse
 import asyncio
 import hashlib
+import logging
 import os
 import random
 import ssl
@@ -22,6 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from cluster import Cluster  # noqa: E402
 from rawclient import CLIENT, SM, AckTooHigh, Closed, RawClient, StreamError, body, condition, sm_condition  # noqa: E402
 
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it reports what is written to a connection that is lost
 SID = "urn:xmpp:sid:0"
 LOST = (Closed, ConnectionError, OSError, asyncio.TimeoutError, ssl.SSLError)
 SILENCE = 2.5   # seconds until a client asks, and once more until it gives the connection up

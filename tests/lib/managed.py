@@ -1,6 +1,7 @@
 """What the suites of stream management share: accounts and clients of `managed.cluster`, resuming, a device that never gives up."""
 import asyncio
 import functools
+import logging
 import ssl
 import time
 
@@ -10,6 +11,7 @@ from runner import run
 
 PRESENCE, MESSAGE = f"{{{CLIENT}}}presence", f"{{{CLIENT}}}message"
 LOST = (Closed, ConnectionError, OSError, asyncio.TimeoutError, ssl.SSLError)
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it reports what is written to a connection that is lost
 
 cluster = None
 impatient = None  # a cluster where sessions wait 4 s and queues are short, started by the first test that wants it
@@ -31,7 +33,8 @@ def in_impatient(test):
         global cluster, impatient
         patient = cluster
         impatient = impatient or Cluster(edges=2, routers=2, archives=1, config={
-            "router": {"sm": {"resume_timeout": "4s", "max_unacked_stanzas": 100, "max_unacked_bytes": "64KiB"}},
+            "router": {"sm": {"resume_timeout": "4s", "max_unacked_stanzas": 100, "max_unacked_bytes": "64KiB"},
+                       "messages": {"catch_up_page_entries": 40, "catch_up_page_bytes": "16KiB"}},
             "edge": {"c2s": {"sm_ack_timeout": "5s"}}})
         cluster = impatient
         try:

@@ -82,6 +82,7 @@ class RawClient:
         self.jid = None
         self.header = None
         self.received = b""
+        self.is_authenticated = False        # and the features after it are read
         self.sm = None
         self.answers_requests = True         # <r/> gets its <a/> from get()
         self.requests = 0                    # <r/> seen
@@ -257,7 +258,8 @@ class RawClient:
         return element
 
     async def bind(self, resource=None):
-        await self.open()
+        if not self.is_authenticated:
+            await self.open()
         wanted = f"<resource>{resource}</resource>" if resource else ""
         self.send(f"<iq type='set' id='bind'><bind xmlns='{BIND}'>{wanted}</bind></iq>")
         result = await self.get_where(lambda e: e.get("id") == "bind", 20)
@@ -285,6 +287,7 @@ class RawClient:
         element = await self.scram(user, password, mechanism)
         assert element.tag.endswith("}success"), ET.tostring(element)
         await self.open()
+        self.is_authenticated = True
         return self
 
     async def enable(self, resume=True, extra=""):

@@ -135,6 +135,7 @@ async def test_c23_two_edges_resume_the_same_id_at_once():
         winner = winners[0]
         cb.message(winner.sm.jid, f"for the winner {turn}")
         assert body(await next_message(winner)) == f"for the winner {turn}"
+        winner.ack()
         for c in new:
             await c.close()
     await cb.close()
@@ -152,15 +153,18 @@ async def chat_while(fault, count=120, settle=30):
         db.message(a, str(i))
         await asyncio.sleep(0.02)
     wanted = [str(i) for i in range(count)]
-    for device in (da, db):
-        await device.has(count, settle)
-    await faulty
-    await asyncio.sleep(1)
-    for device in (da, db):
-        got = [body(m) for m in device.messages]
-        assert got == wanted, f"{len(got)} messages, {sorted(set(wanted) - set(got))[:5]} missing, {[x for x in set(got) if got.count(x) > 1][:5]} twice"
-        await device.close()
-    await wait_all_ready()
+    try:
+        for device in (da, db):
+            await device.has(count, settle)
+        await faulty
+        await asyncio.sleep(1)
+        for device in (da, db):
+            got = [body(m) for m in device.messages]
+            twice = sorted({x for x in got if got.count(x) > 1}, key=int)
+            assert got == wanted, f"{len(got)} messages, missing {sorted(set(wanted) - set(got), key=int)[:5]}, twice {twice[:5]}"
+    finally:
+        await asyncio.gather(faulty, da.close(), db.close(), return_exceptions=True)
+        await wait_all_ready()
     return da.resumes + db.resumes
 
 
