@@ -16,6 +16,8 @@
 #include "router/store/account_store.h"
 
 struct router;
+struct sm_entry;
+struct sm_session;
 
 enum entity_state {
     ENTITY_NEW,
@@ -41,8 +43,9 @@ struct entity {
     struct account_row account;
 
     struct resource *resources;
-    size_t resource_count;  /* without closing ones */
-    bool has_lost_sessions; /* an edge was away when something was sent: see sessions_end_lost */
+    unsigned spools_loading; /* while sessions are loaded */
+    size_t resource_count;   /* without closing ones */
+    bool has_lost_sessions;  /* an edge was away when something was sent: see sessions_end_lost */
 
     struct mailbox mailbox;
     struct item *waiting; /* its turn waits for the store; the mailbox stands still */
@@ -61,6 +64,10 @@ struct entity {
     uint64_t read_request; /* page being read; its reference belongs to the callback, or to the
                               cancel */
     struct entity_ref *read_ref;
+    uint64_t fill_request; /* content of numbered entries being read, likewise */
+    struct entity_ref *fill_ref;
+    int64_t fill_id;
+    bool is_revived; /* woken because Redis names it among those with managed sessions */
     struct origins origins;
     /* Input counters of sessions that have not shown up yet: from the log, or answered while the
      * stores were away. */
@@ -150,12 +157,33 @@ bool sm_is_numbered(const struct entity *entity, struct id128 session, int64_t l
 void sm_detach(struct entity *entity, struct resource *resource);
 void sm_attach(struct entity *entity, struct resource *resource);
 void sm_resume_timer(struct entity *entity, struct resource *resource);
+/* A former home detached it at `since_ms` of our clock. */
+void sm_restore_detached(struct entity *entity, struct resource *resource, int64_t since_ms);
 void sm_await_announce(struct entity *entity, struct resource *resource);
 /* False: the session has moved on, that edge was told so. */
 bool sm_may_announce(struct entity *entity, struct resource *resource, const struct item *item);
 void sm_announce(struct entity *entity, struct resource *resource, const struct item *item);
 void sm_end(struct entity *entity, struct resource *resource);
 void sm_end_over(struct entity *entity, struct resource *resource); /* the client owes acks */
+
+/* The numbers cannot go on: ended as soon as nobody iterates. */
+void sm_give_up(struct entity *entity, struct resource *resource, enum stream_condition condition);
+
+/* ---- sm_spool.c */
+void sm_spool_init(struct sm_session *sm);
+void sm_spool_open(struct entity *entity);
+void sm_spool_push(
+        struct entity *entity, const struct resource *resource, const struct sm_entry *entry);
+void sm_spool_acked(struct entity *entity, struct resource *resource);
+void sm_spool_rewrite(struct entity *entity, struct resource *resource);
+void sm_spool_close(struct entity *entity, const struct resource *resource);
+/* `done` when it was read or could not be; not at all when the entity has gone on meanwhile. */
+void sm_spool_load(
+        struct entity *entity, struct resource *resource, void (*done)(struct entity *entity));
+
+/* ---- sm_fill.c: reads the content of entries a former home has numbered */
+void sm_fill(struct entity *entity, int64_t log_id);
+void sm_cancel_fill(struct entity *entity);
 
 /* ---- sm_resume.c */
 void sm_handle_resume(struct entity *entity, const struct item *item);

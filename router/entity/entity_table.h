@@ -58,7 +58,13 @@ void entity_on_redis_up(struct entity_table *table);
  * kicked. */
 void entity_on_account_changed(struct entity_table *table, struct str bare);
 
+/* All sessions as JSON. */
+void entity_report_sessions(struct entity_table *table, struct buf *out);
+
 /* Shard life cycle. */
+/* It has come to us: accounts with sessions that survive their stream are woken by and by, so that
+ * those end in time. */
+void entity_revive_shard(struct entity_table *table, unsigned shard);
 void entity_drop_shard(struct entity_table *table, unsigned shard);
 void entity_quiesce_shard(struct entity_table *table,
         unsigned shard,

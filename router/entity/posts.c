@@ -211,10 +211,13 @@ void entity_on_redis_up(struct entity_table *table)
 {
     struct router *router = entity_table_router(table);
     for (struct entity *entity = entity_table_first(table); entity; entity = entity->hh.next) {
-        for (const struct resource *resource = entity->resources; resource;
-                resource = resource->next) {
-            if (!resource->is_closing) {
-                sessions_write_record(router, entity, resource);
+        for (struct resource *resource = entity->resources; resource; resource = resource->next) {
+            if (resource->is_closing) {
+                continue;
+            }
+            sessions_write_record(router, entity, resource);
+            if (resource->sm && router->redis) {
+                sm_spool_rewrite(entity, resource);
             }
         }
     }

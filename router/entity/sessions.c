@@ -120,6 +120,20 @@ void sessions_write_record(
         .priority = resource->priority,
         .handled = resource->handled_sent,
     };
+    const struct sm_session *sm = resource->sm;
+    if (sm) {
+        record.has_sm = true;
+        record.sm = (struct session_record_sm){
+            .is_resumable = sm->is_resumable,
+            .is_detached = sm->is_detached,
+            .base_sequence = sm->base_sequence,
+            .base_counter = sm->base_counter,
+            .acked = sm->queue.acked,
+            .attach = sm->attach,
+            .max_s = (uint32_t)(sm->max_ms / 1000),
+            .detached_wall_ms = sm->detached_wall_ms,
+        };
+    }
     session_registry_write(router->redis, entity->bare, &record);
 }
 
@@ -182,7 +196,7 @@ void sessions_end_lost(struct entity *entity)
             continue;
         }
         resource->is_lost = false;
-        if (resource->sm && resource->sm->is_over) {
+        if (resource->sm && resource->sm->over) {
             sm_end_over(entity, resource);
         } else {
             log_debug("entity", "session ended with its edge", log_cstr("edge", resource->edge));
@@ -196,7 +210,7 @@ void sessions_kick(struct entity *entity,
         enum stream_condition condition,
         struct str text)
 {
-    if (!resource->sm || sm_session_is_attached(resource->sm)) {
+    if (!resource->sm || (!resource->sm->is_detached && !resource->sm->resume)) {
         egress_kick(entity->router->egress,
                 resource->edge,
                 resource->session,

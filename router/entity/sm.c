@@ -47,6 +47,7 @@ struct sm_session *sm_session_create(
     sm->max_ms = entity->router->settings->resume_timeout_ms;
     sm_queue_init(&sm->queue, base_sequence);
     timer_init(&sm->timer, on_due, sm);
+    sm_spool_init(sm);
     return sm;
 }
 
@@ -65,6 +66,7 @@ void sm_session_destroy(struct sm_session *sm)
         return;
     }
     timer_stop(&sm->timer);
+    timer_stop(&sm->trim_timer);
     metric_add(&detached_gauge, sm->is_detached ? -1 : 0);
     resume_free(sm);
     sm_queue_fini(&sm->queue);
@@ -73,7 +75,7 @@ void sm_session_destroy(struct sm_session *sm)
 
 bool sm_session_is_attached(const struct sm_session *sm)
 {
-    return !sm->is_detached && !sm->resume;
+    return !sm->is_detached && !sm->resume && sm->resource->is_told;
 }
 
 static struct timer_wheel *timers_of(const struct entity *entity)
@@ -134,6 +136,7 @@ void sm_handle_enable(struct entity *entity, const struct item *item)
         sm->is_resumable = item->sm.is_resumable;
         sm->max_ms = granted_ms(entity, item->sm.max_s);
         resource->sm = sm;
+        sm_spool_open(entity);
         sessions_write_record(entity->router, entity, resource);
     }
     answer_enable(entity, item, resource->sm);
@@ -153,6 +156,14 @@ static void mark_lost(struct entity *entity, struct resource *resource)
     resource->is_lost = true;
     entity->has_lost_sessions = true;
     entity_wake(entity);
+}
+
+void sm_give_up(struct entity *entity, struct resource *resource, enum stream_condition condition)
+{
+    if (!resource->is_lost && !resource->is_closing) {
+        resource->sm->over = condition;
+        mark_lost(entity, resource);
+    }
 }
 
 /* The client has had it from a former home, and has said so: the log is told behind this send. */
@@ -183,12 +194,11 @@ void sm_send(struct entity *entity,
     if (former) {
         sm_queue_fill(&sm->queue, former, stanza);
     } else {
-        (void)sm_queue_push(&sm->queue, stanza, log_id);
+        sm_spool_push(entity, resource, sm_queue_push(&sm->queue, stanza, log_id));
     }
     sm_flush(entity, resource);
-    if (is_over_limit(entity, sm) && !resource->is_lost) {
-        sm->is_over = true;
-        mark_lost(entity, resource);
+    if (is_over_limit(entity, sm)) {
+        sm_give_up(entity, resource, STREAM_ERROR_POLICY_VIOLATION);
     }
 }
 
@@ -217,7 +227,11 @@ void sm_flush(struct entity *entity, struct resource *resource)
     }
     struct sm_entry *entry = sm_queue_after(&sm->queue, sm->sent);
     for (; entry; entry = entry->next) {
-        if (!entry->has_stanza || !send_entry(entity, resource, entry)) {
+        if (!entry->has_stanza) {
+            sm_fill(entity, entry->log_id);
+            return;
+        }
+        if (!send_entry(entity, resource, entry)) {
             return;
         }
         sm->sent = entry->sequence;
@@ -254,6 +268,7 @@ void sm_ack(struct entity *entity, struct resource *resource, uint32_t sequence)
         log_warn("sm", "edge acknowledges what was never sent", log_cstr("edge", resource->edge));
         return;
     }
+    sm_spool_acked(entity, resource);
     if (sm->has_unknown && !sm_sequence_is_after(sm->unknown_until, sequence)) {
         sm->has_unknown = false;
     }
@@ -310,6 +325,14 @@ void sm_attach(struct entity *entity, struct resource *resource)
     sessions_write_record(entity->router, entity, resource);
 }
 
+void sm_restore_detached(struct entity *entity, struct resource *resource, int64_t since_ms)
+{
+    resource->sm->is_detached = true;
+    resource->sm->detached_ms = since_ms;
+    metric_add(&detached_gauge, 1);
+    sm_resume_timer(entity, resource);
+}
+
 void sm_resume_timer(struct entity *entity, struct resource *resource)
 {
     struct sm_session *sm = resource->sm;
@@ -345,8 +368,11 @@ bool sm_may_announce(struct entity *entity, struct resource *resource, const str
     uint32_t attach = sm_attach_of(item->sm.attach);
     bool is_former = (int32_t)(attach - sm->attach) < 0 || sm->resume;
     if (is_former) {
-        egress_kick_moved(
-                entity->router->egress, item->edge, item->session, entity->bare, item->sm.attach);
+        egress_kick_moved(entity->router->egress,
+                item->edge,
+                item->session,
+                entity->bare,
+                sm_attach_on_wire(attach));
     }
     return !is_former;
 }
@@ -354,6 +380,7 @@ bool sm_may_announce(struct entity *entity, struct resource *resource, const str
 void sm_announce(struct entity *entity, struct resource *resource, const struct item *item)
 {
     if (!item->sm.has_sm) { /* the edge never heard that it was on */
+        sm_spool_close(entity, resource);
         sm_session_destroy(resource->sm);
         resource->sm = NULL;
         return;
@@ -361,7 +388,9 @@ void sm_announce(struct entity *entity, struct resource *resource, const struct 
     if (!resource->sm) {
         resource->sm = sm_session_create(entity, resource, item->sm.acked);
         resource->sm->is_resumable = true; /* the id the client shows tells the rest */
+        sm_spool_open(entity);
     }
+    resource->sm->is_queue_lost = false;
     resource->sm->attach = sm_attach_of(item->sm.attach);
     take_numbers(entity, resource, item);
     sm_attach(entity, resource);
@@ -392,6 +421,8 @@ void sm_end(struct entity *entity, struct resource *resource)
 {
     struct sm_session *sm = resource->sm;
     timer_stop(&sm->timer);
+    timer_stop(&sm->trim_timer);
+    sm_spool_close(entity, resource);
     if (sm->resume) {
         sm_refuse_resume(entity, resource);
     }
@@ -412,13 +443,10 @@ void sm_end(struct entity *entity, struct resource *resource)
 
 void sm_end_over(struct entity *entity, struct resource *resource)
 {
-    metric_family_add(&ended, "owes-acks", 1);
-    if (sm_session_is_attached(resource->sm)) {
-        sessions_kick(entity,
-                resource,
-                STREAM_ERROR_POLICY_VIOLATION,
-                STR("Too many stanzas are not acknowledged"));
-    } else {
-        sessions_end(entity, resource);
-    }
+    bool owes_acks = resource->sm->over == STREAM_ERROR_POLICY_VIOLATION;
+    metric_family_add(&ended, owes_acks ? "owes-acks" : "lost-content", 1);
+    sessions_kick(entity,
+            resource,
+            resource->sm->over,
+            owes_acks ? STR("Too many stanzas are not acknowledged") : STR_NULL);
 }

@@ -93,7 +93,7 @@ static void begin(struct entity *entity,
                 resource->edge,
                 resource->session,
                 entity->bare,
-                sm->attach);
+                sm_attach_on_wire(sm->attach));
     }
     uint32_t stored;
     if (!resource->is_told && sessions_find_input(entity, resource->session, &stored)) {
@@ -171,6 +171,9 @@ void sm_cancel_resume(struct entity *entity, struct resource *resource)
 
 static Wire__Status check_h(const struct sm_session *sm, uint32_t acked)
 {
+    if (sm->is_queue_lost) {
+        return WIRE__STATUS__STATUS_NOT_FOUND;
+    }
     if (sm_sequence_is_after(acked, sm->queue.last)
             || sm_sequence_is_after(sm->queue.acked, acked)) {
         return WIRE__STATUS__STATUS_INVALID;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "chassis/timer.h"
+#include "proto/xmpp/stream_error.h"
 #include "router/entity/sm_queue.h"
 
 struct entity;
@@ -29,7 +30,13 @@ struct sm_session {
     uint32_t sent;          /* everything up to it was handed to the edge's link */
     bool has_unknown;       /* numbers up to unknown_until were given by a home that is lost */
     uint32_t unknown_until;
-    bool is_over; /* the client owes too many acks: it is ended as soon as nobody iterates */
+    /* Not NONE: it is ended with this as soon as nobody iterates. */
+    enum stream_condition over;
+
+    bool is_spooled;    /* Redis has a list of it */
+    bool is_queue_lost; /* a former home had a queue that could not be read */
+    struct timer trim_timer;
+    int64_t settled_watermark; /* of the account, known to be in the log by now */
 
     bool is_detached; /* no stream: waits for <resume/> until max_ms is over */
     int64_t max_ms;
@@ -43,8 +50,14 @@ struct sm_session {
 struct sm_session *sm_session_create(
         struct entity *entity, struct resource *resource, uint32_t base_sequence);
 void sm_session_destroy(struct sm_session *sm); /* accepts NULL */
-/* An edge holds the stream, and nobody is taking it over. */
+/* An edge holds the stream and has said so here, and nobody is taking it over. */
 bool sm_session_is_attached(const struct sm_session *sm);
+
+/* What edges call it: the first attachment has no number there. */
+static inline uint32_t sm_attach_on_wire(uint32_t attach)
+{
+    return attach == 1 ? 0 : attach;
+}
 
 /* An edge that counts from 0 means the first one, too. */
 static inline uint32_t sm_attach_of(uint32_t attach)

@@ -27,6 +27,7 @@
 #include "router/session_registry.h"
 #include "router/shard.h"
 #include "router/signer.h"
+#include "router/spool.h"
 
 #define FAKE_SHARDS 8
 #define FAKE_MAX    256
@@ -113,6 +114,17 @@ struct fake {
     const char *full_edge;
     bool is_auto_commit;
     char resume_id[128]; /* of the last ENABLED */
+    struct session_record
+            written; /* the last one with stream management; resource and edge unset */
+    struct {
+        struct spool_element element;
+        struct id128 session;
+        struct buf packed;
+    } spool[FAKE_MAX];
+    size_t spool_count;
+    size_t spool_trimmed; /* elements in front that are gone */
+    const char *live[8];
+    size_t live_count;
 };
 
 static struct fake fake;
@@ -712,6 +724,11 @@ void session_registry_write(
             STR_ARG(record->edge),
             record->is_available ? "available" : "unavailable",
             record->priority);
+    if (record->has_sm) {
+        fake.written = *record;
+        fake.written.resource = STR_NULL;
+        fake.written.edge = STR_NULL;
+    }
 }
 void session_registry_remove(struct redis *redis, struct str bare, struct str resource)
 {
@@ -722,6 +739,88 @@ void session_registry_erase(struct redis *redis, struct str bare)
 {
     (void)redis;
     (void)bare;
+}
+void spool_push(struct redis *redis,
+        const struct spool_key *key,
+        uint32_t sequence,
+        int64_t log_id,
+        const struct stanza *stanza)
+{
+    (void)redis;
+    size_t n = fake.spool_count++;
+    buf_init(&fake.spool[n].packed, 0);
+    if (log_id == 0) {
+        wire_stanza_pack(&fake.spool[n].packed, stanza);
+    }
+    fake.spool[n].session = key->session;
+    fake.spool[n].element =
+            (struct spool_element){ sequence, log_id, buf_view(&fake.spool[n].packed) };
+    buf_printf(&fake.out,
+            "SPOOL %s #%u %s\n",
+            fake_name_of(key->session),
+            sequence,
+            log_id ? "kept" : "volatile");
+}
+void spool_trim(struct redis *redis, const struct spool_key *key, uint32_t count)
+{
+    (void)redis;
+    fake.spool_trimmed += count;
+    buf_printf(&fake.out, "TRIM %s %u\n", fake_name_of(key->session), count);
+}
+void spool_expire(struct redis *redis, const struct spool_key *key, int64_t seconds)
+{
+    (void)redis;
+    (void)key;
+    (void)seconds;
+}
+void spool_erase(struct redis *redis, const struct spool_key *key)
+{
+    (void)redis;
+    fake.spool_trimmed = fake.spool_count;
+    buf_printf(&fake.out, "UNSPOOL %s\n", fake_name_of(key->session));
+}
+static inline void fake_answer_spool(struct fake_call *call)
+{
+    static struct spool_element elements[FAKE_MAX];
+    size_t count = 0;
+    for (size_t i = fake.spool_trimmed; i < fake.spool_count; i++) {
+        elements[count++] = fake.spool[i].element;
+    }
+    ((spool_loaded)call->done)(call->context, ERR_OK, elements, count);
+}
+void spool_load(struct redis *redis, const struct spool_key *key, spool_loaded done, void *context)
+{
+    (void)redis;
+    (void)key;
+    struct fake_call *call = fake_add_call(fake_answer_spool, context);
+    call->done = (void (*)(void))done;
+}
+void spool_add_live(struct redis *redis, unsigned shard, struct str bare)
+{
+    (void)redis;
+    (void)shard;
+    (void)bare;
+}
+void spool_remove_live(struct redis *redis, unsigned shard, struct str bare)
+{
+    (void)redis;
+    (void)shard;
+    buf_printf(&fake.out, "NOT-LIVE " STR_FMT "\n", STR_ARG(bare));
+}
+static inline void fake_answer_live(struct fake_call *call)
+{
+    struct str bares[8];
+    for (size_t i = 0; i < fake.live_count; i++) {
+        bares[i] = str_from_cstr(fake.live[i]);
+    }
+    ((spool_live_loaded)call->done)(call->context, ERR_OK, bares, fake.live_count);
+}
+void spool_load_live(struct redis *redis, unsigned shard, spool_live_loaded done, void *context)
+{
+    (void)redis;
+    (void)shard;
+    struct fake_call *call = fake_add_call(fake_answer_live, context);
+    call->done = (void (*)(void))done;
 }
 static inline void fake_answer_sessions(struct fake_call *call)
 {
@@ -853,6 +952,9 @@ static inline int fake_stop(void **state)
     }
     for (size_t i = 0; i < fake.entry_count; i++) {
         buf_fini(&fake.entries[i].packed);
+    }
+    for (size_t i = 0; i < fake.spool_count; i++) {
+        buf_fini(&fake.spool[i].packed);
     }
     buf_fini(&fake.out);
     timer_wheel_destroy(fake.loop.timers);
