@@ -6,7 +6,7 @@
 #include "chassis/redis.h"
 #include "proto/xmpp/stanza_error.h"
 #include "router/entity/entity.h"
-#include "router/entity/sm_session.h"
+#include "router/entity/sm.h"
 #include "router/log_client.h"
 #include "router/router.h"
 #include "router/session_registry.h"

@@ -16,8 +16,6 @@
 #include "router/store/account_store.h"
 
 struct router;
-struct sm_entry;
-struct sm_session;
 
 enum entity_state {
     ENTITY_NEW,
@@ -141,56 +139,6 @@ bool sessions_find_input(const struct entity *entity, struct id128 session, uint
 /* An input was answered while its session could not be looked up. */
 void sessions_answered_input(struct entity *entity, struct id128 session, uint32_t h);
 
-/* ---- sm.c: of resources with stream management (resource->sm) */
-void sm_handle_enable(struct entity *entity, const struct item *item);
-void sm_handle_acked(struct entity *entity, const struct item *item);
-/* Numbers it, keeps it, and sends it when an edge holds the stream. */
-void sm_send(struct entity *entity,
-        struct resource *resource,
-        const struct stanza *stanza,
-        int64_t log_id);
-void sm_flush(struct entity *entity, struct resource *resource);
-void sm_flush_all(struct entity *entity);
-void sm_ack(struct entity *entity, struct resource *resource, uint32_t sequence);
-bool sm_is_numbered(const struct entity *entity, struct id128 session, int64_t log_id);
-/* The stream is gone: the session waits to be resumed. */
-void sm_detach(struct entity *entity, struct resource *resource);
-void sm_attach(struct entity *entity, struct resource *resource);
-void sm_resume_timer(struct entity *entity, struct resource *resource);
-/* A former home detached it at `since_ms` of our clock. */
-void sm_restore_detached(struct entity *entity, struct resource *resource, int64_t since_ms);
-void sm_await_announce(struct entity *entity, struct resource *resource);
-/* False: the session has moved on, that edge was told so. */
-bool sm_may_announce(struct entity *entity, struct resource *resource, const struct item *item);
-void sm_announce(struct entity *entity, struct resource *resource, const struct item *item);
-void sm_end(struct entity *entity, struct resource *resource);
-void sm_end_over(struct entity *entity, struct resource *resource); /* the client owes acks */
-
-/* The numbers cannot go on: ended as soon as nobody iterates. */
-void sm_give_up(struct entity *entity, struct resource *resource, enum stream_condition condition);
-
-/* ---- sm_spool.c */
-void sm_spool_init(struct sm_session *sm);
-void sm_spool_open(struct entity *entity);
-void sm_spool_push(
-        struct entity *entity, const struct resource *resource, const struct sm_entry *entry);
-void sm_spool_acked(struct entity *entity, struct resource *resource);
-void sm_spool_rewrite(struct entity *entity, struct resource *resource);
-void sm_spool_close(struct entity *entity, const struct resource *resource);
-/* `done` when it was read or could not be; not at all when the entity has gone on meanwhile. */
-void sm_spool_load(
-        struct entity *entity, struct resource *resource, void (*done)(struct entity *entity));
-
-/* ---- sm_fill.c: reads the content of entries a former home has numbered */
-void sm_fill(struct entity *entity, int64_t log_id);
-void sm_cancel_fill(struct entity *entity);
-
-/* ---- sm_resume.c */
-void sm_handle_resume(struct entity *entity, const struct item *item);
-void sm_finish_resume(struct entity *entity, struct resource *resource);
-void sm_refuse_resume(struct entity *entity, struct resource *resource); /* the session ends */
-void sm_cancel_resume(struct entity *entity, struct resource *resource); /* its edge is gone */
-
 /* ---- inputs.c */
 /* False: the turn waits for the store, the item is kept. */
 bool inputs_handle(struct entity *entity, struct item *item);
@@ -233,6 +181,8 @@ size_t send_to_group(struct entity *entity,
         struct id128 targets_out[ACCOUNT_LOG_MAX_TARGETS]);
 /* Reads and deliveries that failed are tried again. */
 void entity_retry_soon(struct entity *entity);
+/* What csi_hold_back lets through. */
+void send_past_csi(struct entity *entity, struct resource *resource, const struct stanza *stanza);
 void send_to_session(struct entity *entity, struct resource *resource, const struct stanza *stanza);
 
 /* ---- effects.c */

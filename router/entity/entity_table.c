@@ -10,6 +10,7 @@
 #include "router/commit.h"
 #include "router/entity/entity.h"
 #include "router/entity/posts.h"
+#include "router/entity/sm.h"
 #include "router/router.h"
 #include "router/shard.h"
 
@@ -352,7 +353,7 @@ static bool handle_item(struct entity *entity, struct item *item)
     case ITEM_ACKED: sm_handle_acked(entity, item); break;
     case ITEM_ENABLE: sm_handle_enable(entity, item); break;
     case ITEM_RESUME: sm_handle_resume(entity, item); break;
-    case ITEM_CLIENT_STATE: break;
+    case ITEM_CLIENT_STATE: csi_handle_state(entity, item); break;
     }
     return true;
 }

@@ -5,7 +5,7 @@
 #include "chassis/metrics.h"
 #include "router/commit.h"
 #include "router/entity/entity.h"
-#include "router/entity/sm_session.h"
+#include "router/entity/sm.h"
 #include "router/pipeline.h"
 #include "router/router.h"
 

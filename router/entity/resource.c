@@ -3,6 +3,7 @@
 
 #include "chassis/base/buf.h"
 #include "chassis/base/mem.h"
+#include "router/entity/csi_buffer.h"
 #include "router/entity/sm_session.h"
 
 struct resource *resource_create(
@@ -34,6 +35,7 @@ void resource_destroy(struct resource *resource)
         free(work);
     }
     sm_session_destroy(resource->sm);
+    csi_buffer_destroy(resource->csi);
     free(resource->edge);
     free(resource->full_text);
     free(resource->presence_text);

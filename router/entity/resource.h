@@ -17,6 +17,7 @@ struct input_work {
     bool is_durable;
 };
 
+struct csi_buffer;
 struct sm_session;
 
 struct resource {
@@ -34,7 +35,8 @@ struct resource {
     bool is_told;          /* bound here, or its edge has announced it here */
     struct sm_session *sm; /* NULL: stream management is off */
     bool owes_close_reply;
-    char *presence_text; /* children of the last available presence */
+    struct csi_buffer *csi; /* not NULL: its client is inactive */
+    char *presence_text;    /* children of the last available presence */
     struct str presence;
     uint32_t presence_child_count;
 

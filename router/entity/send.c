@@ -1,6 +1,7 @@
 /* From an entity to its sessions: targets grouped by edge, one envelope for each. */
 #include "chassis/loop.h"
 #include "router/entity/entity.h"
+#include "router/entity/sm.h"
 #include "router/router.h"
 
 #define RETRY_MS 500
@@ -98,6 +99,12 @@ size_t send_to_group(struct entity *entity,
     }
     size_t reached = 0;
     for (size_t i = 0; i < member_count; i++) {
+        if (members[i] && csi_hold_back(entity, members[i], stanza, log_id)) {
+            targets_out[reached++] = members[i]->session;
+            members[i] = NULL;
+        }
+    }
+    for (size_t i = 0; i < member_count; i++) {
         if (members[i] && members[i]->sm) {
             targets_out[reached++] = members[i]->session;
             sm_send(entity, members[i], stanza, log_id);
@@ -111,6 +118,13 @@ size_t send_to_group(struct entity *entity,
 }
 
 void send_to_session(struct entity *entity, struct resource *resource, const struct stanza *stanza)
+{
+    if (!csi_hold_back(entity, resource, stanza, 0)) {
+        send_past_csi(entity, resource, stanza);
+    }
+}
+
+void send_past_csi(struct entity *entity, struct resource *resource, const struct stanza *stanza)
 {
     if (resource->sm) {
         sm_send(entity, resource, stanza, 0);

@@ -3,7 +3,7 @@
 #include "chassis/log.h"
 #include "chassis/metrics.h"
 #include "router/entity/entity.h"
-#include "router/entity/sm_session.h"
+#include "router/entity/sm.h"
 #include "router/pipeline.h"
 #include "router/router.h"
 #include "router/session_registry.h"

@@ -1,12 +1,13 @@
 /* Stream management at the home of a session (XEP-0198): numbers what is sent, keeps it until the
  * client has it, lets the session outlive its connection. */
+#include "router/entity/sm.h"
+
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/loop.h"
 #include "chassis/metrics.h"
 #include "proto/xmpp/stanza_error.h"
 #include "router/entity/entity.h"
-#include "router/entity/sm_session.h"
 #include "router/router.h"
 #include "router/signer.h"
 #include "router/turn.h"

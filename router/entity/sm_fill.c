@@ -3,7 +3,7 @@
 #include "chassis/log.h"
 #include "proto/wire/wire.h"
 #include "router/entity/entity.h"
-#include "router/entity/sm_session.h"
+#include "router/entity/sm.h"
 #include "router/log_client.h"
 #include "router/router.h"
 

@@ -4,7 +4,7 @@
 #include "chassis/log.h"
 #include "chassis/metrics.h"
 #include "router/entity/entity.h"
-#include "router/entity/sm_session.h"
+#include "router/entity/sm.h"
 #include "router/router.h"
 #include "router/session_registry.h"
 #include "router/signer.h"
@@ -128,6 +128,7 @@ static void answer(
     reply.attach = sm->attach;
     reply.is_available = resource->is_available;
     reply.priority = resource->priority;
+    reply.is_inactive = resource->csi != NULL;
     egress_resume_reply(entity->router->egress, resume->edge, &reply);
 }
 

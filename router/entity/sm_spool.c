@@ -6,7 +6,7 @@
 #include "proto/wire/wire.h"
 #include "router/entity/entity.h"
 #include "router/entity/posts.h"
-#include "router/entity/sm_session.h"
+#include "router/entity/sm.h"
 #include "router/router.h"
 #include "router/session_registry.h"
 #include "router/shard.h"
