@@ -54,12 +54,13 @@ void sm_acks_written(struct stream *stream)
     }
 }
 
-void sm_acks_heard(struct stream *stream)
+/* A client that is still busy is not asked again at once: it would be asked for ever. */
+void sm_acks_heard(struct stream *stream, bool is_news)
 {
     struct sm *sm = stream->session->sm;
     sm->is_request_open = false;
     sm->request_ms = 0;
-    if (sm_unacked(sm) >= (uint32_t)limits_of(stream)->sm_request_every) {
+    if (is_news && sm_unacked(sm) >= (uint32_t)limits_of(stream)->sm_request_every) {
         ask(stream);
     } else {
         ask_later(stream);

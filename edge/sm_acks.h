@@ -3,6 +3,7 @@
  * answered for what came before it. Uses the stream's one timer. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct session;
@@ -10,8 +11,8 @@ struct stream;
 
 /* A numbered stanza was written. */
 void sm_acks_written(struct stream *stream);
-/* <a/> of the client: `acked` may have moved. */
-void sm_acks_heard(struct stream *stream);
+/* <a/> of the client; with `is_news` it acknowledges more than before. */
+void sm_acks_heard(struct stream *stream, bool is_news);
 /* <r/> of the client. */
 void sm_acks_asked(struct stream *stream);
 /* Routers have answered for inputs. */

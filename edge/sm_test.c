@@ -230,6 +230,20 @@ static void acknowledgement_is_asked_for_after_some_quiet(void **state)
     assert_string_equal(server_said(), "<r xmlns='urn:xmpp:sm:3'/>");
 }
 
+static void client_that_is_busy_is_not_asked_at_once(void **state)
+{
+    (void)state;
+    open_managed_session();
+    write_numbered(30);
+    assert_string_equal(server_said(), "<r xmlns='urn:xmpp:sm:3'/>");
+    client_sends("<a " SM " h='0'/>");
+    expect_silence();
+    pass_time(1900);
+    expect_silence();
+    pass_time(200);
+    assert_string_equal(server_said(), "<r xmlns='urn:xmpp:sm:3'/>");
+}
+
 static void silent_client_is_detached(void **state)
 {
     (void)state;
@@ -454,6 +468,7 @@ int main(void)
         SM_TEST(errors_of_the_edge_are_counted_by_both_sides),
         SM_TEST(acknowledgement_is_asked_for_after_some_stanzas),
         SM_TEST(acknowledgement_is_asked_for_after_some_quiet),
+        SM_TEST(client_that_is_busy_is_not_asked_at_once),
         SM_TEST(silent_client_is_detached),
         SM_TEST(wrong_acks_end_the_session),
         SM_TEST(only_an_unfinished_stream_may_be_resumed),

@@ -257,10 +257,13 @@ void sm_handle_ack(struct stream *stream, const struct xml_element *element)
         stream_fail(stream, STREAM_ERROR_UNDEFINED_CONDITION, STR("h is no number"));
         return;
     }
-    switch (sm_take_ack(session->sm, h)) {
-    case SM_ACK_TOO_HIGH: fail_too_high(stream, h); return;
-    case SM_ACK_NEWS: uplink_acked(stream->edge->uplink, session); break;
-    case SM_ACK_OLD: break;
+    enum sm_ack ack = sm_take_ack(session->sm, h);
+    if (ack == SM_ACK_TOO_HIGH) {
+        fail_too_high(stream, h);
+        return;
     }
-    sm_acks_heard(stream);
+    if (ack == SM_ACK_NEWS) {
+        uplink_acked(stream->edge->uplink, session);
+    }
+    sm_acks_heard(stream, ack == SM_ACK_NEWS);
 }
