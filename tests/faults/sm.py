@@ -372,13 +372,18 @@ async def rolling_restart(load):
 
 
 def failpoint(kind, name, passages):
-    """The next process of one node dies at the given passage of the failpoint, under load."""
+    """The next process of one node dies at the given passage of the failpoint, under load. Users move to an edge when the others die."""
     async def fault(load):
         node = pick(getattr(load.cluster, kind))
         before, delay = node.deaths, node.restart_delay
         node.restart_delay = 1.0
         node.env["STARLING_FAILPOINT"] = f"{name}:{random.randint(passages // 2, passages)}"
         node.kill()
+        if kind == "edges":
+            await asyncio.sleep(3)
+            for other in load.cluster.edges:
+                if other is not node:
+                    other.kill()
         try:
             for deaths in (1, 2):
                 for _ in range(300):
@@ -433,25 +438,23 @@ async def ack_delay(cluster, count=1000, rate=200):
     a = await RawClient(cluster.edges[0].c2s).login_managed(names[0])
     b = await RawClient(cluster.edges[1].c2s).login_managed(names[1])
     written, delays, got = [], [], 0
-    a.on_acked = lambda texts: delays.extend(time.perf_counter() - written[len(delays)] for _ in texts) if written else None
 
-    async def read_acks():
-        while len(delays) < count:
-            await a.get(10)
+    def on_acked(texts):
+        for _ in texts:
+            delays.append(time.perf_counter() - written[len(delays)])
 
-    async def read_messages():
+    async def read(client, is_enough):
         nonlocal got
-        while got < count:
-            got += (await b.get(10)).tag == f"{{{CLIENT}}}message"
+        while not is_enough():
+            try:
+                got += (await client.get(0.2)).tag == f"{{{CLIENT}}}message"
+            except asyncio.TimeoutError:
+                pass  # nothing but acks
 
     a.request()
-    await asyncio.sleep(0.3)
-    while a.sm.unacked:
-        try:
-            await a.get(0.2)
-        except asyncio.TimeoutError:
-            pass
-    readers = [asyncio.create_task(f()) for f in (read_acks, read_messages)]
+    await read(a, lambda: not a.sm.unacked)
+    a.on_acked = on_acked
+    readers = [asyncio.create_task(f) for f in (read(a, lambda: len(delays) >= count), read(b, lambda: got >= count))]
     began = time.perf_counter()
     for i in range(count):
         await asyncio.sleep(max(0, began + i / rate - time.perf_counter()))
