@@ -6,6 +6,7 @@
 #include "chassis/redis.h"
 #include "proto/xmpp/stanza_error.h"
 #include "router/entity/entity.h"
+#include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/log_client.h"
 #include "router/router.h"

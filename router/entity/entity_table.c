@@ -10,6 +10,7 @@
 #include "router/commit.h"
 #include "router/entity/entity.h"
 #include "router/entity/posts.h"
+#include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/router.h"
 #include "router/shard.h"

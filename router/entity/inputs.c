@@ -5,6 +5,7 @@
 #include "chassis/metrics.h"
 #include "router/commit.h"
 #include "router/entity/entity.h"
+#include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/pipeline.h"
 #include "router/router.h"

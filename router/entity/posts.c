@@ -6,6 +6,7 @@
 #include "chassis/metrics.h"
 #include "proto/xmpp/stanza_error.h"
 #include "router/entity/entity.h"
+#include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/router.h"
 #include "router/session_registry.h"

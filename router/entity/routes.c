@@ -9,6 +9,7 @@
 #include "router/commit.h"
 #include "router/deliver.h"
 #include "router/entity/entity.h"
+#include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/entity/stamps.h"
 #include "router/log_client.h"

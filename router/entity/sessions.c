@@ -1,4 +1,6 @@
 /* Sessions of an account: bind, announce, end. */
+#include "router/entity/sessions.h"
+
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/metrics.h"
@@ -271,6 +273,27 @@ static bool may_replace(const struct entity *entity)
     return !host || !host->resource_conflict || strcmp(host->resource_conflict, "refuse") != 0;
 }
 
+/* Clients that come back without resuming leave sessions behind: those make room first. */
+static void end_oldest_detached(struct entity *entity)
+{
+    struct resource *oldest = NULL;
+    for (struct resource *resource = entity->resources; resource; resource = resource->next) {
+        bool is_detached = !resource->is_closing && resource->sm && resource->sm->is_detached
+                && !resource->sm->resume;
+        if (is_detached && (!oldest || resource->sm->detached_ms < oldest->sm->detached_ms)) {
+            oldest = resource;
+        }
+    }
+    if (oldest) {
+        sessions_end(entity, oldest);
+    }
+}
+
+static bool is_full(const struct entity *entity)
+{
+    return (int64_t)entity->resource_count >= entity->router->settings->max_resources;
+}
+
 static Wire__Status check_bind(struct entity *entity, struct str name)
 {
     if (entity->state == ENTITY_UNKNOWN) {
@@ -281,7 +304,10 @@ static Wire__Status check_bind(struct entity *entity, struct str name)
     if (is_taken && !may_replace(entity)) {
         return WIRE__STATUS__STATUS_CONFLICT;
     }
-    if (!is_taken && (int64_t)entity->resource_count >= entity->router->settings->max_resources) {
+    if (!is_taken && is_full(entity)) {
+        end_oldest_detached(entity);
+    }
+    if (!is_taken && is_full(entity)) {
         return WIRE__STATUS__STATUS_LIMIT;
     }
     return WIRE__STATUS__STATUS_OK;

@@ -4,6 +4,7 @@
 #include "chassis/log.h"
 #include "chassis/metrics.h"
 #include "router/entity/entity.h"
+#include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/router.h"
 #include "router/session_registry.h"

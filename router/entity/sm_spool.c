@@ -6,6 +6,7 @@
 #include "proto/wire/wire.h"
 #include "router/entity/entity.h"
 #include "router/entity/posts.h"
+#include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/router.h"
 #include "router/session_registry.h"
@@ -83,6 +84,7 @@ static void on_trim(struct timer *timer, void *context)
     if (entity->router->redis && count > 0) {
         struct spool_key key = key_of(entity, sm->resource);
         spool_trim(entity->router->redis, &key, count);
+        sm->is_spooled = false; /* an empty list forgets its time: the next element renews it */
         keep_alive(entity, sm->resource);
     }
     /* By the next time the log has been told of this watermark. */
@@ -136,8 +138,10 @@ static void restore(struct sm_session *sm, const struct spool_element *element)
     arena_init(&arena, 0);
     bool is_whole =
             element->log_id || wire_stanza_unpack(&arena, element->stanza, &stanza) == ERR_OK;
+    bool has_gap = sm_sequence_is_after(element->sequence, sm->queue.acked)
+            && element->sequence != sm->queue.last + 1;
     enum err err = ERR_INVALID;
-    if (is_whole) {
+    if (is_whole && !has_gap) {
         err = sm_queue_restore(
                 &sm->queue, element->sequence, element->log_id, element->log_id ? NULL : &stanza);
     }

@@ -199,6 +199,22 @@ static void lost_queue_answers_with_h(void **state)
     assert_seen(fake_take_out(), "DELIVER e3 bag kept");
 }
 
+/* An element is missing: what the client counts cannot be known. */
+static void spool_with_a_gap_is_no_queue(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    say(3, BOB, "<state/>");
+    say(4, BOB, "<body>b</body>");
+    fake_detach("e2", BOB, 0);
+    fake.spool[1].element.sequence = 3;
+    fake.spool[2].element.sequence = 4;
+    take_over();
+    fake_clear();
+    resume(1);
+    assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=");
+}
+
 static void redis_that_comes_back_is_told_the_queue(void **state)
 {
     (void)state;
@@ -229,6 +245,7 @@ int main(void)
                 announced_counter_wins_over_the_stored_one, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 resume_without_the_former_edge_uses_the_stored_one, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(spool_with_a_gap_is_no_queue, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(lost_queue_answers_with_h, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 redis_that_comes_back_is_told_the_queue, start_managed, fake_stop),

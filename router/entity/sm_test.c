@@ -211,6 +211,20 @@ static void foreign_token_resumes_nothing(void **state)
     assert_seen(fake_take_out(), "NOT-RESUMED e3 9\n");
 }
 
+static void detached_session_makes_room_for_a_new_one(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        fake_bind("e3", "bob@example.org", "");
+    }
+    fake_detach("e2", BOB, 0);
+    fake_clear();
+    fake_bind("e3", "bob@example.org", "fresh");
+    assert_seen(fake_take_out(), "BOUND e3 bob@example.org/fresh");
+    fake_bind("e3", "bob@example.org", "more");
+    assert_seen(fake_take_out(), "REFUSED e3 6");
+}
+
 static void full_link_keeps_numbers_in_order(void **state)
 {
     (void)state;
@@ -281,6 +295,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
                 client_that_never_acks_is_sent_away, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(foreign_token_resumes_nothing, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                detached_session_makes_room_for_a_new_one, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(full_link_keeps_numbers_in_order, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 announced_session_goes_on_behind_what_was_written, start_managed, fake_stop),
