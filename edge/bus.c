@@ -38,6 +38,8 @@ static void dispatch(struct edge *edge, struct link_peer *peer, const Wire__Enve
     case WIRE__ENVELOPE__VERB_AUTH_LOOKUP_REPLY:
     case WIRE__ENVELOPE__VERB_AUTH_RESULT:
     case WIRE__ENVELOPE__VERB_BIND_REPLY:
+    case WIRE__ENVELOPE__VERB_ENABLE_REPLY:
+    case WIRE__ENVELOPE__VERB_RESUME_REPLY:
     case WIRE__ENVELOPE__VERB_REGISTER_REPLY: uplink_take(edge->uplink, peer, envelope); break;
     default: refuse(peer); break;
     }

@@ -10,6 +10,8 @@
 #include "chassis/metrics.h"
 #include "edge/edge.h"
 #include "edge/session_table.h"
+#include "edge/sm.h"
+#include "edge/sm_acks.h"
 #include "edge/stream.h"
 #include "edge/stream_metrics.h"
 #include "edge/uplink.h"
@@ -203,6 +205,34 @@ static void deliver(struct downlink *downlink,
     await_confirmation(downlink, session);
 }
 
+/* Numbered deliveries: the number tells whether the client was sent it, the client's own word that
+ * it has it (XEP-0198). */
+static void deliver_in_order(struct downlink *downlink,
+        struct session *session,
+        const struct stanza *stanza,
+        const Wire__Target *target)
+{
+    if (!session->stream) {
+        return; /* waits at its router */
+    }
+    switch (sm_take_sequence(session->sm, target->sequence)) {
+    case SM_REPEAT: metric_add(&repeats_total, 1); break;
+    case SM_GAP:
+        log_error("downlink",
+                "deliveries are missing",
+                log_jid("session", session->full),
+                log_int("written", session->sm->written),
+                log_int("sequence", target->sequence));
+        stream_fail(session->stream, STREAM_ERROR_RESET, STR_NULL);
+        break;
+    case SM_NEXT:
+        failpoint("edge.deliver");
+        write_stanza(downlink, session, stanza, wire_str(target->to));
+        sm_acks_written(session->stream);
+        break;
+    }
+}
+
 static void take_deliver(
         struct downlink *downlink, struct link_peer *peer, const Wire__Deliver *message)
 {
@@ -215,7 +245,9 @@ static void take_deliver(
         const Wire__Target *target = message->targets[i];
         struct id128 id = wire_id(target->session);
         struct session *session = session_table_find(downlink->edge->sessions, id);
-        if (session) {
+        if (session && session_has_sm(session)) {
+            deliver_in_order(downlink, session, &stanza, target);
+        } else if (session) {
             deliver(downlink, session, &stanza, message->log_id, wire_str(target->to));
         } else {
             answer_gone(downlink, peer, id, wire_str(target->bare));
@@ -231,7 +263,12 @@ static void take_kick(struct downlink *downlink, struct link_peer *peer, const W
         answer_gone(downlink, peer, id, wire_str(kick->bare));
         return;
     }
-    if (session->stream) {
+    if (kick->attach != 0 && (!session->sm || kick->attach != session->sm->attach)) {
+        return; /* a former or later attachment is meant */
+    }
+    if (kick->is_moved) {
+        uplink_let_go(downlink->edge->uplink, session);
+    } else if (session->stream) {
         enum stream_condition condition = (enum stream_condition)kick->condition;
         if (kick->condition == STREAM_ERROR_NONE || kick->condition >= STREAM_CONDITION_COUNT) {
             condition = STREAM_ERROR_UNDEFINED_CONDITION;

@@ -41,6 +41,16 @@ static uint32_t share_of(const struct drain *drain)
     return share / 2 + (uint32_t)(random_u64() % (share + 1));
 }
 
+/* A client that may resume finds its session on another edge; an error would end it. */
+static void end(struct stream *stream)
+{
+    if (stream->session && session_may_resume(stream->session)) {
+        stream_detach(stream);
+    } else {
+        stream_fail(stream, STREAM_ERROR_SYSTEM_SHUTDOWN, STR_NULL);
+    }
+}
+
 static void on_step(struct timer *timer, void *context)
 {
     struct drain *drain = context;
@@ -50,7 +60,7 @@ static void on_step(struct timer *timer, void *context)
         return;
     }
     for (uint32_t left = share_of(drain); left > 0 && edge->streams; left--) {
-        stream_fail(edge->streams, STREAM_ERROR_SYSTEM_SHUTDOWN, STR_NULL);
+        end(edge->streams);
     }
     bool is_done = !edge->streams && edge->sessions->count[SESSION_LINGERING] == 0;
     drain->is_finishing = is_done;

@@ -26,5 +26,6 @@ void negotiation_destroy(struct negotiation *negotiation)
     secret_wipe(negotiation->bindings, sizeof(negotiation->bindings));
     free(negotiation->bare);
     free(negotiation->iq_id);
+    free(negotiation->previd);
     free(negotiation);
 }

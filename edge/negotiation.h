@@ -26,6 +26,8 @@ struct negotiation {
     char *bare;       /* authenticated, NULL before */
     struct buf grant; /* what Bind presents */
     char *iq_id;      /* of the bind or register request that is asked */
+    char *previd;     /* of the <resume/> that is asked, NULL: none */
+    uint32_t h;       /* of the same */
 };
 
 struct negotiation *negotiation_create(void);

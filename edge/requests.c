@@ -103,6 +103,7 @@ static void set_id(Wire__Envelope *envelope, uint64_t id)
     case WIRE__ENVELOPE__VERB_AUTH_PLAIN: envelope->auth_plain->request = id; break;
     case WIRE__ENVELOPE__VERB_BIND: envelope->bind->request = id; break;
     case WIRE__ENVELOPE__VERB_REGISTER: envelope->register_->request = id; break;
+    case WIRE__ENVELOPE__VERB_RESUME: envelope->resume->request = id; break;
     default: UNREACHABLE("a verb with a request id");
     }
 }
@@ -116,6 +117,8 @@ static bool is_not_owner(const Wire__Envelope *reply)
         return reply->auth_result->status == WIRE__STATUS__STATUS_NOT_OWNER;
     case WIRE__ENVELOPE__VERB_BIND_REPLY:
         return reply->bind_reply->status == WIRE__STATUS__STATUS_NOT_OWNER;
+    case WIRE__ENVELOPE__VERB_RESUME_REPLY:
+        return reply->resume_reply->status == WIRE__STATUS__STATUS_NOT_OWNER;
     case WIRE__ENVELOPE__VERB_REGISTER_REPLY:
         return reply->register_reply->status == WIRE__STATUS__STATUS_NOT_OWNER;
     default: return false;

@@ -7,6 +7,7 @@
 #include "chassis/base/mem.h"
 #include "chassis/metrics.h"
 #include "edge/session_table.h"
+#include "edge/sm.h"
 #include "proto/xmpp/jid.h"
 
 static struct metric live_sessions =
@@ -14,11 +15,9 @@ static struct metric live_sessions =
 static struct metric lingering_sessions =
         METRIC_GAUGE_INIT("sessions", "Bound resources.", "state=\"lingering\"");
 
-struct session *session_create(const Wire__BindReply *reply, unsigned shards)
+static struct session *create(struct id128 id, struct str full, struct str token, unsigned shards)
 {
     struct jid jid;
-    struct str full = wire_str(reply->full);
-    struct id128 id = wire_id(reply->session);
     if (id128_is_zero(id) || jid_split(full, &jid) != ERR_OK || jid_is_bare(&jid)) {
         return NULL;
     }
@@ -27,10 +26,51 @@ struct session *session_create(const Wire__BindReply *reply, unsigned shards)
     session->full_text = str_to_cstr(full);
     session->full = str_from(session->full_text, full.len);
     session->bare = str_from(session->full_text, jid.bare.len);
-    session->token_len = (uint32_t)reply->token.len;
-    session->token = str_to_cstr(wire_str(reply->token));
+    session->token_len = (uint32_t)token.len;
+    session->token = str_to_cstr(token);
     session->shard = jid_shard(session->bare, shards);
     return session;
+}
+
+struct session *session_create(const Wire__BindReply *reply, unsigned shards)
+{
+    return create(wire_id(reply->session), wire_str(reply->full), wire_str(reply->token), shards);
+}
+
+struct session *session_create_resumed(const Wire__ResumeReply *reply, unsigned shards)
+{
+    struct session *session =
+            create(wire_id(reply->session), wire_str(reply->full), wire_str(reply->token), shards);
+    if (!session) {
+        return NULL;
+    }
+    session->counter = reply->handled;
+    session->handled = reply->handled;
+    session->is_available = reply->is_available;
+    session->priority = reply->priority;
+    session->is_state_due = reply->is_inactive; /* XEP-0352 §5.2: a resumed stream is active */
+    session->sm = MEM_NEW(struct sm);
+    *session->sm = (struct sm){
+        .phase = SM_ON,
+        .may_resume = true,
+        .attach = reply->attach,
+        .sequence_base = reply->sequence,
+        .written = reply->acked,
+        .acked = reply->acked,
+        .counter_base = reply->counter,
+        .session = session,
+    };
+    return session;
+}
+
+bool session_has_sm(const struct session *session)
+{
+    return session->sm && session->sm->phase == SM_ON;
+}
+
+bool session_may_resume(const struct session *session)
+{
+    return session_has_sm(session) && session->sm->may_resume;
 }
 
 void session_destroy(struct session *session)
@@ -43,6 +83,7 @@ void session_destroy(struct session *session)
     delivered_ring_fini(&session->delivered);
     free(session->full_text);
     free(session->token);
+    free(session->sm);
     free(session);
 }
 

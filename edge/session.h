@@ -14,6 +14,7 @@
 #include "proto/xmpp/stanza.h"
 
 struct session_table;
+struct sm;
 struct stream;
 struct uplink;
 
@@ -41,8 +42,12 @@ struct session {
     bool is_close_sent;
     bool is_stalled;     /* in the uplink's list: something could not be sent */
     bool is_unconfirmed; /* in the downlink's list: delivered entries wait for acknowledgement */
+    bool is_ended;       /* lingering: by the client or for an error: no resuming */
+    bool is_inactive;    /* XEP-0352 */
+    bool is_state_due;   /* the router does not know `is_inactive` */
     int64_t close_sent_ms;
     struct stream *stream; /* NULL: lingering */
+    struct sm *sm;         /* XEP-0198; NULL without */
     struct input_queue inputs;
     struct delivered_ring delivered;
     struct session *state_prev, *state_next;
@@ -54,7 +59,13 @@ struct session {
 
 /* Made from a successful BindReply; not in the table yet. NULL: the reply makes no sense. */
 struct session *session_create(const Wire__BindReply *reply, unsigned shards);
+/* Made from a successful ResumeReply, with stream management on. NULL: as above. */
+struct session *session_create_resumed(const Wire__ResumeReply *reply, unsigned shards);
 void session_destroy(struct session *session); /* accepts NULL; it must be NEW or ENDED */
+/* Stanzas to and from the client are numbered. */
+bool session_has_sm(const struct session *session);
+/* If its stream were lost now, it would wait for another one. */
+bool session_may_resume(const struct session *session);
 
 /* The only way to change the state: keeps the table's lists and the metrics right. */
 void session_set_state(

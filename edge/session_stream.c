@@ -8,11 +8,53 @@
 #include "edge/stream_metrics.h"
 #include "edge/uplink.h"
 #include "proto/xmpp/jid.h"
+#include "proto/xmpp/ns.h"
 
 static struct str domain_of(struct str bare)
 {
     struct jid jid;
     return jid_split(bare, &jid) == ERR_OK ? jid.domain : bare;
+}
+
+static void forward(struct stream *stream, const struct stanza *stanza)
+{
+    struct session *session = stream->session;
+    session_push_input(stream->edge->sessions, session, stanza);
+    uplink_pump(stream->edge->uplink, session);
+    stream_window_changed(stream);
+}
+
+/* What the edge says itself has no number. With stream management the answer takes the place of the
+ * stanza it answers, so that both sides count it: its router delivers it back. */
+static void send_reply(struct stream *stream, struct stanza *reply)
+{
+    if (session_has_sm(stream->session)) {
+        reply->from = stream->session->full;
+        forward(stream, reply);
+        return;
+    }
+    struct buf out;
+    buf_init(&out, 0);
+    stanza_write(&out, reply);
+    stream_write(stream, buf_view(&out));
+    stream_metrics_stanza(reply->kind, false);
+    buf_fini(&out);
+}
+
+/* The client has counted it, so it must be handled: as an answer nobody waits for. */
+static void ignore(struct stream *stream)
+{
+    const struct session *session = stream->session;
+    if (session_has_sm(session)) {
+        const struct stanza nothing = {
+            .kind = STANZA_IQ,
+            .type = STANZA_TYPE_RESULT,
+            .id = STR("ignored"),
+            .from = session->full,
+            .to = session->bare,
+        };
+        forward(stream, &nothing);
+    }
 }
 
 /* RFC 6120 §8.3.1: the answer comes from whom the stanza was for, or from the server. */
@@ -27,27 +69,18 @@ static void answer(struct stream *stream, const struct input_result *result)
         reply.from = domain_of(session->bare);
     }
     struct buf children;
-    struct buf out;
     buf_init(&children, 0);
-    buf_init(&out, 0);
     if (is_error) {
         const struct stanza_error error = { .condition = result->stanza_error };
         stanza_error_write(&children, &error);
+        reply.flags = STANZA_HAS_ERROR;
+        reply.payload_ns = STR(NS_CLIENT);
+        reply.payload_name = STR("error");
+        reply.child_count = 1;
         reply.children = buf_view(&children);
     }
-    stanza_write(&out, &reply);
-    stream_write(stream, buf_view(&out));
-    stream_metrics_stanza(reply.kind, false);
+    send_reply(stream, &reply);
     buf_fini(&children);
-    buf_fini(&out);
-}
-
-static void forward(struct stream *stream, const struct stanza *stanza)
-{
-    struct session *session = stream->session;
-    session_push_input(stream->edge->sessions, session, stanza);
-    uplink_pump(stream->edge->uplink, session);
-    stream_window_changed(stream);
 }
 
 void session_stanza(struct stream *stream, const struct xml_element *element)
@@ -68,7 +101,7 @@ void session_stanza(struct stream *stream, const struct xml_element *element)
     case INPUT_FORWARD: forward(stream, &result.stanza); break;
     case INPUT_ANSWER: answer(stream, &result); break;
     case INPUT_FAIL: stream_fail(stream, result.stream_error, STR_NULL); break;
-    case INPUT_IGNORE: break;
+    case INPUT_IGNORE: ignore(stream); break;
     }
     arena_fini(&arena);
 }

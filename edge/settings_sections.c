@@ -123,6 +123,9 @@ static const struct config_field c2s_fields[] = {
     { "max_lingering_sessions", CONFIG_INT, C2S(max_lingering_sessions), "20000", 1, 10000000, NULL, "Ended sessions whose last stanzas wait for a router." },
     { "linger_timeout", CONFIG_DURATION, C2S(linger_timeout_ms), "60s", 1000, DAY, NULL, "How long an ended session waits for an answer of a router that can be reached." },
     { "drain_window", CONFIG_DURATION, C2S(drain_window_ms), "5s", 0, 60 * MINUTE, NULL, "Streams are ended spread over this time when the process is told to stop." },
+    { "sm_request_every", CONFIG_INT, C2S(sm_request_every), "10", 1, 100000, NULL, "Stanzas written to a client with stream management (XEP-0198) before it is asked to acknowledge." },
+    { "sm_request_after", CONFIG_DURATION, C2S(sm_request_after_ms), "2s", 10, 10 * MINUTE, NULL, "The same for fewer stanzas: this long after the last one." },
+    { "sm_ack_timeout", CONFIG_DURATION, C2S(sm_ack_timeout_ms), "60s", 100, DAY, NULL, "A client that does not acknowledge when asked is dead; its session waits for another connection." },
     { "proxy_timeout", CONFIG_DURATION, C2S(proxy_timeout_ms), "5s", 100, MINUTE, NULL, "For the PROXY header of a load balancer." },
     { .name = NULL },
 };

@@ -14,6 +14,7 @@
 #include "edge/listeners.h"
 #include "edge/negotiation.h"
 #include "edge/session_table.h"
+#include "edge/sm_acks.h"
 #include "edge/stream_features.h"
 #include "edge/stream_header.h"
 #include "edge/stream_metrics.h"
@@ -59,7 +60,7 @@ static void detach(struct stream *stream)
     timer_stop(&stream->timer);
     end_negotiation(stream);
     if (stream->session) {
-        uplink_end_session(edge->uplink, stream->session);
+        uplink_end_session(edge->uplink, stream->session, stream->is_ended);
         stream->session = NULL;
     }
     listeners_release(edge->listeners, &stream->address);
@@ -100,6 +101,13 @@ static void finish(struct stream *stream)
     transport_finish(transport, FINISH_TIMEOUT_MS);
 }
 
+void stream_detach(struct stream *stream)
+{
+    if (!stream_is_over(stream)) {
+        finish(stream);
+    }
+}
+
 void stream_close(struct stream *stream)
 {
     if (stream_is_over(stream)) {
@@ -117,9 +125,19 @@ void stream_close(struct stream *stream)
 
 void stream_fail(struct stream *stream, enum stream_condition condition, struct str text)
 {
+    struct buf error;
+    buf_init(&error, 0);
+    stream_error_write(&error, condition, text);
+    stream_fail_with(stream, condition, buf_view(&error));
+    buf_fini(&error);
+}
+
+void stream_fail_with(struct stream *stream, enum stream_condition condition, struct str error)
+{
     if (stream_is_over(stream)) {
         return;
     }
+    stream->is_ended = true;
     stream_metrics_error_out(condition);
     log_info("stream",
             "stream error",
@@ -133,11 +151,7 @@ void stream_fail(struct stream *stream, enum stream_condition condition, struct 
         stream->is_header_sent = true;
         stream_header_write(stream, NULL);
     }
-    struct buf out;
-    buf_init(&out, 0);
-    stream_error_write(&out, condition, text);
-    stream_write(stream, buf_view(&out));
-    buf_fini(&out);
+    stream_write(stream, error);
     stream_close(stream);
 }
 
@@ -253,6 +267,9 @@ static int64_t next_due_ms(const struct stream *stream)
         earlier(&due_ms, negotiation_deadline_ms(stream));
     } else {
         earlier(&due_ms, last_traffic_ms(stream) + c2s->keepalive_interval_ms);
+        if (session_has_sm(stream->session)) {
+            earlier(&due_ms, sm_acks_next_due_ms(stream));
+        }
         if (stream->is_reader_warm) {
             earlier(&due_ms, stream->last_in_ms + c2s->parser_idle_ms);
         }
@@ -276,7 +293,11 @@ static void check_deadlines(struct stream *stream, int64_t now_ms)
         stream_fail(stream, STREAM_ERROR_POLICY_VIOLATION, STR("negotiation took too long"));
     } else if (negotiation->wake_ms != 0 && now_ms >= negotiation->wake_ms) {
         negotiation->wake_ms = 0;
-        sasl_tell_failure(stream);
+        if (negotiation->previd) {
+            sm_resume_again(stream);
+        } else {
+            sasl_tell_failure(stream);
+        }
     }
 }
 
@@ -307,7 +328,17 @@ static void on_timer(struct timer *timer, void *context)
         check_deadlines(stream, now_ms);
     } else {
         check_idle(stream, now_ms);
+        if (session_has_sm(stream->session)) {
+            sm_acks_check(stream, now_ms);
+        }
     }
+    if (!stream_is_over(stream)) {
+        arm(stream);
+    }
+}
+
+void stream_rearm(struct stream *stream)
+{
     if (!stream_is_over(stream)) {
         arm(stream);
     }
@@ -413,7 +444,9 @@ static void on_element(void *context, const struct xml_element *element)
 
 static void on_close(void *context)
 {
-    stream_close(context);
+    struct stream *stream = context;
+    stream->is_ended = true;
+    stream_close(stream);
 }
 
 static bool is_white(struct str data)

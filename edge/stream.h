@@ -51,6 +51,7 @@ struct stream {
     bool is_direct_tls;
     bool is_secured;
     bool is_lost;        /* the connection was reset */
+    bool is_ended;       /* by </stream:stream> or an error: its session is not to be resumed */
     bool is_header_sent; /* ours, on the present stream */
     bool is_feeding;     /* inside xml_reader_feed */
     bool is_reader_warm; /* the parser's memory is held; given back when idle */
@@ -69,8 +70,13 @@ void stream_write(struct stream *stream, struct str xml);
 /* Header (if not yet sent), <stream:error/>, </stream:stream>, close. The stream is gone for the
  * caller, except that it may be inside a call of the XML reader still. */
 void stream_fail(struct stream *stream, enum stream_condition condition, struct str text);
+/* The same with a <stream:error/> of the caller's. */
+void stream_fail_with(struct stream *stream, enum stream_condition condition, struct str error);
 /* </stream:stream> and close. */
 void stream_close(struct stream *stream);
+/* The connection is closed behind what was written, without an end of the stream: a session that
+ * may be resumed waits for another one (XEP-0198 §7). */
+void stream_detach(struct stream *stream);
 /* Without a word: the transport is closed at once. */
 void stream_drop(struct stream *stream);
 /* The client does not read what it is sent (C22). */
@@ -88,6 +94,9 @@ void stream_restart(struct stream *stream, enum stream_state state);
 void stream_become_session(struct stream *stream, struct session *session);
 /* Time for what was delayed by sasl_failure_delay, from now. */
 void stream_wake_in(struct stream *stream, int64_t delay_ms);
+
+/* What is due has changed. */
+void stream_rearm(struct stream *stream);
 
 uint64_t stream_written_total(const struct stream *stream);
 uint64_t stream_acknowledged_total(struct stream *stream);

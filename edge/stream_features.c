@@ -11,6 +11,8 @@ static const struct stream_feature *const features[] = {
     &feature_sasl,
     &feature_register, /* behind SASL: clients prefer to log in */
     &feature_bind,
+    &feature_sm, /* behind bind: a resumption takes its place */
+    &feature_csi,
     &feature_session, /* clients of RFC 3921 look for it behind bind */
     &feature_limits,
 };

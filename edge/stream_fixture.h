@@ -48,7 +48,7 @@ static struct {
     struct buf question;
     request_answered answered;
     void *asker;
-    unsigned pumps, ended_sessions, cancels;
+    unsigned pumps, ended_sessions, detached_sessions, cancels, enables, acks;
 } fixture;
 
 struct transport *transport_create(struct loop *loop,
@@ -72,8 +72,10 @@ struct transport *transport_create(struct loop *loop,
 static void transport_free(struct transport *transport)
 {
     buf_fini(&transport->held);
+    if (fixture.transport == transport) {
+        fixture.transport = NULL; /* else: of a former client */
+    }
     free(transport);
-    fixture.transport = NULL;
 }
 
 void transport_destroy(struct transport *transport)
@@ -190,13 +192,49 @@ void uplink_pump(struct uplink *uplink, struct session *session)
     fixture.pumps++;
 }
 
-void uplink_end_session(struct uplink *uplink, struct session *session)
+static void end_session(struct session *session)
 {
-    (void)uplink;
-    fixture.ended_sessions++;
     session->stream = NULL;
     session_set_state(fixture.edge.sessions, session, SESSION_ENDED);
     session_destroy(session);
+}
+
+void uplink_end_session(struct uplink *uplink, struct session *session, bool is_ended)
+{
+    (void)uplink;
+    if (!is_ended && session_may_resume(session)) {
+        fixture.detached_sessions++;
+    } else {
+        fixture.ended_sessions++;
+    }
+    end_session(session);
+}
+
+void uplink_enable(struct uplink *uplink, struct session *session)
+{
+    (void)uplink;
+    (void)session;
+    fixture.enables++;
+}
+
+void uplink_acked(struct uplink *uplink, struct session *session)
+{
+    (void)uplink;
+    (void)session;
+    fixture.acks++;
+}
+
+void uplink_let_go(struct uplink *uplink, struct session *session)
+{
+    (void)uplink;
+    struct stream *stream = session->stream;
+    if (stream) {
+        stream->session = NULL;
+    }
+    end_session(session);
+    if (stream) {
+        stream_fail(stream, STREAM_ERROR_CONFLICT, STR_NULL);
+    }
 }
 
 bool uplink_send(struct uplink *uplink, unsigned shard, const Wire__Envelope *envelope)

@@ -32,6 +32,12 @@ static struct metric binding_mismatches = METRIC_COUNTER_INIT("cb_mismatch_total
         "Channel bindings that did not match, or downgrades: a possible attack on TLS.",
         NULL);
 
+static struct metric sm_enabled =
+        METRIC_COUNTER_INIT("sm_enabled_total", "Sessions that enabled stream management.", NULL);
+static struct metric_family sm_resumes = {
+    .name = "sm_resume_total", .help = "Answers to <resume/>.", .label = "result"
+};
+
 static struct metric sni_mismatches = METRIC_COUNTER_INIT(
         "sni_mismatch_total", "Streams to another host than the name given in TLS.", NULL);
 
@@ -49,6 +55,9 @@ void stream_metrics_register(void)
     metric_register(&errors_in);
     metric_register(&binding_mismatches);
     metric_register(&sni_mismatches);
+    metric_register(&sm_enabled);
+    metric_family_add(&sm_resumes, "resumed", 0);
+    metric_family_add(&sm_resumes, "item-not-found", 0);
     for (int kind = STANZA_MESSAGE; kind <= STANZA_IQ; kind++) {
         metric_family_add(&stanzas_in, stanza_kind_name((enum stanza_kind)kind), 0);
         metric_family_add(&stanzas_out, stanza_kind_name((enum stanza_kind)kind), 0);
@@ -92,6 +101,16 @@ void stream_metrics_sasl(const char *mechanism, enum sasl_condition result)
     if (result == SASL_OK) {
         metric_family_add(&sasl_mechanisms_used, mechanism, 1);
     }
+}
+
+void stream_metrics_sm_enabled(void)
+{
+    metric_add(&sm_enabled, 1);
+}
+
+void stream_metrics_sm_resume(const char *result)
+{
+    metric_family_add(&sm_resumes, result, 1);
 }
 
 void stream_metrics_binding_mismatch(void)

@@ -18,5 +18,7 @@ void stream_metrics_end(enum transport_end end);
 void stream_metrics_stanza(enum stanza_kind kind, bool is_inbound);
 /* `mechanism` is a constant. */
 void stream_metrics_sasl(const char *mechanism, enum sasl_condition result);
+void stream_metrics_sm_enabled(void);
+void stream_metrics_sm_resume(const char *result); /* a constant */
 void stream_metrics_binding_mismatch(void);
 void stream_metrics_sni_mismatch(void);

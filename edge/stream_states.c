@@ -48,6 +48,7 @@ static void policy_violation(struct stream *stream, const struct xml_element *el
 static void peer_error(struct stream *stream, const struct xml_element *element)
 {
     (void)element;
+    stream->is_ended = true;
     stream_close(stream);
 }
 
@@ -66,18 +67,25 @@ static void ignore(struct stream *stream, const struct xml_element *element)
 }
 
 /* clang-format off */
-#define HEADER_ROW(step) { step, step, step, step, step, step, step, step, step }
+/* In two parts, since one line would be too long to read. Stream management and client state: */
+#define TOO_EARLY   sm_refuse,   sm_refuse,   unsupported, unsupported, unsupported, unsupported
+/*                  ENABLE            RESUME            R                  A              ACTIVE             INACTIVE */
+#define MAY_RESUME  sm_refuse,        sm_handle_resume, sm_refuse,         sm_refuse,     unsupported,       unsupported
+#define HAS_SESSION sm_handle_enable, sm_refuse,        sm_handle_request, sm_handle_ack, csi_handle_active, csi_handle_inactive
+
+#define HEADER_ROW(step) \
+    { step, step, step, step, step, step, step, step, step, step, step, step, step, step, step }
 
 static const stream_step steps[STREAM_STATES][STREAM_ELEMENTS] = {
-    /*                                STARTTLS         AUTH              RESPONSE              ABORT              IQ                  MESSAGE         PRESENCE        ERROR       OTHER */
+    /*                                STARTTLS         AUTH              RESPONSE              ABORT              IQ                  MESSAGE         PRESENCE        ERROR       (sm, csi)    OTHER */
     [STREAM_HEADER_PLAIN]         = HEADER_ROW(no_header),
-    [STREAM_NEGOTIATE_PLAIN]      = { starttls_begin,  sasl_handle_auth, sasl_handle_response, sasl_handle_abort, register_handle_iq, not_authorized, not_authorized, peer_error, unsupported },
+    [STREAM_NEGOTIATE_PLAIN]      = { starttls_begin,  sasl_handle_auth, sasl_handle_response, sasl_handle_abort, register_handle_iq, not_authorized, not_authorized, peer_error, TOO_EARLY,   unsupported },
     [STREAM_TLS_HANDSHAKE]        = HEADER_ROW(no_header),
     [STREAM_HEADER_SECURED]       = HEADER_ROW(no_header),
-    [STREAM_NEGOTIATE_SECURED]    = { starttls_refuse, sasl_handle_auth, sasl_handle_response, sasl_handle_abort, register_handle_iq, not_authorized, not_authorized, peer_error, unsupported },
+    [STREAM_NEGOTIATE_SECURED]    = { starttls_refuse, sasl_handle_auth, sasl_handle_response, sasl_handle_abort, register_handle_iq, not_authorized, not_authorized, peer_error, TOO_EARLY,   unsupported },
     [STREAM_HEADER_AUTHENTICATED] = HEADER_ROW(no_header),
-    [STREAM_BIND]                 = { starttls_refuse, policy_violation, policy_violation,     policy_violation,  bind_handle_iq,     not_authorized, not_authorized, peer_error, unsupported },
-    [STREAM_SESSION]              = { starttls_refuse, policy_violation, policy_violation,     policy_violation,  session_stanza,     session_stanza, session_stanza, peer_error, unsupported },
+    [STREAM_BIND]                 = { starttls_refuse, policy_violation, policy_violation,     policy_violation,  bind_handle_iq,     not_authorized, not_authorized, peer_error, MAY_RESUME,  unsupported },
+    [STREAM_SESSION]              = { starttls_refuse, policy_violation, policy_violation,     policy_violation,  session_stanza,     session_stanza, session_stanza, peer_error, HAS_SESSION, unsupported },
     [STREAM_CLOSING]              = HEADER_ROW(ignore),
 };
 /* clang-format on */
@@ -102,6 +110,12 @@ static const struct element_name element_names[] = {
     { NS_SASL, "response", ELEMENT_RESPONSE },
     { NS_SASL, "abort", ELEMENT_ABORT },
     { NS_STREAM, "error", ELEMENT_ERROR },
+    { NS_SM, "enable", ELEMENT_ENABLE },
+    { NS_SM, "resume", ELEMENT_RESUME },
+    { NS_SM, "r", ELEMENT_SM_REQUEST },
+    { NS_SM, "a", ELEMENT_SM_ACK },
+    { NS_CSI, "active", ELEMENT_ACTIVE },
+    { NS_CSI, "inactive", ELEMENT_INACTIVE },
 };
 
 enum stream_element stream_element_classify(struct str ns, struct str name)

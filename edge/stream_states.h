@@ -31,7 +31,13 @@ enum stream_element {
     ELEMENT_IQ,
     ELEMENT_MESSAGE,
     ELEMENT_PRESENCE,
-    ELEMENT_ERROR, /* <stream:error/> */
+    ELEMENT_ERROR,  /* <stream:error/> */
+    ELEMENT_ENABLE, /* XEP-0198 */
+    ELEMENT_RESUME,
+    ELEMENT_SM_REQUEST,
+    ELEMENT_SM_ACK,
+    ELEMENT_ACTIVE, /* XEP-0352 */
+    ELEMENT_INACTIVE,
     ELEMENT_OTHER,
     STREAM_ELEMENTS,
 };

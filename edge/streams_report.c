@@ -5,6 +5,7 @@
 #include "edge/edge.h"
 #include "edge/negotiation.h"
 #include "edge/session.h"
+#include "edge/sm.h"
 #include "edge/stream.h"
 #include "proto/xmpp/datetime.h"
 
@@ -46,6 +47,21 @@ static void write_tls(struct buf *out, const struct stream *stream)
     buf_printf(out, ",\"resumed\":%s", info.is_resumed ? "true" : "false");
 }
 
+static void write_sm(struct buf *out, const struct session *session)
+{
+    const struct sm *sm = session->sm;
+    if (!session_has_sm(session)) {
+        return;
+    }
+    buf_printf(out,
+            ",\"sm\":{\"resumable\":%s,\"attach\":%lu,\"h_in\":%lu,\"h_out\":%lu,\"unacked\":%lu}",
+            sm->may_resume ? "true" : "false",
+            (unsigned long)sm->attach,
+            (unsigned long)(uint32_t)(session->handled - sm->counter_base),
+            (unsigned long)(uint32_t)(sm->acked - sm->sequence_base),
+            (unsigned long)sm_unacked(sm));
+}
+
 static struct str jid_of(const struct stream *stream)
 {
     if (stream->session) {
@@ -70,6 +86,7 @@ static void write_stream(struct buf *out, const struct stream *stream)
     write_tls(out, stream);
     if (stream->session) {
         buf_printf(out, ",\"unhandled\":%u", (unsigned)stream->session->inputs.count);
+        write_sm(out, stream->session);
     }
     buf_append_char(out, '}');
 }

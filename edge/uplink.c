@@ -3,6 +3,7 @@
 
 #include <utlist.h>
 
+#include "chassis/base/digest.h"
 #include "chassis/base/mem.h"
 #include "chassis/link.h"
 #include "chassis/log.h"
@@ -10,8 +11,11 @@
 #include "chassis/metrics.h"
 #include "edge/downlink.h"
 #include "edge/edge.h"
+#include "edge/session_records.h"
 #include "edge/session_table.h"
 #include "edge/shard_map.h"
+#include "edge/sm.h"
+#include "edge/sm_acks.h"
 #include "edge/stream.h"
 #include "proto/xmpp/jid.h"
 
@@ -23,7 +27,11 @@ struct uplink {
     struct edge *edge;
     struct shard_map *map;
     struct requests *requests;
-    struct session *stalled;  /* something of theirs did not leave: sent again when there is room */
+    struct session *stalled; /* something of theirs did not leave: sent again when there is room */
+    struct sm *enabling;     /* wait for EnableReply */
+    struct sm *acked;        /* their acks are told at the end of the turn */
+    struct loop_task acks_task;
+    uint64_t last_enable;     /* request id */
     struct timer retry_timer; /* blocked shards */
     struct timer sweep_timer; /* lingering sessions */
     const struct link_peer *answering; /* while its answer is taken */
@@ -69,6 +77,23 @@ static void unstall(struct uplink *uplink, struct session *session)
     }
 }
 
+static void unlist_acked(struct uplink *uplink, struct sm *sm)
+{
+    if (sm->is_listed) {
+        sm->is_listed = false;
+        DL_DELETE(uplink->acked, sm);
+    }
+}
+
+static void unlist_sm(struct uplink *uplink, struct session *session)
+{
+    if (session_has_sm(session)) {
+        unlist_acked(uplink, session->sm);
+    } else if (session->sm) {
+        DL_DELETE(uplink->enabling, session->sm);
+    }
+}
+
 static enum err send_envelope(
         struct uplink *uplink, struct link_peer *peer, const Wire__Envelope *envelope)
 {
@@ -77,34 +102,28 @@ static enum err send_envelope(
     return link_send(peer, buf_view(&uplink->scratch));
 }
 
-static enum err send_announce(
-        struct uplink *uplink, struct link_peer *peer, const struct session *session)
+typedef void (*session_record)(struct buf *record, const struct session *session);
+
+static enum err send_record(struct uplink *uplink,
+        struct link_peer *peer,
+        session_record write,
+        const struct session *session)
 {
-    Wire__Id id = WIRE_ID_INIT(session->id);
-    Wire__Announce announce = WIRE__ANNOUNCE__INIT;
-    announce.session = &id;
-    announce.full = wire_bytes(session->full);
-    announce.token = wire_bytes(str_from(session->token, session->token_len));
-    announce.handled = session->handled;
-    announce.is_available = session->is_available;
-    announce.priority = session->priority;
-    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
-    envelope.verb_case = WIRE__ENVELOPE__VERB_ANNOUNCE;
-    envelope.announce = &announce;
-    return send_envelope(uplink, peer, &envelope);
+    buf_clear(&uplink->scratch);
+    write(&uplink->scratch, session);
+    return link_send(peer, buf_view(&uplink->scratch));
 }
 
-static enum err send_close(
-        struct uplink *uplink, struct link_peer *peer, const struct session *session)
+/* The new owner was told the acks and knows nothing of an Enable. */
+static void announced(struct session *session)
 {
-    Wire__Id id = WIRE_ID_INIT(session->id);
-    Wire__Close close = WIRE__CLOSE__INIT;
-    close.session = &id;
-    close.bare = wire_bytes(session->bare);
-    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
-    envelope.verb_case = WIRE__ENVELOPE__VERB_CLOSE;
-    envelope.close = &close;
-    return send_envelope(uplink, peer, &envelope);
+    session->is_close_sent = false;
+    session->is_state_due |= session->is_inactive;
+    input_queue_rewind(&session->inputs);
+    if (session->sm) {
+        session->sm->is_ack_due = false;
+        session->sm->is_enable_sent = false;
+    }
 }
 
 static enum err announce_if_moved(
@@ -114,14 +133,13 @@ static enum err announce_if_moved(
     if (session->generation == generation) {
         return ERR_OK;
     }
-    enum err err = send_announce(uplink, peer, session);
+    enum err err = send_record(uplink, peer, session_record_announce, session);
     if (err != ERR_OK) {
         return err;
     }
     metric_add(&announces_total, 1);
     session->generation = generation;
-    session->is_close_sent = false;
-    input_queue_rewind(&session->inputs);
+    announced(session);
     return ERR_OK;
 }
 
@@ -152,13 +170,41 @@ static enum err send_inputs(struct link_peer *peer, struct session *session)
     return ERR_OK;
 }
 
+/* What is cumulative: only the newest counts, it may overtake inputs. */
+static enum err send_news(struct uplink *uplink, struct link_peer *peer, struct session *session)
+{
+    enum err err = ERR_OK;
+    if (session_has_sm(session) && session->sm->is_ack_due) {
+        err = send_record(uplink, peer, session_record_acked, session);
+        session->sm->is_ack_due = err != ERR_OK;
+    }
+    if (err == ERR_OK && session->is_state_due) {
+        err = send_record(uplink, peer, session_record_client_state, session);
+        session->is_state_due = err != ERR_OK;
+    }
+    return err;
+}
+
+static enum err enable_if_wanted(
+        struct uplink *uplink, struct link_peer *peer, struct session *session)
+{
+    struct sm *sm = session->sm;
+    if (session->state != SESSION_LIVE || !sm || sm->phase != SM_WANTED || sm->is_enable_sent) {
+        return ERR_OK;
+    }
+    sm->request = ++uplink->last_enable; /* an answer to an earlier one tells another base */
+    enum err err = send_record(uplink, peer, session_record_enable, session);
+    sm->is_enable_sent = err == ERR_OK;
+    return err;
+}
+
 static enum err close_if_ended(
         struct uplink *uplink, struct link_peer *peer, struct session *session)
 {
     if (session->state != SESSION_LINGERING || session->is_close_sent) {
         return ERR_OK;
     }
-    enum err err = send_close(uplink, peer, session);
+    enum err err = send_record(uplink, peer, session_record_close, session);
     if (err == ERR_OK) {
         session->is_close_sent = true;
         session->close_sent_ms = loop_now_ms(uplink->edge->loop);
@@ -174,7 +220,13 @@ void uplink_pump(struct uplink *uplink, struct session *session)
     }
     enum err err = announce_if_moved(uplink, owner, session);
     if (err == ERR_OK) {
+        err = send_news(uplink, owner, session);
+    }
+    if (err == ERR_OK) {
         err = send_inputs(owner, session);
+    }
+    if (err == ERR_OK) {
+        err = enable_if_wanted(uplink, owner, session);
     }
     if (err == ERR_OK) {
         err = close_if_ended(uplink, owner, session);
@@ -204,6 +256,7 @@ void uplink_adopt(struct uplink *uplink, struct session *session)
 static void forget_session(struct uplink *uplink, struct session *session)
 {
     unstall(uplink, session);
+    unlist_sm(uplink, session);
     session_set_state(uplink->edge->sessions, session, SESSION_ENDED);
     session_destroy(session);
 }
@@ -225,10 +278,25 @@ static void start_sweep(struct uplink *uplink)
     }
 }
 
-void uplink_end_session(struct uplink *uplink, struct session *session)
+void uplink_let_go(struct uplink *uplink, struct session *session)
+{
+    struct stream *stream = session->stream;
+    if (stream) {
+        downlink_session_ends(uplink->edge->downlink, session, false);
+        session->stream = NULL;
+        stream->session = NULL;
+    }
+    forget_session(uplink, session);
+    if (stream) {
+        stream_fail(stream, STREAM_ERROR_CONFLICT, STR_NULL); /* XEP-0198 §5 */
+    }
+}
+
+void uplink_end_session(struct uplink *uplink, struct session *session, bool is_ended)
 {
     struct session_table *table = uplink->edge->sessions;
     session->stream = NULL;
+    session->is_ended = is_ended;
     session_set_state(table, session, SESSION_LINGERING);
     if (table->count[SESSION_LINGERING]
             > (uint32_t)uplink->edge->settings->c2s->max_lingering_sessions) {
@@ -285,6 +353,79 @@ static void repeat_shard(struct uplink *uplink, unsigned shard)
     }
 }
 
+static void block_shard(struct uplink *uplink, struct link_peer *peer, unsigned shard)
+{
+    metric_add(&not_owner_total, 1);
+    if (shard_map_block(uplink->map, shard, link_peer_node(peer))
+            && !timer_is_running(&uplink->retry_timer)) {
+        timer_start(loop_timers(uplink->edge->loop), &uplink->retry_timer, NOT_OWNER_RETRY_MS);
+    }
+}
+
+/* ---- stream management */
+
+void uplink_enable(struct uplink *uplink, struct session *session)
+{
+    DL_APPEND(uplink->enabling, session->sm);
+    uplink_pump(uplink, session);
+}
+
+static void take_enable_reply(
+        struct uplink *uplink, struct link_peer *peer, const Wire__EnableReply *reply)
+{
+    struct sm *sm = NULL;
+    DL_FOREACH(uplink->enabling, sm) /* answers come in order: it is among the first */
+    {
+        if (sm->is_enable_sent && sm->request == reply->request) {
+            break;
+        }
+    }
+    if (!sm) {
+        return;
+    }
+    struct session *session = sm->session;
+    if (reply->status == WIRE__STATUS__STATUS_NOT_OWNER) {
+        sm->is_enable_sent = false;
+        block_shard(uplink, peer, session->shard);
+        return;
+    }
+    DL_DELETE(uplink->enabling, sm);
+    sm->phase = SM_ON;
+    sm->may_resume = reply->resume_id.len > 0;
+    sm->sequence_base = sm->written = sm->acked = reply->sequence;
+    sm->counter_base = reply->counter;
+    sm->attach = SM_FIRST_ATTACH;
+    if (reply->status != WIRE__STATUS__STATUS_OK) {
+        session->sm = NULL;
+    }
+    if (session->stream) {
+        sm->enabled(session, reply);
+    }
+    if (!session->sm) {
+        free(sm);
+    }
+}
+
+static void tell_acks(void *context)
+{
+    struct uplink *uplink = context;
+    while (uplink->acked) {
+        struct sm *sm = uplink->acked;
+        unlist_acked(uplink, sm);
+        uplink_pump(uplink, sm->session); /* what does not leave now leaves with a later one */
+    }
+}
+
+void uplink_acked(struct uplink *uplink, struct session *session)
+{
+    session->sm->is_ack_due = true;
+    if (!session->sm->is_listed) {
+        session->sm->is_listed = true;
+        DL_APPEND(uplink->acked, session->sm);
+    }
+    loop_defer(uplink->edge->loop, LOOP_PHASE_WORK, &uplink->acks_task);
+}
+
 /* ---- shards */
 
 static void on_retry(struct timer *timer, void *context)
@@ -296,15 +437,6 @@ static void on_retry(struct timer *timer, void *context)
             shard_map_unblock(uplink->map, shard);
             repeat_shard(uplink, shard);
         }
-    }
-}
-
-static void block_shard(struct uplink *uplink, struct link_peer *peer, unsigned shard)
-{
-    metric_add(&not_owner_total, 1);
-    if (shard_map_block(uplink->map, shard, link_peer_node(peer))
-            && !timer_is_running(&uplink->retry_timer)) {
-        timer_start(loop_timers(uplink->edge->loop), &uplink->retry_timer, NOT_OWNER_RETRY_MS);
     }
 }
 
@@ -408,8 +540,29 @@ static void close_unasked_session(struct uplink *uplink, const Wire__BindReply *
     struct session *session = session_create(reply, shard_map_shards(uplink->map));
     if (session) {
         uplink_adopt(uplink, session);
-        uplink_end_session(uplink, session);
+        uplink_end_session(uplink, session, true);
     }
+}
+
+/* The same while its session was resumed: the session waits again. */
+static void detach_unasked_session(struct uplink *uplink, const Wire__ResumeReply *reply)
+{
+    if (reply->status != WIRE__STATUS__STATUS_OK) {
+        return;
+    }
+    struct session *known = session_table_find(uplink->edge->sessions, wire_id(reply->session));
+    if (known && session_has_sm(known) && (int32_t)(reply->attach - known->sm->attach) <= 0) {
+        return; /* a later question was answered before */
+    }
+    struct session *session = session_create_resumed(reply, shard_map_shards(uplink->map));
+    if (!session) {
+        return;
+    }
+    if (known) {
+        uplink_let_go(uplink, known);
+    }
+    uplink_adopt(uplink, session);
+    uplink_end_session(uplink, session, false);
 }
 
 static void take_answer(
@@ -423,6 +576,8 @@ static void take_answer(
         is_waiting_still = is_waiting && requests_find_shard(uplink->requests, id, &shard);
     } else if (reply->verb_case == WIRE__ENVELOPE__VERB_BIND_REPLY) {
         close_unasked_session(uplink, reply->bind_reply);
+    } else if (reply->verb_case == WIRE__ENVELOPE__VERB_RESUME_REPLY) {
+        detach_unasked_session(uplink, reply->resume_reply);
     }
     uplink->answering = NULL;
     if (is_waiting_still) {
@@ -460,6 +615,9 @@ static void take_handled(struct uplink *uplink, const Wire__Handled *handled)
     }
     session_handled(table, session, handled->counter);
     if (session->stream) {
+        if (session_has_sm(session)) {
+            sm_acks_handled(session->stream);
+        }
         stream_window_changed(session->stream);
     }
 }
@@ -473,6 +631,12 @@ void uplink_take(struct uplink *uplink, struct link_peer *peer, const Wire__Enve
         break;
     case WIRE__ENVELOPE__VERB_HANDLED: take_handled(uplink, envelope->handled); break;
     case WIRE__ENVELOPE__VERB_CLOSE_REPLY: take_close_reply(uplink, envelope->close_reply); break;
+    case WIRE__ENVELOPE__VERB_ENABLE_REPLY:
+        take_enable_reply(uplink, peer, envelope->enable_reply);
+        break;
+    case WIRE__ENVELOPE__VERB_RESUME_REPLY:
+        take_answer(uplink, peer, envelope->resume_reply->request, envelope);
+        break;
     case WIRE__ENVELOPE__VERB_AUTH_LOOKUP_REPLY:
         take_answer(uplink, peer, envelope->auth_lookup_reply->request, envelope);
         break;
@@ -501,6 +665,8 @@ struct uplink *uplink_create(struct edge *edge)
             requests_create(loop_timers(edge->loop), REQUEST_TIMEOUT_MS, send_request, uplink);
     timer_init(&uplink->retry_timer, on_retry, uplink);
     timer_init(&uplink->sweep_timer, on_sweep, uplink);
+    uplink->acks_task = (struct loop_task){ .run = tell_acks, .context = uplink };
+    uplink->last_enable = random_u64(); /* an answer meant for an earlier life is not ours */
     buf_init(&uplink->scratch, 0);
     metric_register(&announces_total);
     metric_register(&not_owner_total);
@@ -515,6 +681,7 @@ void uplink_destroy(struct uplink *uplink)
     }
     timer_stop(&uplink->retry_timer);
     timer_stop(&uplink->sweep_timer);
+    loop_task_cancel(uplink->edge->loop, &uplink->acks_task);
     requests_destroy(uplink->requests);
     shard_map_destroy(uplink->map);
     buf_fini(&uplink->scratch);

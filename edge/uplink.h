@@ -33,8 +33,18 @@ void uplink_adopt(struct uplink *uplink, struct session *session);
 /* Sends what the session has for its owner, in order: Announce, inputs, Close. What cannot leave
  * now leaves later by itself. */
 void uplink_pump(struct uplink *uplink, struct session *session);
-/* The stream ended: sends Close behind the last input, keeps the session until CloseReply. */
-void uplink_end_session(struct uplink *uplink, struct session *session);
+/* The stream ended: sends Close behind the last input, keeps the session until CloseReply. Unless
+ * `is_ended`, a session that may be resumed waits at its router. */
+void uplink_end_session(struct uplink *uplink, struct session *session, bool is_ended);
+
+/* Stream management is wanted: sends Enable behind all inputs. session->sm->enabled is called with
+ * the answer, however long it takes, if the session is still live. */
+void uplink_enable(struct uplink *uplink, struct session *session);
+/* The client has acknowledged more: the router learns it with this turn's other news. */
+void uplink_acked(struct uplink *uplink, struct session *session);
+/* The session was resumed on another stream, here or elsewhere: what is left of it here is
+ * forgotten without a word to routers, its stream ends with <conflict/>. */
+void uplink_let_go(struct uplink *uplink, struct session *session);
 /* false: not now. For records that need no memory: Delivered. */
 bool uplink_send(struct uplink *uplink, unsigned shard, const Wire__Envelope *envelope);
 

@@ -146,6 +146,7 @@ static void add_targets(struct egress *egress,
         target->session = id_of(egress, targets[i].session);
         target->bare = wire_bytes(targets[i].bare);
         target->to = wire_bytes(targets[i].to);
+        target->sequence = targets[i].sequence;
         deliver->targets[i] = target;
     }
 }
@@ -214,6 +215,54 @@ void egress_kick(struct egress *egress,
     envelope.verb_case = WIRE__ENVELOPE__VERB_KICK;
     envelope.kick = &kick;
     send_to_edge(egress, edge, &envelope);
+}
+
+void egress_kick_moved(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        struct str bare,
+        uint32_t attach)
+{
+    Wire__Id id = WIRE_ID_INIT(session);
+    Wire__Kick kick = WIRE__KICK__INIT;
+    kick.session = &id;
+    kick.bare = wire_bytes(bare);
+    kick.condition = STREAM_ERROR_CONFLICT;
+    kick.attach = attach;
+    kick.is_moved = true;
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_KICK;
+    envelope.kick = &kick;
+    send_to_edge(egress, edge, &envelope);
+}
+
+void egress_enable_reply(struct egress *egress, const char *edge, const Wire__EnableReply *reply)
+{
+    Wire__EnableReply message = *reply;
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_ENABLE_REPLY;
+    envelope.enable_reply = &message;
+    send_to_edge(egress, edge, &envelope);
+}
+
+void egress_resume_reply(struct egress *egress, const char *edge, const Wire__ResumeReply *reply)
+{
+    struct buf token;
+    buf_init(&token, 0);
+    Wire__ResumeReply message = *reply;
+    if (reply->status == WIRE__STATUS__STATUS_OK) {
+        signer_token(egress->router->signer,
+                wire_id(reply->session),
+                wire_str(reply->full),
+                str_from_cstr(edge),
+                &token);
+        message.token = wire_bytes(buf_view(&token));
+    }
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_RESUME_REPLY;
+    envelope.resume_reply = &message;
+    send_to_edge(egress, edge, &envelope);
+    buf_fini(&token);
 }
 
 void egress_close_reply(struct egress *egress, const char *edge, struct id128 session)

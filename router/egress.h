@@ -23,7 +23,8 @@ struct origin {
 struct egress_target {
     struct id128 session;
     struct str bare;
-    struct str to; /* "" : stanza.to */
+    struct str to;     /* "" : stanza.to */
+    uint32_t sequence; /* 0: not numbered */
 };
 
 MUST_USE enum err egress_create(struct router *router, struct egress **egress_out);
@@ -45,6 +46,15 @@ void egress_kick(struct egress *egress,
         struct str bare,
         enum stream_condition condition,
         struct str text);
+/* The session was resumed elsewhere: that edge forgets it, without Close. */
+void egress_kick_moved(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        struct str bare,
+        uint32_t attach);
+void egress_enable_reply(struct egress *egress, const char *edge, const Wire__EnableReply *reply);
+/* With STATUS_OK, the session's token is added. */
+void egress_resume_reply(struct egress *egress, const char *edge, const Wire__ResumeReply *reply);
 void egress_close_reply(struct egress *egress, const char *edge, struct id128 session);
 /* With STATUS_OK and without a token, the session's token is added. */
 void egress_bind_reply(struct egress *egress, const char *edge, const Wire__BindReply *reply);

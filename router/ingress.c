@@ -20,6 +20,7 @@
 #define NOTE_EVERY_MS 60000 /* a violation is logged so often for each peer */
 #define MAX_NOT_OWNER 256   /* remembered within a turn */
 #define RECORD_BLOCK  8192
+#define MAX_RESUME_ID 4000 /* XEP-0198 §5 */
 
 static struct metric_family metric_violations = {
     .name = "bus_violations_total",
@@ -311,6 +312,60 @@ static void on_input(struct ingress *ingress, struct peer *peer, const Wire__Env
     entity_on_input(router->entities, edge, input, &stanza);
 }
 
+static void on_enable(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__Enable *enable = envelope->enable;
+    if (accept_work(ingress, peer, wire_str(enable->bare))) {
+        entity_on_enable(ingress->router->entities, link_peer_node(peer->link), enable);
+    }
+}
+
+static void on_resume(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__Resume *resume = envelope->resume;
+    struct router *router = ingress->router;
+    const char *edge = link_peer_node(peer->link);
+    Wire__Status status = work_status(ingress, peer, wire_str(resume->bare));
+    if (status == WIRE__STATUS__STATUS_OK
+            && !signer_grant_is_valid(router->signer,
+                    wire_str(resume->bare),
+                    str_from_cstr(edge),
+                    wire_str(resume->grant),
+                    loop_wall_us(router->loop) / 1000000)) {
+        violation(ingress, peer, "grant"); /* F04 */
+        status = WIRE__STATUS__STATUS_NOT_AUTHORIZED;
+    }
+    if (status == WIRE__STATUS__STATUS_OK && resume->resume_id.len > MAX_RESUME_ID) {
+        status = WIRE__STATUS__STATUS_NOT_FOUND;
+    }
+    if (status == WIRE__STATUS__STATUS_OK) {
+        entity_on_resume(router->entities, edge, resume);
+        return;
+    }
+
+    Wire__ResumeReply reply = WIRE__RESUME_REPLY__INIT;
+    reply.request = resume->request;
+    reply.status = status;
+    egress_resume_reply(router->egress, edge, &reply);
+}
+
+static void on_acked(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__Acked *acked = envelope->acked;
+    if (accept_end(ingress, peer, wire_str(acked->bare))) {
+        entity_on_acked(ingress->router->entities, link_peer_node(peer->link), acked);
+    }
+}
+
+static void on_client_state(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__ClientState *state = envelope->client_state;
+    if (accept_work(ingress, peer, wire_str(state->bare))) {
+        entity_on_client_state(ingress->router->entities, link_peer_node(peer->link), state);
+    }
+}
+
 static void on_close(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Close *close = envelope->close;
@@ -458,6 +513,10 @@ static const struct verb verbs[] = {
     [WIRE__ENVELOPE__VERB_CLOSE]           = { LINK_ROLE_EDGE, on_close },
     [WIRE__ENVELOPE__VERB_DELIVERED]       = { LINK_ROLE_EDGE, on_delivered },
     [WIRE__ENVELOPE__VERB_SESSION_GONE]    = { LINK_ROLE_EDGE, on_session_gone },
+    [WIRE__ENVELOPE__VERB_ACKED]           = { LINK_ROLE_EDGE, on_acked },
+    [WIRE__ENVELOPE__VERB_ENABLE]          = { LINK_ROLE_EDGE, on_enable },
+    [WIRE__ENVELOPE__VERB_RESUME]          = { LINK_ROLE_EDGE, on_resume },
+    [WIRE__ENVELOPE__VERB_CLIENT_STATE]    = { LINK_ROLE_EDGE, on_client_state },
     [WIRE__ENVELOPE__VERB_SHARD_MAP]       = { LINK_ROLE_ROUTER, on_shard_map },
     [WIRE__ENVELOPE__VERB_NOT_OWNER]       = { LINK_ROLE_ROUTER, on_not_owner },
     [WIRE__ENVELOPE__VERB_ROUTE]           = { LINK_ROLE_ROUTER, on_route },

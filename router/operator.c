@@ -43,6 +43,14 @@ static void on_shards(
     buf_append_literal(out, "]}\n");
 }
 
+static void on_sessions(
+        void *context, const struct http_request *request, struct http_response *response)
+{
+    (void)request;
+    struct router *router = context;
+    entity_report_sessions(router->entities, &response->body);
+}
+
 /* Sent to every router: the home of the account acts. */
 static void on_account_changed(
         void *context, const struct http_request *request, struct http_response *response)
@@ -78,6 +86,7 @@ void operator_open(struct router *router, void (*drain)(void *router))
     struct http_server *http = service_http(router->service);
     begin_drain = drain;
     http_server_route(http, "GET", "/v1/shards", true, on_shards, router);
+    http_server_route(http, "GET", "/v1/sessions", true, on_sessions, router);
     http_server_route(http, "POST", "/v1/account-changed", true, on_account_changed, router);
     http_server_route(http, "POST", "/v1/drain", true, on_drain, router);
 }

@@ -36,8 +36,9 @@
 
 static void on_gained(void *context, unsigned shard, uint64_t epoch)
 {
-    (void)context;
+    struct router *router = context;
     log_debug("shard", "shard taken over", log_int("shard", shard), log_int("epoch", epoch));
+    entity_revive_shard(router->entities, shard);
 }
 
 static void on_lost(void *context, unsigned shard)
@@ -182,8 +183,14 @@ static enum err open_postgres(struct router *router, const struct config *config
 static void on_redis_change(void *context, bool is_up)
 {
     struct router *router = context;
-    if (is_up) {
-        entity_on_redis_up(router->entities);
+    if (!is_up) {
+        return;
+    }
+    entity_on_redis_up(router->entities);
+    for (unsigned shard = 0; shard < shard_count(router->shards); shard++) {
+        if (shard_is_owned(router->shards, shard)) {
+            entity_revive_shard(router->entities, shard);
+        }
     }
 }
 

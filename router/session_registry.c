@@ -5,19 +5,42 @@
 #include "chassis/redis.h"
 
 #define RECORD_VERSION    1
+#define RECORD_SM_VERSION 2
 #define RECORD_HEAD_BYTES 23
+#define RECORD_SM_BYTES   28
 #define RECORD_TTL_S      "172800" /* two days: outlives any outage, not a forgotten account */
 #define FLAG_AVAILABLE    1
+#define FLAG_RESUMABLE    2
+#define FLAG_DETACHED     4
 #define MAX_RECORDS       256 /* of one account; more are not ours */
+
+static char flags_of(const struct session_record *record)
+{
+    int flags = record->is_available ? FLAG_AVAILABLE : 0;
+    if (record->has_sm) {
+        flags |= record->sm.is_resumable ? FLAG_RESUMABLE : 0;
+        flags |= record->sm.is_detached ? FLAG_DETACHED : 0;
+    }
+    return (char)flags;
+}
 
 void session_record_encode(struct buf *out, const struct session_record *record)
 {
-    buf_append_char(out, RECORD_VERSION);
+    buf_append_char(out, record->has_sm ? RECORD_SM_VERSION : RECORD_VERSION);
     buf_append_u64be(out, record->session.hi);
     buf_append_u64be(out, record->session.lo);
-    buf_append_char(out, record->is_available ? FLAG_AVAILABLE : 0);
+    buf_append_char(out, flags_of(record));
     buf_append_char(out, (char)record->priority);
     buf_append_u32be(out, record->handled);
+    if (record->has_sm) {
+        const struct session_record_sm *sm = &record->sm;
+        buf_append_u32be(out, sm->base_sequence);
+        buf_append_u32be(out, sm->base_counter);
+        buf_append_u32be(out, sm->acked);
+        buf_append_u32be(out, sm->attach);
+        buf_append_u32be(out, sm->max_s);
+        buf_append_u64be(out, (uint64_t)sm->detached_wall_ms);
+    }
     buf_append_str(out, record->edge);
 }
 
@@ -32,7 +55,9 @@ static uint64_t read_be(const char *at, size_t bytes)
 
 enum err session_record_decode(struct str value, struct session_record *record_out)
 {
-    if (value.len <= RECORD_HEAD_BYTES || value.ptr[0] != RECORD_VERSION) {
+    bool has_sm = value.len > 0 && value.ptr[0] == RECORD_SM_VERSION;
+    size_t head = RECORD_HEAD_BYTES + (has_sm ? RECORD_SM_BYTES : 0);
+    if (value.len <= head || (value.ptr[0] != RECORD_VERSION && !has_sm)) {
         return ERR_INVALID;
     }
     *record_out = (struct session_record){
@@ -40,8 +65,22 @@ enum err session_record_decode(struct str value, struct session_record *record_o
         .is_available = (value.ptr[17] & FLAG_AVAILABLE) != 0,
         .priority = (int8_t)value.ptr[18],
         .handled = (uint32_t)read_be(value.ptr + 19, 4),
-        .edge = { value.ptr + RECORD_HEAD_BYTES, value.len - RECORD_HEAD_BYTES },
+        .edge = { value.ptr + head, value.len - head },
+        .has_sm = has_sm,
     };
+    if (has_sm) {
+        const char *sm = value.ptr + RECORD_HEAD_BYTES;
+        record_out->sm = (struct session_record_sm){
+            .is_resumable = (value.ptr[17] & FLAG_RESUMABLE) != 0,
+            .is_detached = (value.ptr[17] & FLAG_DETACHED) != 0,
+            .base_sequence = (uint32_t)read_be(sm, 4),
+            .base_counter = (uint32_t)read_be(sm + 4, 4),
+            .acked = (uint32_t)read_be(sm + 8, 4),
+            .attach = (uint32_t)read_be(sm + 12, 4),
+            .max_s = (uint32_t)read_be(sm + 16, 4),
+            .detached_wall_ms = (int64_t)read_be(sm + 20, 8),
+        };
+    }
     return ERR_OK;
 }
 

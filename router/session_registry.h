@@ -16,6 +16,18 @@
 
 struct redis;
 
+/* Stream management (XEP-0198). */
+struct session_record_sm {
+    bool is_resumable;
+    bool is_detached;
+    uint32_t base_sequence;
+    uint32_t base_counter;
+    uint32_t acked;
+    uint32_t attach;
+    uint32_t max_s;
+    int64_t detached_wall_ms;
+};
+
 struct session_record {
     struct str resource;
     struct id128 session;
@@ -23,6 +35,8 @@ struct session_record {
     bool is_available;
     int8_t priority;
     uint32_t handled;
+    bool has_sm;
+    struct session_record_sm sm;
 };
 
 void session_registry_write(
@@ -38,6 +52,7 @@ void session_registry_load(
         struct redis *redis, struct str bare, session_registry_loaded done, void *context);
 
 /* The value of a field, for tests and other versions: u8 version, u64 hi, u64 lo, u8 flags, u8
- * priority, u32 handled, edge. */
+ * priority, u32 handled; in version 2 base sequence, base counter, acked, attach, max_s (u32 each)
+ * and u64 wall ms; edge. */
 void session_record_encode(struct buf *out, const struct session_record *record);
 MUST_USE enum err session_record_decode(struct str value, struct session_record *record_out);

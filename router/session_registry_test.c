@@ -41,10 +41,43 @@ static void broken_records_are_refused(void **state)
     assert_int_equal(session_record_decode(STR("\1aaaaaaaabbbbbbbbcdeeee"), &record), ERR_INVALID);
 }
 
+static void managed_record_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    struct session_record record = { .session = { 5, 7 },
+        .edge = STR("edge-1"),
+        .handled = 3,
+        .has_sm = true,
+        .sm = { .is_resumable = true,
+                .is_detached = true,
+                .base_sequence = UINT32_MAX,
+                .base_counter = 1,
+                .acked = 2,
+                .attach = 3,
+                .max_s = 300,
+                .detached_wall_ms = INT64_C(1700000000123) } };
+    struct buf out;
+    buf_init(&out, 0);
+    session_record_encode(&out, &record);
+    struct session_record back;
+    assert_int_equal(session_record_decode(buf_view(&out), &back), ERR_OK);
+    assert_true(str_equal(back.edge, record.edge));
+    assert_false(back.is_available);
+    assert_true(back.has_sm && back.sm.is_resumable && back.sm.is_detached);
+    assert_int_equal(back.sm.base_sequence, UINT32_MAX);
+    assert_int_equal(back.sm.base_counter, 1);
+    assert_int_equal(back.sm.acked, 2);
+    assert_int_equal(back.sm.attach, 3);
+    assert_int_equal(back.sm.max_s, 300);
+    assert_int_equal(back.sm.detached_wall_ms, record.sm.detached_wall_ms);
+    buf_fini(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(record_comes_back_as_it_was),
+        cmocka_unit_test(managed_record_comes_back_as_it_was),
         cmocka_unit_test(broken_records_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

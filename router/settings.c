@@ -47,6 +47,12 @@ struct version_config {
     bool show;
 };
 
+struct sm_config {
+    int64_t resume_timeout_ms;
+    int64_t max_unacked_stanzas;
+    int64_t max_unacked_bytes;
+};
+
 enum {
     DURABILITY_COMMITTED,
     DURABILITY_ROUTED,
@@ -132,6 +138,21 @@ static const struct config_field register_fields[] = {
     { .name = "per_hour", .type = CONFIG_INT, .offset = offsetof(struct register_config, per_hour),
       .default_text = "100", .min = 0, .max = 1000000000,
       .help = "In-band registrations each router accepts in an hour." },
+    { .name = NULL },
+};
+
+static const struct config_field sm_fields[] = {
+    { .name = "resume_timeout", .type = CONFIG_DURATION,
+      .offset = offsetof(struct sm_config, resume_timeout_ms), .default_text = "300s",
+      .min = 1000, .max = 86400000,
+      .help = "A session whose connection was lost waits so long for its client to resume it (XEP-0198)." },
+    { .name = "max_unacked_stanzas", .type = CONFIG_INT,
+      .offset = offsetof(struct sm_config, max_unacked_stanzas), .default_text = "1000",
+      .min = 10, .max = 1000000,
+      .help = "Stanzas sent to one session and not acknowledged; beyond it the session ends." },
+    { .name = "max_unacked_bytes", .type = CONFIG_SIZE,
+      .offset = offsetof(struct sm_config, max_unacked_bytes), .default_text = "1MiB",
+      .min = 65536, .max = INT64_C(1) << 30, .help = "The same in bytes." },
     { .name = NULL },
 };
 
@@ -224,11 +245,20 @@ static const struct config_section section_version = {
     .may_reload = true,
 };
 
+static const struct config_section section_sm = {
+    .name = "sm",
+    .help = "Sessions that survive their connection (XEP-0198).",
+    .fields = sm_fields,
+    .size = sizeof(struct sm_config),
+    .may_reload = true,
+};
+
 const struct config_section *const settings_sections[] = {
     &section_cluster,
     &section_hosts,
     &section_router,
     &section_messages,
+    &section_sm,
     &section_register,
     &section_version,
     &config_section_bus,
@@ -271,6 +301,10 @@ static void fill_limits(struct settings *settings, const struct config *config)
     settings->commit_timeout_ms = messages->commit_timeout_ms;
     settings->catch_up_page_entries = messages->catch_up_page_entries;
     settings->catch_up_page_bytes = messages->catch_up_page_bytes;
+    const struct sm_config *sm = config_get(config, &section_sm);
+    settings->resume_timeout_ms = sm->resume_timeout_ms;
+    settings->max_unacked_stanzas = sm->max_unacked_stanzas;
+    settings->max_unacked_bytes = sm->max_unacked_bytes;
     settings->lease_ms = router->lease_ms;
     settings->max_entities = router->max_entities;
     settings->entity_idle_ms = router->entity_idle_ms;

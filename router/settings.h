@@ -1,5 +1,5 @@
 /* The router's configuration as its parts read it: sections cluster, hosts, router, messages,
- * register, version. */
+ * sm, register, version. */
 #pragma once
 
 #include <stdbool.h>
@@ -33,6 +33,9 @@ struct settings {
     int64_t catch_up_page_bytes;   /* 256 KiB */
     int64_t registrations_per_hour; /* per router */
     bool show_version;              /* XEP-0092: software version and OS, off by default */
+    int64_t resume_timeout_ms;      /* XEP-0198: how long a session waits without a stream */
+    int64_t max_unacked_stanzas;    /* numbered stanzas one session may owe acks for */
+    int64_t max_unacked_bytes;      /* likewise */
     int64_t max_uncommitted_bytes;  /* log entries waiting for archive-svc: overload beyond it */
     const char *token_key_file;     /* key of nonces, grants and tokens; all routers share it */
 };

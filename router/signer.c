@@ -14,6 +14,7 @@ enum purpose {
     PURPOSE_GRANT,
     PURPOSE_TOKEN,
     PURPOSE_SALT,
+    PURPOSE_RESUME,
     PURPOSES,
 };
 
@@ -22,6 +23,7 @@ static const char *const purpose_labels[PURPOSES] = {
     "starling grant 1",
     "starling token 1",
     "starling salt 1",
+    "starling resume 1",
 };
 
 struct signer {
@@ -218,6 +220,67 @@ bool signer_token_is_valid(const struct signer *signer,
     uint8_t mac[MAC_BYTES];
     token_mac(signer, session, full, edge, mac);
     return str_equal_secret(token, str_from(mac, MAC_BYTES));
+}
+
+/* ---- resumption: hex of session, bases and a short MAC */
+
+#define RESUME_HEAD_BYTES 24
+
+static void put_u32(uint8_t *out, uint32_t value)
+{
+    for (int i = 3; i >= 0; i--) {
+        out[i] = (uint8_t)value;
+        value >>= 8;
+    }
+}
+
+static uint64_t get_number(const uint8_t *at, size_t bytes)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        value = value << 8 | at[i];
+    }
+
+    return value;
+}
+
+void signer_resume_id(const struct signer *signer,
+        struct str bare,
+        const struct signer_resume *resume,
+        struct buf *out)
+{
+    uint8_t raw[RESUME_HEAD_BYTES + MAC_BYTES];
+    put_u64(raw, resume->session.hi);
+    put_u64(raw + 8, resume->session.lo);
+    put_u32(raw + 16, resume->sequence);
+    put_u32(raw + 20, resume->counter);
+    struct str fields[] = { str_from(raw, RESUME_HEAD_BYTES), bare };
+    mac_of(signer, PURPOSE_RESUME, fields, 2, raw + RESUME_HEAD_BYTES);
+    hex_encode(out, str_from(raw, RESUME_HEAD_BYTES + SHORT_MAC_BYTES));
+}
+
+enum err signer_open_resume_id(const struct signer *signer,
+        struct str bare,
+        struct str resume_id,
+        struct signer_resume *resume_out)
+{
+    uint8_t raw[RESUME_HEAD_BYTES + SHORT_MAC_BYTES];
+    uint8_t mac[MAC_BYTES];
+    if (hex_decode(resume_id, raw, sizeof(raw)) != ERR_OK) {
+        return ERR_DENIED;
+    }
+
+    struct str fields[] = { str_from(raw, RESUME_HEAD_BYTES), bare };
+    mac_of(signer, PURPOSE_RESUME, fields, 2, mac);
+    if (!str_equal_secret(str_from(raw + RESUME_HEAD_BYTES, SHORT_MAC_BYTES),
+                str_from(mac, SHORT_MAC_BYTES))) {
+        return ERR_DENIED;
+    }
+
+    resume_out->session = (struct id128){ get_number(raw, 8), get_number(raw + 8, 8) };
+    resume_out->sequence = (uint32_t)get_number(raw + 16, 4);
+    resume_out->counter = (uint32_t)get_number(raw + 20, 4);
+    return ERR_OK;
 }
 
 void signer_fake_salt(

@@ -65,6 +65,23 @@ bool signer_token_is_valid(const struct signer *signer,
         struct str edge,
         struct str token);
 
+/* What a resumable session is known by (XEP-0198 §3): printable, and worth nothing without having
+ * authenticated as `bare`. */
+struct signer_resume {
+    struct id128 session;
+    uint32_t sequence; /* where the client's h counts from */
+    uint32_t counter;  /* where our h counts from */
+};
+void signer_resume_id(const struct signer *signer,
+        struct str bare,
+        const struct signer_resume *resume,
+        struct buf *out);
+/* ERR_DENIED: not made by us for `bare`. */
+MUST_USE enum err signer_open_resume_id(const struct signer *signer,
+        struct str bare,
+        struct str resume_id,
+        struct signer_resume *resume_out);
+
 /* Salt of a user who does not exist: always the same one, so that nobody learns it (B13). */
 void signer_fake_salt(
         const struct signer *signer, struct str bare, enum digest digest, uint8_t salt_out[16]);

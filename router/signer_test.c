@@ -151,6 +151,40 @@ static void the_fake_salt_is_stable(void **state)
     signer_destroy(signer);
 }
 
+static void a_resume_id_is_for_one_account_and_cannot_be_changed(void **state)
+{
+    (void)state;
+    struct signer *signer = make(key_a);
+    struct signer *foreign = make(key_b);
+    const struct signer_resume in = { { UINT64_MAX - 1, 7 }, UINT32_MAX, 12 };
+    struct signer_resume out;
+    struct buf id;
+    buf_init(&id, 0);
+    signer_resume_id(signer, STR("romeo@example.net"), &in, &id);
+    struct str view = buf_view(&id);
+    assert_true(view.len < 4000); /* XEP-0198 §5 */
+    assert_int_equal(signer_open_resume_id(signer, STR("romeo@example.net"), view, &out), ERR_OK);
+    assert_true(id128_equal(out.session, in.session));
+    assert_int_equal(out.sequence, UINT32_MAX);
+    assert_int_equal(out.counter, 12);
+    assert_int_equal(
+            signer_open_resume_id(signer, STR("juliet@example.net"), view, &out), ERR_DENIED);
+    assert_int_equal(
+            signer_open_resume_id(foreign, STR("romeo@example.net"), view, &out), ERR_DENIED);
+    assert_int_equal(signer_open_resume_id(signer, STR("romeo@example.net"), STR("guessed"), &out),
+            ERR_DENIED);
+    for (size_t i = 0; i < view.len; i++) {
+        char was = id.data[i];
+        id.data[i] = was == '0' ? '1' : '0';
+        assert_int_equal(
+                signer_open_resume_id(signer, STR("romeo@example.net"), view, &out), ERR_DENIED);
+        id.data[i] = was;
+    }
+    buf_fini(&id);
+    signer_destroy(signer);
+    signer_destroy(foreign);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +194,7 @@ int main(void)
         cmocka_unit_test(every_changed_byte_of_a_nonce_spoils_it),
         cmocka_unit_test(a_grant_is_for_one_account_at_one_edge),
         cmocka_unit_test(a_token_is_for_one_session_at_one_edge),
+        cmocka_unit_test(a_resume_id_is_for_one_account_and_cannot_be_changed),
         cmocka_unit_test(the_fake_salt_is_stable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* starlingctl nodes, shards, streams, drain: what runs, where, and how it is encrypted. */
+/* starlingctl nodes, shards, streams, sessions, drain: what runs, where, and how it is encrypted.
+ */
 #include <stdio.h>
 
 #include "starlingctl/ctl.h"
@@ -77,6 +78,38 @@ static enum ctl_exit shards(struct ctl *ctl, int argc, char **argv)
     return CTL_OK;
 }
 
+/* The rows that every node of `role` answers at `path`. Nodes that do not answer are left out, and
+ * the exit code tells. */
+static enum ctl_exit rows_of_role(
+        struct ctl *ctl, const char *role, const char *path, const char *const *columns)
+{
+    enum ctl_exit code = CTL_OK;
+    size_t index;
+    json_t *node;
+
+    json_t *known = ctl_nodes(ctl);
+    if (!known) {
+        return CTL_UNREACHABLE;
+    }
+    json_t *rows = json_array();
+    json_array_foreach(known, index, node)
+    {
+        if (!has_role(node, role)) {
+            continue;
+        }
+        json_t *answer = ctl_http(ctl, http_of(node), path, NULL, false);
+        if (answer) {
+            json_array_extend(rows, answer);
+        } else {
+            code = CTL_UNREACHABLE;
+        }
+        json_decref(answer);
+    }
+    json_decref(known);
+    ctl_print_rows(ctl, rows, columns);
+    return code;
+}
+
 static enum ctl_exit streams(struct ctl *ctl, int argc, char **argv)
 {
     static const char *const columns[] = { "jid",
@@ -89,35 +122,25 @@ static enum ctl_exit streams(struct ctl *ctl, int argc, char **argv)
         "channel_binding",
         "node",
         NULL };
-    enum ctl_exit code = CTL_OK;
-    size_t index;
-    json_t *node;
 
     (void)argv;
     if (argc != 0) {
         return ctl_error(CTL_USAGE, "streams takes no arguments");
     }
-    json_t *known = ctl_nodes(ctl);
-    if (!known) {
-        return CTL_UNREACHABLE;
+    return rows_of_role(ctl, "edge", "/v1/streams", columns);
+}
+
+static enum ctl_exit sessions(struct ctl *ctl, int argc, char **argv)
+{
+    static const char *const columns[] = {
+        "jid", "state", "edge", "sm", "queued", "queued_bytes", "h_in", "h_out", NULL
+    };
+
+    (void)argv;
+    if (argc != 0) {
+        return ctl_error(CTL_USAGE, "sessions takes no arguments");
     }
-    json_t *rows = json_array();
-    json_array_foreach(known, index, node)
-    {
-        if (!has_role(node, "edge")) {
-            continue;
-        }
-        json_t *answer = ctl_http(ctl, http_of(node), "/v1/streams", NULL, false);
-        if (answer) {
-            json_array_extend(rows, answer);
-        } else {
-            code = CTL_UNREACHABLE; /* the others are shown, the exit code tells */
-        }
-        json_decref(answer);
-    }
-    json_decref(known);
-    ctl_print_rows(ctl, rows, columns);
-    return code;
+    return rows_of_role(ctl, "router", "/v1/sessions", columns);
 }
 
 static enum ctl_exit drain(struct ctl *ctl, int argc, char **argv)
@@ -154,6 +177,7 @@ const struct ctl_command commands_cluster[] = {
     { "nodes", "", "every process that is registered, and whether it is ready", nodes },
     { "shards", "[--all]", "which router owns how many shards", shards },
     { "streams", "", "every stream with its TLS and authentication", streams },
+    { "sessions", "", "every session, attached or waiting to be resumed, and what it has not acknowledged", sessions },
     { "drain", "NODE", "the node hands over its work and ends", drain },
     { NULL, NULL, NULL, NULL },
 };

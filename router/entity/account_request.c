@@ -3,6 +3,7 @@
 #include "chassis/base/digest.h"
 #include "chassis/base/mem.h"
 #include "router/entity/entity.h"
+#include "router/entity/sessions.h"
 #include "router/password_work.h"
 #include "router/router.h"
 #include "router/turn.h"

@@ -7,12 +7,16 @@
 #include "proto/xmpp/stanza_error.h"
 #include "router/commit.h"
 #include "router/entity/entity.h"
+#include "router/entity/sessions.h"
+#include "router/entity/sm.h"
 #include "router/log_client.h"
 #include "router/router.h"
 #include "router/session_registry.h"
+#include "router/spool.h"
 #include "router/turn.h"
 
 #define REDIS_WAIT_MS     300
+#define SPOOL_WAIT_MS     2000 /* sessions are there, so Redis is: what they were sent comes, too */
 #define BACKOFF_FIRST_MS  100
 #define BACKOFF_DOUBLINGS 6 /* to 6.4 s */
 #define ORIGINS_WINDOW_US \
@@ -30,7 +34,7 @@ static void answer_expired_input(struct entity *entity, struct item *item)
     effects_begin(&turn, &arena, entity, &item->stanza);
     struct stanza_error error = { .condition = STANZA_ERROR_INTERNAL_SERVER_ERROR };
     turn_reply_error(&turn, &item->stanza, &error);
-    struct egress_target target = { item->session, entity->bare, STR_NULL };
+    struct egress_target target = { item->session, entity->bare, STR_NULL, 0 };
     if (turn.effects
             && egress_deliver(
                        entity->router->egress, item->edge, &turn.effects->stanza, 0, &target, 1)
@@ -38,7 +42,7 @@ static void answer_expired_input(struct entity *entity, struct item *item)
         log_debug("entity", "late error not delivered");
     }
     arena_fini(&arena);
-    sessions_store_input(entity, item->session, item->counter);
+    sessions_answered_input(entity, item->session, item->counter);
     egress_handled(entity->router->egress, item->edge, item->session, item->counter);
 }
 
@@ -69,6 +73,23 @@ static bool may_expire_input(const struct entity *entity, const struct item *ite
             && !counter_is_after(item->counter, resource->taken + 1);
 }
 
+/* An answer outside the numbers would break them: its edge and its client know that it waits. */
+static bool is_of_managed(
+        const struct entity *entity, const struct mailbox *mailbox, const struct item *input)
+{
+    if (input->kind != ITEM_INPUT) {
+        return false;
+    }
+    const struct resource *resource = entity_find_session(entity, input->session);
+    bool is_managed = resource && resource->sm;
+    for (const struct item *item = mailbox->head; item && item != input; item = item->next) {
+        if (item->kind == ITEM_ANNOUNCE && id128_equal(item->session, input->session)) {
+            is_managed = item->sm.has_sm;
+        }
+    }
+    return is_managed;
+}
+
 /* What is too old and asks for an answer gets one; the rest stays in order. */
 static void expire_items(struct entity *entity)
 {
@@ -82,7 +103,7 @@ static void expire_items(struct entity *entity)
     struct item *next;
     for (struct item *item = old.head; item; item = next) {
         next = item->next;
-        bool is_old = item->posted_ms <= oldest_ms;
+        bool is_old = item->posted_ms <= oldest_ms && !is_of_managed(entity, &old, item);
         if (is_old && item->kind == ITEM_BIND) {
             sessions_answer_failed_bind(entity, item, WIRE__STATUS__STATUS_TEMPORARY);
         } else if (is_old && item->kind == ITEM_INPUT && may_expire_input(entity, item)) {
@@ -125,10 +146,24 @@ static void back_off(struct entity *entity, const char *what, enum err err)
 
 /* ---- the log */
 
+/* Redis named it among those with managed sessions, and it has none. */
+static void settle_revived(struct entity *entity)
+{
+    bool has_sm = false;
+    for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
+        has_sm = has_sm || resource->sm;
+    }
+    if (entity->is_revived && !has_sm && entity->router->redis) {
+        spool_remove_live(entity->router->redis, entity->shard, entity->bare);
+    }
+    entity->is_revived = false;
+}
+
 static void finish(struct entity *entity, enum entity_state state)
 {
     entity->state = state;
     entity->load_tries = 0;
+    settle_revived(entity);
     if (state == ENTITY_ACTIVE) {
         account_log_poke(&entity->log);
     }
@@ -151,7 +186,8 @@ static void on_log(void *context, enum err err, const Wire__LogOpenReply *reply)
         struct origin origin = { wire_id(from->session), from->counter, from->part };
         origins_add(&entity->origins, &origin, reply->origin_ids[i]);
     }
-    for (size_t i = 0; i < reply->n_inputs; i++) {
+    for (size_t i = reply->n_inputs;
+            i-- > 0;) { /* newest first: the oldest ones may be forgotten */
         sessions_store_input(entity, wire_id(reply->inputs[i]->session), reply->inputs[i]->h);
     }
     entity->is_log_open = true;
@@ -174,6 +210,64 @@ static void open_log(struct entity *entity)
 
 /* ---- sessions */
 
+static void restore_sm(
+        struct entity *entity, struct resource *resource, const struct session_record_sm *record)
+{
+    int64_t now_ms = loop_now_ms(entity->router->loop);
+    int64_t wall_ms = loop_wall_us(entity->router->loop) / 1000;
+    struct sm_session *sm = sm_session_create(entity, resource, record->acked);
+    resource->sm = sm;
+    sm->base_sequence = record->base_sequence;
+    sm->base_counter = record->base_counter;
+    sm->is_resumable = record->is_resumable;
+    sm->attach = sm_attach_of(record->attach);
+    sm->max_ms = (int64_t)record->max_s * 1000;
+    if (record->is_detached) {
+        int64_t since_ms = wall_ms - record->detached_wall_ms;
+        sm_restore_detached(entity, resource, now_ms - (since_ms > 0 ? since_ms : 0));
+        sm->detached_wall_ms = record->detached_wall_ms;
+    } else {
+        sm_await_announce(entity, resource);
+    }
+}
+
+static void restore_session(struct entity *entity, const struct session_record *record)
+{
+    char *edge = str_to_cstr(record->edge);
+    struct resource *resource =
+            resource_create(record->session, edge, entity->bare, record->resource);
+    free(edge);
+    resource->is_available = record->is_available;
+    resource->priority = record->priority;
+    resource_set_handled(resource, record->handled);
+    sessions_add(entity, resource);
+    if (record->has_sm) {
+        restore_sm(entity, resource, &record->sm);
+    }
+}
+
+static void on_spool(struct entity *entity)
+{
+    if (--entity->spools_loading == 0) {
+        open_log(entity);
+    }
+}
+
+static void load_spools(struct entity *entity)
+{
+    entity->spools_loading = 1; /* this call */
+    for (struct resource *resource = entity->resources; resource; resource = resource->next) {
+        if (resource->sm) {
+            entity->spools_loading++;
+            sm_spool_load(entity, resource, on_spool);
+        }
+    }
+    if (entity->spools_loading > 1) {
+        timer_start(loop_timers(entity->router->loop), &entity->load_timer, SPOOL_WAIT_MS);
+    }
+    on_spool(entity);
+}
+
 static void on_sessions(
         void *context, enum err err, const struct session_record *records, size_t count)
 {
@@ -187,16 +281,9 @@ static void on_sessions(
                 || entity_find_resource(entity, record->resource)) {
             continue;
         }
-        char *edge = str_to_cstr(record->edge);
-        struct resource *resource =
-                resource_create(record->session, edge, entity->bare, record->resource);
-        free(edge);
-        resource->is_available = record->is_available;
-        resource->priority = record->priority;
-        resource_set_handled(resource, record->handled);
-        sessions_add(entity, resource);
+        restore_session(entity, record);
     }
-    open_log(entity);
+    load_spools(entity);
 }
 
 static void on_sessions_late(struct timer *timer, void *context)

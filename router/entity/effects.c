@@ -2,6 +2,7 @@
 #include "chassis/log.h"
 #include "chassis/loop.h"
 #include "router/entity/entity.h"
+#include "router/entity/sessions.h"
 #include "router/log_client.h"
 #include "router/pipeline.h"
 #include "router/router.h"

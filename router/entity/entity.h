@@ -41,8 +41,9 @@ struct entity {
     struct account_row account;
 
     struct resource *resources;
-    size_t resource_count;  /* without closing ones */
-    struct id128 kicked[4]; /* ended by us: what their edges still say of them is no news */
+    unsigned spools_loading; /* while sessions are loaded */
+    size_t resource_count;   /* without closing ones */
+    struct id128 kicked[4];  /* ended by us: what their edges still say of them is no news */
     unsigned kicked_next;
     struct id128 asked_session; /* its edge was asked to announce it, last at asked_ms */
     int64_t asked_ms;
@@ -62,17 +63,20 @@ struct entity {
     size_t send_except_count;
     struct part *routed;   /* durable parts on their way through egress, see forward.c */
     bool is_log_open;      /* a reload of the account goes on with what is known */
-    uint64_t read_request; /* page being read; its reference belongs to the callback, or to the
-                              cancel */
+    uint64_t read_request; /* a page; its reference belongs to the callback, or to the cancel */
     struct entity_ref *read_ref;
     /* Of a former activation, on its way when the log was asked. */
     int64_t pending_watermark;
+    uint64_t fill_request; /* content of numbered entries being read, likewise */
+    struct entity_ref *fill_ref;
+    int64_t fill_id;
+    bool is_revived; /* woken because Redis names it among those with managed sessions */
     struct origins origins;
-    /* Input counters of sessions that have not shown up yet: from the log, or answered while the
-     * stores were away. */
+    /* Input counters: from the log, or answered while the stores were away. */
     struct stored_input {
         struct id128 session;
         uint32_t h;
+        bool is_answered; /* here; else the log says so */
     } * stored_inputs;
     size_t stored_input_count;
 
@@ -104,37 +108,6 @@ struct entity *entity_ref_take(struct entity_ref *ref);
 /* ---- activation.c */
 void entity_activate(struct entity *entity);
 void entity_reload(struct entity *entity); /* the account row again, from the start */
-
-/* ---- sessions.c */
-struct resource *entity_find_session(const struct entity *entity, struct id128 session);
-struct resource *entity_find_resource(const struct entity *entity, struct str name);
-void sessions_handle_bind(struct entity *entity, const struct item *item);
-void sessions_handle_announce(struct entity *entity, const struct item *item);
-void sessions_handle_close(struct entity *entity, const struct item *item);
-/* Something came for a session that is not known, or not in order: its edge says again what it
- * has. */
-void sessions_ask_announce(struct entity *entity, const char *edge, struct id128 session);
-void sessions_handle_gone(struct entity *entity, const struct item *item);
-void sessions_handle_edge_dead(struct entity *entity, const struct item *item);
-void sessions_add(struct entity *entity, struct resource *resource); /* takes it */
-/* No target any more; what its inputs still do goes on until they are done. */
-void sessions_end(struct entity *entity, struct resource *resource);
-/* Availability, priority or place of a session changed: Redis is told, and a new target catches up.
- */
-void sessions_changed(struct entity *entity, struct resource *resource);
-void sessions_end_lost(struct entity *entity);
-void sessions_kick(struct entity *entity,
-        struct resource *resource,
-        enum stream_condition condition,
-        struct str text);
-void sessions_kick_all(struct entity *entity, enum stream_condition condition, struct str text);
-void sessions_answer_failed_bind(
-        struct entity *entity, const struct item *item, Wire__Status status);
-
-void sessions_write_record(
-        struct router *router, const struct entity *entity, const struct resource *resource);
-/* The greater of what is known and `h`. */
-void sessions_store_input(struct entity *entity, struct id128 session, uint32_t h);
 
 /* ---- inputs.c */
 /* False: the turn waits for the store, the item is kept. */
@@ -176,6 +149,10 @@ size_t send_to_group(struct entity *entity,
         int64_t log_id,
         enum send_group group,
         struct id128 targets_out[ACCOUNT_LOG_MAX_TARGETS]);
+/* Reads and deliveries that failed are tried again. */
+void entity_retry_soon(struct entity *entity);
+/* What csi_hold_back lets through. */
+void send_past_csi(struct entity *entity, struct resource *resource, const struct stanza *stanza);
 void send_to_session(struct entity *entity, struct resource *resource, const struct stanza *stanza);
 
 /* ---- effects.c */

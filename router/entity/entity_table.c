@@ -10,6 +10,8 @@
 #include "router/commit.h"
 #include "router/entity/entity.h"
 #include "router/entity/posts.h"
+#include "router/entity/sessions.h"
+#include "router/entity/sm.h"
 #include "router/router.h"
 #include "router/shard.h"
 
@@ -45,6 +47,7 @@ struct entity_table {
     uint64_t next_serial;
     size_t refs;
     bool is_closed;
+    struct revivals revivals;
 };
 
 static struct metric entities_gauge = METRIC_GAUGE_INIT("entities", "Entities in memory", NULL);
@@ -84,6 +87,25 @@ struct entity *entity_ref_take(struct entity_ref *ref)
         free(table);
     }
     return entity;
+}
+
+void *entity_table_hold(struct entity_table *table)
+{
+    table->refs++;
+    return table;
+}
+
+struct entity_table *entity_table_hold_take(void *hold)
+{
+    struct entity_table *table = hold;
+    table->refs--;
+    if (!table->is_closed) {
+        return table;
+    }
+    if (table->refs == 0) {
+        free(table);
+    }
+    return NULL;
 }
 
 /* ---- idle list: least recently used first */
@@ -245,6 +267,7 @@ void entity_drop(struct entity *entity)
     timer_stop(&entity->load_timer);
     timer_stop(&entity->retry_timer);
     routes_cancel_read(entity);
+    sm_cancel_fill(entity);
     forward_forget(entity);
     for (struct outbox_item *waiting = entity->outbox.head; waiting; waiting = waiting->next) {
         outbox_tell_waiters(
@@ -319,13 +342,19 @@ static bool handle_item(struct entity *entity, struct item *item)
     case ITEM_CLOSE: sessions_handle_close(entity, item); break;
     case ITEM_DELIVERED:
         for (size_t i = 0; i < item->id_count; i++) {
-            account_log_on_delivered(&entity->log, item->session, item->ids[i]);
+            if (!sm_is_numbered(entity, item->session, item->ids[i])) {
+                account_log_on_delivered(&entity->log, item->session, item->ids[i]);
+            }
         }
         break;
     case ITEM_SESSION_GONE: sessions_handle_gone(entity, item); break;
     case ITEM_ROUTE: return routes_handle(entity, item);
     case ITEM_EDGE_DEAD: sessions_handle_edge_dead(entity, item); break;
     case ITEM_ACCOUNT_CHANGED: entity_reload(entity); break;
+    case ITEM_ACKED: sm_handle_acked(entity, item); break;
+    case ITEM_ENABLE: sm_handle_enable(entity, item); break;
+    case ITEM_RESUME: sm_handle_resume(entity, item); break;
+    case ITEM_CLIENT_STATE: csi_handle_state(entity, item); break;
     }
     return true;
 }
@@ -489,6 +518,11 @@ struct router *entity_table_router(struct entity_table *table)
     return table->router;
 }
 
+struct revivals *entity_table_revivals(struct entity_table *table)
+{
+    return &table->revivals;
+}
+
 enum err entity_table_create(struct router *router, struct entity_table **table_out)
 {
     struct entity_table *table = MEM_NEW(struct entity_table);
@@ -500,6 +534,7 @@ enum err entity_table_create(struct router *router, struct entity_table **table_
     timer_init(&table->sweep_timer, on_sweep, table);
     timer_init(&table->quiesce_timer, on_quiesce_poll, table);
     timer_start(loop_timers(router->loop), &table->sweep_timer, SWEEP_MS);
+    revivals_init(&table->revivals, table);
     metric_register(&entities_gauge);
     metric_register(&turns_total);
     *table_out = table;
@@ -518,6 +553,7 @@ void entity_table_destroy(struct entity_table *table)
     {
         entity_drop(entity);
     }
+    revivals_fini(&table->revivals);
     timer_stop(&table->sweep_timer);
     timer_stop(&table->quiesce_timer);
     loop_task_cancel(table->router->loop, &table->work);

@@ -33,6 +33,13 @@ void entity_on_delivered(
         struct entity_table *table, const char *edge, const Wire__Delivered *delivered);
 void entity_on_session_gone(
         struct entity_table *table, const char *edge, const Wire__SessionGone *gone);
+void entity_on_acked(struct entity_table *table, const char *edge, const Wire__Acked *acked);
+void entity_on_enable(struct entity_table *table, const char *edge, const Wire__Enable *enable);
+void entity_on_resume(struct entity_table *table,
+        const char *edge,
+        const Wire__Resume *resume); /* the grant is checked already */
+void entity_on_client_state(
+        struct entity_table *table, const char *edge, const Wire__ClientState *state);
 /* From another router; `reply` is called exactly once when the stanza is committed or answered
  * (request != 0), else never. */
 typedef void (*entity_route_done)(void *context, enum err err);
@@ -51,7 +58,13 @@ void entity_on_redis_up(struct entity_table *table);
  * kicked. */
 void entity_on_account_changed(struct entity_table *table, struct str bare);
 
+/* All sessions as JSON. */
+void entity_report_sessions(struct entity_table *table, struct buf *out);
+
 /* Shard life cycle. */
+/* It has come to us: accounts with sessions that survive their stream are woken by and by, so that
+ * those end in time. */
+void entity_revive_shard(struct entity_table *table, unsigned shard);
 void entity_drop_shard(struct entity_table *table, unsigned shard);
 void entity_quiesce_shard(struct entity_table *table,
         unsigned shard,

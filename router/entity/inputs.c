@@ -5,6 +5,8 @@
 #include "chassis/metrics.h"
 #include "router/commit.h"
 #include "router/entity/entity.h"
+#include "router/entity/sessions.h"
+#include "router/entity/sm.h"
 #include "router/pipeline.h"
 #include "router/router.h"
 
@@ -71,13 +73,18 @@ static void commit_counter(struct entity *entity, struct resource *resource, uin
 /* The stream has ended and its last input is decided. */
 static void finish_closing(struct entity *entity, struct resource *resource)
 {
-    if (resource->input_is_stored && entity->account.state == ACCOUNT_ACTIVE) {
+    bool is_kept = resource->sm && resource->sm->is_resumable;
+    if ((resource->input_is_stored || is_kept) && entity->account.state == ACCOUNT_ACTIVE) {
+        /* Who comes too late to resume still learns how far it came (XEP-0198 §5). */
         commit_input(entity->router->commit,
                 entity->shard,
                 entity->account.id,
                 resource->session,
                 resource->handled,
-                true);
+                !is_kept);
+    }
+    if (is_kept) {
+        sessions_store_input(entity, resource->session, resource->handled);
     }
     if (resource->owes_close_reply) {
         egress_close_reply(entity->router->egress, resource->edge, resource->session);
@@ -106,10 +113,17 @@ void inputs_flush(struct entity *entity)
         if (resource_next_commit(resource, &counter)) {
             commit_counter(entity, resource, counter);
         }
+        if (resource->sm && resource->sm->resume && resource_is_settled(resource)) {
+            sm_finish_resume(entity, resource);
+        }
         if (resource_may_tell_handled(resource)) {
             resource->handled_sent = resource->handled;
             egress_handled(
                     entity->router->egress, resource->edge, resource->session, resource->handled);
+        }
+        if (resource->owes_close_reply && resource_is_settled(resource)) {
+            resource->owes_close_reply = false; /* detached: its edge may forget it now */
+            egress_close_reply(entity->router->egress, resource->edge, resource->session);
         }
     }
 }
@@ -200,6 +214,10 @@ static struct resource *find_speaker(struct entity *entity, const struct item *i
     if (!resource || resource->is_closing) {
         metric_family_add(&ignored, "no-session", 1);
         sessions_ask_announce(entity, item->edge, item->session);
+        return NULL;
+    }
+    if (resource->sm && !sm_session_is_attached(resource->sm)) {
+        metric_family_add(&ignored, "detached", 1); /* the client repeats what we do not have */
         return NULL;
     }
     if (strcmp(resource->edge, item->edge) != 0 || !str_equal(resource->full, item->stanza.from)) {

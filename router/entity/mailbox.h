@@ -19,6 +19,23 @@ enum item_kind {
     ITEM_ROUTE,
     ITEM_EDGE_DEAD,
     ITEM_ACCOUNT_CHANGED,
+    ITEM_ACKED,
+    ITEM_ENABLE,
+    ITEM_RESUME,
+    ITEM_CLIENT_STATE,
+};
+
+/* Stream management and client state. */
+struct item_sm {
+    bool has_sm;          /* ANNOUNCE */
+    bool is_resumable;    /* CLOSE, ENABLE */
+    bool is_inactive;     /* CLIENT_STATE */
+    uint32_t attach;      /* ANNOUNCE, CLOSE */
+    uint32_t acked;       /* ANNOUNCE, ACKED */
+    uint32_t written;     /* ANNOUNCE */
+    uint32_t max_s;       /* ENABLE */
+    uint32_t h;           /* RESUME */
+    struct str resume_id; /* RESUME */
 };
 
 struct item {
@@ -27,13 +44,14 @@ struct item {
     enum item_kind kind;
     int64_t posted_ms;
     const char *edge;     /* all that come from one */
-    struct id128 session; /* ANNOUNCE, INPUT, CLOSE, DELIVERED, SESSION_GONE */
-    uint64_t request;     /* BIND */
+    struct id128 session; /* all of those but BIND, RESUME, EDGE_DEAD */
+    uint64_t request;     /* BIND, ENABLE, RESUME */
     struct str resource;  /* BIND, ANNOUNCE */
     uint32_t counter;     /* INPUT; ANNOUNCE: handled */
     bool is_available;    /* ANNOUNCE */
     int8_t priority;      /* ANNOUNCE */
-    const int64_t *ids;   /* DELIVERED */
+    struct item_sm sm;
+    const int64_t *ids; /* DELIVERED */
     size_t id_count;
     struct stanza stanza;   /* INPUT, ROUTE */
     struct origin origin;   /* ROUTE */

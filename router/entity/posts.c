@@ -6,6 +6,8 @@
 #include "chassis/metrics.h"
 #include "proto/xmpp/stanza_error.h"
 #include "router/entity/entity.h"
+#include "router/entity/sessions.h"
+#include "router/entity/sm.h"
 #include "router/router.h"
 #include "router/session_registry.h"
 #include "router/turn.h"
@@ -44,6 +46,10 @@ void entity_on_announce(
     item->counter = announce->handled;
     item->is_available = announce->is_available;
     item->priority = (int8_t)announce->priority;
+    item->sm.has_sm = announce->has_sm;
+    item->sm.acked = announce->acked;
+    item->sm.written = announce->written;
+    item->sm.attach = announce->attach;
     entity_post(entity_get(table, jid.bare), item);
 }
 
@@ -61,8 +67,47 @@ void entity_on_input(struct entity_table *table,
 
 void entity_on_close(struct entity_table *table, const char *edge, const Wire__Close *close)
 {
-    entity_post(entity_get(table, wire_str(close->bare)),
-            from_edge(ITEM_CLOSE, edge, close->session, STR_NULL));
+    struct item *item = from_edge(ITEM_CLOSE, edge, close->session, STR_NULL);
+    item->sm.is_resumable = close->is_resumable;
+    item->sm.attach = close->attach;
+    entity_post(entity_get(table, wire_str(close->bare)), item);
+}
+
+void entity_on_acked(struct entity_table *table, const char *edge, const Wire__Acked *acked)
+{
+    struct entity *entity = entity_find(table, wire_str(acked->bare));
+    if (!entity) {
+        return; /* a new activation is told with Announce */
+    }
+    struct item *item = from_edge(ITEM_ACKED, edge, acked->session, STR_NULL);
+    item->sm.acked = acked->sequence;
+    entity_post(entity, item);
+}
+
+void entity_on_enable(struct entity_table *table, const char *edge, const Wire__Enable *enable)
+{
+    struct item *item = from_edge(ITEM_ENABLE, edge, enable->session, STR_NULL);
+    item->request = enable->request;
+    item->sm.is_resumable = enable->may_resume;
+    item->sm.max_s = enable->max_s;
+    entity_post(entity_get(table, wire_str(enable->bare)), item);
+}
+
+void entity_on_resume(struct entity_table *table, const char *edge, const Wire__Resume *resume)
+{
+    struct item *item = from_edge(ITEM_RESUME, edge, NULL, wire_str(resume->resume_id));
+    item->request = resume->request;
+    item->sm.resume_id = item->resource;
+    item->sm.h = resume->h;
+    entity_post(entity_get(table, wire_str(resume->bare)), item);
+}
+
+void entity_on_client_state(
+        struct entity_table *table, const char *edge, const Wire__ClientState *state)
+{
+    struct item *item = from_edge(ITEM_CLIENT_STATE, edge, state->session, STR_NULL);
+    item->sm.is_inactive = state->is_inactive;
+    entity_post(entity_get(table, wire_str(state->bare)), item);
 }
 
 void entity_on_delivered(
@@ -143,7 +188,9 @@ void entity_on_route(struct entity_table *table,
 static bool has_session_on(const struct entity *entity, const char *edge)
 {
     for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
-        if (strcmp(resource->edge, edge) == 0) {
+        bool is_resuming = resource->sm && resource->sm->resume
+                && strcmp(resource->sm->resume->edge, edge) == 0;
+        if (is_resuming || strcmp(resource->edge, edge) == 0) {
             return true;
         }
     }
@@ -165,10 +212,13 @@ void entity_on_redis_up(struct entity_table *table)
 {
     struct router *router = entity_table_router(table);
     for (struct entity *entity = entity_table_first(table); entity; entity = entity->hh.next) {
-        for (const struct resource *resource = entity->resources; resource;
-                resource = resource->next) {
-            if (!resource->is_closing) {
-                sessions_write_record(router, entity, resource);
+        for (struct resource *resource = entity->resources; resource; resource = resource->next) {
+            if (resource->is_closing) {
+                continue;
+            }
+            sessions_write_record(router, entity, resource);
+            if (resource->sm && router->redis) {
+                sm_spool_rewrite(entity, resource);
             }
         }
     }

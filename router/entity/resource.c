@@ -3,6 +3,8 @@
 
 #include "chassis/base/buf.h"
 #include "chassis/base/mem.h"
+#include "router/entity/csi_buffer.h"
+#include "router/entity/sm_session.h"
 
 struct resource *resource_create(
         struct id128 session, const char *edge, struct str bare, struct str name)
@@ -32,6 +34,8 @@ void resource_destroy(struct resource *resource)
         resource->works = work->next;
         free(work);
     }
+    sm_session_destroy(resource->sm);
+    csi_buffer_destroy(resource->csi);
     free(resource->edge);
     free(resource->full_text);
     free(resource->presence_text);
@@ -76,6 +80,17 @@ void resource_set_handled(struct resource *resource, uint32_t handled)
         resource->taken = handled;
     }
     resource->is_counted = true;
+}
+
+void resource_reset_handled(struct resource *resource, uint32_t handled)
+{
+    resource->is_counted = false;
+    resource_set_handled(resource, handled);
+}
+
+bool resource_is_settled(const struct resource *resource)
+{
+    return !resource->works && !counter_is_after(resource->last_durable, resource->input_committed);
 }
 
 enum resource_take resource_take_input(struct resource *resource, uint32_t counter)

@@ -17,6 +17,9 @@ struct input_work {
     bool is_durable;
 };
 
+struct csi_buffer;
+struct sm_session;
+
 struct resource {
     struct resource *next;
     struct id128 session;
@@ -26,11 +29,14 @@ struct resource {
     struct str name; /* the resourcepart, view into full */
     bool is_available;
     int8_t priority;
-    bool has_caught_up; /* was told to the log as a target */
-    bool is_lost;       /* its edge is away: to be ended as soon as nobody iterates */
-    bool is_closing;    /* the stream is gone; only its inputs are still at work */
+    bool has_caught_up;    /* was told to the log as a target */
+    bool is_lost;          /* its edge is away: to be ended as soon as nobody iterates */
+    bool is_closing;       /* the stream is gone; only its inputs are still at work */
+    bool is_told;          /* bound here, or its edge has announced it here */
+    struct sm_session *sm; /* NULL: stream management is off */
     bool owes_close_reply;
-    char *presence_text; /* children of the last available presence */
+    struct csi_buffer *csi; /* not NULL: its client is inactive */
+    char *presence_text;    /* children of the last available presence */
     struct str presence;
     uint32_t presence_child_count;
 
@@ -66,6 +72,10 @@ void resource_set_edge(struct resource *resource, const char *edge);
 void resource_set_presence(struct resource *resource, struct str children, uint32_t child_count);
 /* Everything up to `handled` is known to be done (announce, log). */
 void resource_set_handled(struct resource *resource, uint32_t handled);
+/* What was known of the counters was hearsay: `handled` is the truth. Nothing may be at work. */
+void resource_reset_handled(struct resource *resource, uint32_t handled);
+/* Everything taken is decided, and what had to be committed is. */
+bool resource_is_settled(const struct resource *resource);
 
 enum resource_take resource_take_input(struct resource *resource, uint32_t counter);
 /* NULL: not at work. */

@@ -9,6 +9,8 @@
 #include "router/commit.h"
 #include "router/deliver.h"
 #include "router/entity/entity.h"
+#include "router/entity/sessions.h"
+#include "router/entity/sm.h"
 #include "router/entity/stamps.h"
 #include "router/log_client.h"
 #include "router/pipeline.h"
@@ -108,6 +110,7 @@ void routes_on_retry(struct timer *timer, void *context)
 {
     (void)timer;
     struct entity *entity = context;
+    sm_flush_all(entity);
     account_log_poke(&entity->log);
 }
 

@@ -1,6 +1,7 @@
 /* From an entity to its sessions: targets grouped by edge, one envelope for each. */
 #include "chassis/loop.h"
 #include "router/entity/entity.h"
+#include "router/entity/sm.h"
 #include "router/router.h"
 
 #define RETRY_MS 500
@@ -29,14 +30,21 @@ static bool is_in_group(
     return false;
 }
 
+void entity_retry_soon(struct entity *entity)
+{
+    if (!timer_is_running(&entity->retry_timer)) {
+        timer_start(loop_timers(entity->router->loop), &entity->retry_timer, RETRY_MS);
+    }
+}
+
 static void mark_failed(struct entity *entity, struct resource *resource, enum err err)
 {
     if (err == ERR_UNAVAILABLE) {
         resource->is_lost = true;
         entity->has_lost_sessions = true;
         entity_wake(entity);
-    } else if (!timer_is_running(&entity->retry_timer)) { /* its link is full: soon again */
-        timer_start(loop_timers(entity->router->loop), &entity->retry_timer, RETRY_MS);
+    } else { /* its link is full: soon again */
+        entity_retry_soon(entity);
     }
 }
 
@@ -56,8 +64,8 @@ static size_t send_to_edge(
     size_t count = 0;
     for (size_t i = 0; i < send->count; i++) {
         struct resource *member = send->members[i];
-        if (member && strcmp(member->edge, edge) == 0) {
-            targets[count] = (struct egress_target){ member->session, entity->bare, STR_NULL };
+        if (member && !member->sm && strcmp(member->edge, edge) == 0) {
+            targets[count] = (struct egress_target){ member->session, entity->bare, STR_NULL, 0 };
             served[count++] = member;
             send->members[i] = NULL;
         }
@@ -91,7 +99,16 @@ size_t send_to_group(struct entity *entity,
     }
     size_t reached = 0;
     for (size_t i = 0; i < member_count; i++) {
-        if (members[i]) {
+        if (members[i] && csi_hold_back(entity, members[i], stanza, log_id)) {
+            targets_out[reached++] = members[i]->session;
+            members[i] = NULL;
+        }
+    }
+    for (size_t i = 0; i < member_count; i++) {
+        if (members[i] && members[i]->sm) {
+            targets_out[reached++] = members[i]->session;
+            sm_send(entity, members[i], stanza, log_id);
+        } else if (members[i]) {
             reached += send_to_edge(entity,
                     &(struct group_send){ stanza, log_id, members + i, member_count - i },
                     targets_out + reached);
@@ -102,7 +119,18 @@ size_t send_to_group(struct entity *entity,
 
 void send_to_session(struct entity *entity, struct resource *resource, const struct stanza *stanza)
 {
-    struct egress_target target = { resource->session, entity->bare, STR_NULL };
+    if (!csi_hold_back(entity, resource, stanza, 0)) {
+        send_past_csi(entity, resource, stanza);
+    }
+}
+
+void send_past_csi(struct entity *entity, struct resource *resource, const struct stanza *stanza)
+{
+    if (resource->sm) {
+        sm_send(entity, resource, stanza, 0);
+        return;
+    }
+    struct egress_target target = { resource->session, entity->bare, STR_NULL, 0 };
     enum err err = egress_deliver(entity->router->egress, resource->edge, stanza, 0, &target, 1);
     if (err != ERR_OK) {
         mark_failed(entity, resource, err);

@@ -1,8 +1,11 @@
 /* Sessions of an account: bind, announce, end. */
+#include "router/entity/sessions.h"
+
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/metrics.h"
 #include "router/entity/entity.h"
+#include "router/entity/sm.h"
 #include "router/pipeline.h"
 #include "router/router.h"
 #include "router/session_registry.h"
@@ -38,40 +41,70 @@ struct resource *entity_find_resource(const struct entity *entity, struct str na
 
 /* ---- what is remembered of input counters */
 
-void sessions_store_input(struct entity *entity, struct id128 session, uint32_t h)
+static struct stored_input *find_stored(
+        const struct entity *entity, struct id128 session, bool is_answered)
 {
-    struct resource *resource = entity_find_session(entity, session);
-    if (resource) {
-        resource_set_handled(resource, h);
-        resource->input_is_stored = true;
-        return;
-    }
     for (size_t i = 0; i < entity->stored_input_count; i++) {
         struct stored_input *stored = &entity->stored_inputs[i];
-        if (id128_equal(stored->session, session)) {
-            stored->h = counter_is_after(h, stored->h) ? h : stored->h;
-            return;
+        if (id128_equal(stored->session, session) && stored->is_answered == is_answered) {
+            return stored;
         }
     }
-    if (entity->stored_input_count == MAX_STORED_INPUTS) {
+    return NULL;
+}
+
+static void store_input(struct entity *entity, struct id128 session, uint32_t h, bool is_answered)
+{
+    struct stored_input *stored = find_stored(entity, session, is_answered);
+    if (stored) {
+        stored->h = counter_is_after(h, stored->h) ? h : stored->h;
         return;
     }
     if (!entity->stored_inputs) {
         entity->stored_inputs = mem_calloc(MAX_STORED_INPUTS, sizeof(entity->stored_inputs[0]));
     }
-    entity->stored_inputs[entity->stored_input_count++] = (struct stored_input){ session, h };
+    if (entity->stored_input_count == MAX_STORED_INPUTS) { /* the oldest one leaves */
+        memmove(entity->stored_inputs,
+                entity->stored_inputs + 1,
+                (MAX_STORED_INPUTS - 1) * sizeof(entity->stored_inputs[0]));
+        entity->stored_input_count--;
+    }
+    entity->stored_inputs[entity->stored_input_count++] =
+            (struct stored_input){ session, h, is_answered };
 }
 
-static void use_stored_input(struct entity *entity, struct resource *resource)
+void sessions_store_input(struct entity *entity, struct id128 session, uint32_t h)
 {
-    for (size_t i = 0; i < entity->stored_input_count; i++) {
-        if (id128_equal(entity->stored_inputs[i].session, resource->session)) {
-            resource_set_handled(resource, entity->stored_inputs[i].h);
-            resource->input_is_stored = true;
-            entity->stored_inputs[i] = entity->stored_inputs[--entity->stored_input_count];
-            return;
-        }
+    struct resource *resource = entity_find_session(entity, session);
+    if (resource) {
+        resource->input_is_stored = true;
     }
+    store_input(entity, session, h, false);
+}
+
+bool sessions_find_input(const struct entity *entity, struct id128 session, uint32_t *h_out)
+{
+    const struct stored_input *stored = find_stored(entity, session, false);
+    if (stored) {
+        *h_out = stored->h;
+    }
+    return stored != NULL;
+}
+
+void sessions_answered_input(struct entity *entity, struct id128 session, uint32_t h)
+{
+    struct resource *resource = entity_find_session(entity, session);
+    if (resource) {
+        resource_set_handled(resource, h);
+    }
+    store_input(entity, session, h, true);
+}
+
+/* What the edge has heard as handled, or was answered behind its back. */
+static uint32_t announced_counter(const struct entity *entity, const struct item *item)
+{
+    const struct stored_input *answered = find_stored(entity, item->session, true);
+    return answered && counter_is_after(answered->h, item->counter) ? answered->h : item->counter;
 }
 
 /* ---- the set of sessions */
@@ -90,6 +123,20 @@ void sessions_write_record(
         .priority = resource->priority,
         .handled = resource->handled_sent,
     };
+    const struct sm_session *sm = resource->sm;
+    if (sm) {
+        record.has_sm = true;
+        record.sm = (struct session_record_sm){
+            .is_resumable = sm->is_resumable,
+            .is_detached = sm->is_detached,
+            .base_sequence = sm->base_sequence,
+            .base_counter = sm->base_counter,
+            .acked = sm->queue.acked,
+            .attach = sm->attach,
+            .max_s = (uint32_t)(sm->max_ms / 1000),
+            .detached_wall_ms = sm->detached_wall_ms,
+        };
+    }
     session_registry_write(router->redis, entity->bare, &record);
 }
 
@@ -108,7 +155,7 @@ void sessions_add(struct entity *entity, struct resource *resource)
     resource->next = entity->resources;
     entity->resources = resource;
     entity->resource_count++;
-    use_stored_input(entity, resource);
+    resource->input_is_stored = find_stored(entity, resource->session, false) != NULL;
     metric_add(&sessions_gauge, 1);
 }
 
@@ -135,6 +182,9 @@ void sessions_end(struct entity *entity, struct resource *resource)
         session_registry_remove(entity->router->redis, entity->bare, resource->name);
     }
     run_close_hooks(entity, resource);
+    if (resource->sm) {
+        sm_end(entity, resource);
+    }
     account_log_on_session_end(&entity->log, resource->session);
     entity_mark_dirty(entity); /* it is freed when its inputs are done */
 }
@@ -145,8 +195,13 @@ void sessions_end_lost(struct entity *entity)
     struct resource *next;
     for (struct resource *resource = entity->resources; resource; resource = next) {
         next = resource->next;
-        if (resource->is_lost && !resource->is_closing) {
-            resource->is_lost = false;
+        if (!resource->is_lost || resource->is_closing) {
+            continue;
+        }
+        resource->is_lost = false;
+        if (resource->sm && resource->sm->over) {
+            sm_end_over(entity, resource);
+        } else {
             log_debug("entity", "session ended with its edge", log_cstr("edge", resource->edge));
             sessions_end(entity, resource);
         }
@@ -168,12 +223,14 @@ void sessions_kick(struct entity *entity,
         enum stream_condition condition,
         struct str text)
 {
-    egress_kick(entity->router->egress,
-            resource->edge,
-            resource->session,
-            entity->bare,
-            condition,
-            text);
+    if (!resource->sm || (!resource->sm->is_detached && !resource->sm->resume)) {
+        egress_kick(entity->router->egress,
+                resource->edge,
+                resource->session,
+                entity->bare,
+                condition,
+                text);
+    }
     entity->kicked[entity->kicked_next++ % 4] = resource->session;
     sessions_end(entity, resource);
 }
@@ -228,6 +285,27 @@ static bool may_replace(const struct entity *entity)
     return !host || !host->resource_conflict || strcmp(host->resource_conflict, "refuse") != 0;
 }
 
+/* Clients that come back without resuming leave sessions behind: those make room first. */
+static void end_oldest_detached(struct entity *entity)
+{
+    struct resource *oldest = NULL;
+    for (struct resource *resource = entity->resources; resource; resource = resource->next) {
+        bool is_detached = !resource->is_closing && resource->sm && resource->sm->is_detached
+                && !resource->sm->resume;
+        if (is_detached && (!oldest || resource->sm->detached_ms < oldest->sm->detached_ms)) {
+            oldest = resource;
+        }
+    }
+    if (oldest) {
+        sessions_end(entity, oldest);
+    }
+}
+
+static bool is_full(const struct entity *entity)
+{
+    return (int64_t)entity->resource_count >= entity->router->settings->max_resources;
+}
+
 static Wire__Status check_bind(struct entity *entity, struct str name)
 {
     if (entity->state == ENTITY_UNKNOWN) {
@@ -238,7 +316,10 @@ static Wire__Status check_bind(struct entity *entity, struct str name)
     if (is_taken && !may_replace(entity)) {
         return WIRE__STATUS__STATUS_CONFLICT;
     }
-    if (!is_taken && (int64_t)entity->resource_count >= entity->router->settings->max_resources) {
+    if (!is_taken && is_full(entity)) {
+        end_oldest_detached(entity);
+    }
+    if (!is_taken && is_full(entity)) {
         return WIRE__STATUS__STATUS_LIMIT;
     }
     return WIRE__STATUS__STATUS_OK;
@@ -271,6 +352,7 @@ void sessions_handle_bind(struct entity *entity, const struct item *item)
         sessions_kick(entity, former, STREAM_ERROR_CONFLICT, STR("Replaced by a new connection"));
     }
     struct resource *resource = resource_create(id128_random(), item->edge, entity->bare, name);
+    resource->is_told = true;
     sessions_add(entity, resource);
     sessions_write_record(entity->router, entity, resource);
     answer_bind(entity, item, resource);
@@ -287,10 +369,14 @@ static void adopt(struct entity *entity, const struct item *item)
     }
     struct resource *resource =
             resource_create(item->session, item->edge, entity->bare, item->resource);
-    resource_set_handled(resource, item->counter);
+    resource_set_handled(resource, announced_counter(entity, item));
+    resource->is_told = true;
     resource->is_available = item->is_available;
     resource->priority = item->priority;
     sessions_add(entity, resource);
+    if (item->sm.has_sm) {
+        sm_announce(entity, resource, item);
+    }
     sessions_changed(entity, resource);
     run_open_hooks(entity, resource);
 }
@@ -336,6 +422,42 @@ static void repeat_unconfirmed(struct entity *entity, struct id128 session)
     account_log_on_eligible(&entity->log);
 }
 
+static void announce_counter(
+        struct entity *entity, struct resource *resource, const struct item *item)
+{
+    uint32_t counter = announced_counter(entity, item);
+    if (!resource->is_told && !resource->works) {
+        resource_reset_handled(resource, counter);
+    } else {
+        resource_set_handled(resource, counter);
+    }
+    resource->is_told = true;
+    if (counter_is_after(resource->handled, item->counter)) {
+        resource->handled_sent = item->counter; /* our word got lost: say it again */
+        entity_mark_dirty(entity);
+    }
+}
+
+static void announce_again(
+        struct entity *entity, struct resource *resource, const struct item *item)
+{
+    bool is_news = strcmp(resource->edge, item->edge) != 0
+            || resource->is_available != item->is_available || resource->priority != item->priority;
+    resource_set_edge(resource, item->edge);
+    announce_counter(entity, resource, item);
+    resource->is_available = item->is_available;
+    resource->priority = item->priority;
+    if (resource->sm || item->sm.has_sm) {
+        sm_announce(entity, resource, item);
+    }
+    if (is_news) {
+        sessions_changed(entity, resource);
+    }
+    if (!resource->sm) { /* stream management has numbers for that */
+        repeat_unconfirmed(entity, item->session);
+    }
+}
+
 void sessions_handle_announce(struct entity *entity, const struct item *item)
 {
     struct resource *resource = entity_find_session(entity, item->session);
@@ -352,45 +474,53 @@ void sessions_handle_announce(struct entity *entity, const struct item *item)
         if (may_adopt(entity, item, resource)) {
             adopt(entity, item);
         }
-    } else {
-        bool is_news = strcmp(resource->edge, item->edge) != 0
-                || resource->is_available != item->is_available
-                || resource->priority != item->priority;
-        resource_set_edge(resource, item->edge);
-        resource_set_handled(resource, item->counter);
-        resource->is_available = item->is_available;
-        resource->priority = item->priority;
-        if (is_news) {
-            sessions_changed(entity, resource);
-        }
-        if (counter_is_after(resource->handled, item->counter)) {
-            resource->handled_sent = item->counter; /* our word got lost: say it again */
-            entity_mark_dirty(entity);
-        }
-        repeat_unconfirmed(entity, item->session);
+    } else if (sm_may_announce(entity, resource, item)) {
+        announce_again(entity, resource, item);
     }
     account_log_poke(&entity->log);
 }
 
 /* ---- ends */
 
+static bool has_moved_on(const struct resource *resource, const struct item *item)
+{
+    const struct sm_session *sm = resource->sm;
+    return strcmp(resource->edge, item->edge) != 0
+            || (sm && (sm->resume || (sm->attach != sm_attach_of(item->sm.attach))));
+}
+
 void sessions_handle_close(struct entity *entity, const struct item *item)
 {
     struct resource *resource = entity_find_session(entity, item->session);
-    if (!resource || strcmp(resource->edge, item->edge) != 0) {
+    if (!resource || has_moved_on(resource, item)) {
         egress_close_reply(entity->router->egress, item->edge, item->session);
         return;
     }
     resource->owes_close_reply = true;
-    sessions_end(entity, resource);
+    bool is_resumable = item->sm.is_resumable && resource->sm && resource->sm->is_resumable;
+    if (is_resumable && !resource->is_closing) {
+        sm_detach(entity, resource);
+    } else {
+        sessions_end(entity, resource);
+    }
     entity_mark_dirty(entity);
+}
+
+/* The edge does not hold the stream any more. */
+static void lose_stream(struct entity *entity, struct resource *resource)
+{
+    if (resource->sm && resource->sm->is_resumable && !resource->is_closing) {
+        sm_detach(entity, resource);
+    } else {
+        sessions_end(entity, resource);
+    }
 }
 
 void sessions_handle_gone(struct entity *entity, const struct item *item)
 {
     struct resource *resource = entity_find_session(entity, item->session);
     if (resource && strcmp(resource->edge, item->edge) == 0) {
-        sessions_end(entity, resource);
+        lose_stream(entity, resource);
     }
 }
 
@@ -401,7 +531,11 @@ void sessions_handle_edge_dead(struct entity *entity, const struct item *item)
         next = resource->next;
         if (strcmp(resource->edge, item->edge) == 0) {
             resource->owes_close_reply = false;
-            sessions_end(entity, resource);
+            lose_stream(entity, resource);
+        }
+        struct sm_session *sm = resource->sm;
+        if (sm && sm->resume && strcmp(sm->resume->edge, item->edge) == 0) {
+            sm_cancel_resume(entity, resource);
         }
     }
 }

@@ -27,6 +27,7 @@
 #include "router/session_registry.h"
 #include "router/shard.h"
 #include "router/signer.h"
+#include "router/spool.h"
 
 #define FAKE_SHARDS 8
 #define FAKE_MAX    256
@@ -114,6 +115,18 @@ struct fake {
     const char *dead_edge;
     const char *full_edge;
     bool is_auto_commit;
+    char resume_id[128]; /* of the last ENABLED */
+    struct session_record
+            written; /* the last one with stream management; resource and edge unset */
+    struct {
+        struct spool_element element;
+        struct id128 session;
+        struct buf packed;
+    } spool[FAKE_MAX];
+    size_t spool_count;
+    size_t spool_trimmed; /* elements in front that are gone */
+    const char *live[8];
+    size_t live_count;
 };
 
 static struct fake fake;
@@ -235,6 +248,9 @@ enum err egress_deliver(struct egress *egress,
     for (size_t i = 0; i < count; i++) {
         buf_printf(&fake.out, " %s", fake_name_of(targets[i].session));
     }
+    if (targets[0].sequence) {
+        buf_printf(&fake.out, " #%u", targets[0].sequence);
+    }
     buf_printf(&fake.out, " %s", log_id ? "kept" : "volatile");
     fake_write_stanza(stanza);
     return ERR_OK;
@@ -259,6 +275,54 @@ void egress_kick(struct egress *egress,
             edge,
             fake_name_of(session),
             stream_condition_name(condition));
+}
+void egress_kick_moved(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        struct str bare,
+        uint32_t attach)
+{
+    (void)egress;
+    (void)bare;
+    buf_printf(&fake.out, "MOVED %s %s %u\n", edge, fake_name_of(session), attach);
+}
+void egress_enable_reply(struct egress *egress, const char *edge, const Wire__EnableReply *reply)
+{
+    (void)egress;
+    if (reply->status != WIRE__STATUS__STATUS_OK) {
+        buf_printf(&fake.out, "NOT-ENABLED %s %d\n", edge, (int)reply->status);
+        return;
+    }
+    (void)snprintf(
+            fake.resume_id, sizeof(fake.resume_id), STR_FMT, STR_ARG(wire_str(reply->resume_id)));
+    buf_printf(&fake.out,
+            "ENABLED %s %u %u max=%u%s\n",
+            edge,
+            reply->sequence,
+            reply->counter,
+            reply->max_s,
+            reply->resume_id.len ? " resumable" : "");
+}
+void egress_resume_reply(struct egress *egress, const char *edge, const Wire__ResumeReply *reply)
+{
+    (void)egress;
+    if (reply->status == WIRE__STATUS__STATUS_OK) {
+        buf_printf(&fake.out,
+                "RESUMED %s %s handled=%u acked=%u attach=%u\n",
+                edge,
+                fake_name_of(wire_id(reply->session)),
+                reply->handled,
+                reply->acked,
+                reply->attach);
+    } else if (reply->has_h) {
+        buf_printf(&fake.out,
+                "NOT-RESUMED %s %d h=%u\n",
+                edge,
+                (int)reply->status,
+                reply->handled - reply->counter);
+    } else {
+        buf_printf(&fake.out, "NOT-RESUMED %s %d\n", edge, (int)reply->status);
+    }
 }
 void egress_close_reply(struct egress *egress, const char *edge, struct id128 session)
 {
@@ -616,6 +680,42 @@ void signer_token(const struct signer *signer,
     (void)edge;
     buf_append_literal(out, "token");
 }
+void signer_resume_id(const struct signer *signer,
+        struct str bare,
+        const struct signer_resume *resume,
+        struct buf *out)
+{
+    (void)signer;
+    (void)bare;
+    buf_printf(out,
+            "%" PRIx64 "-%" PRIx64 "-%u-%u",
+            resume->session.hi,
+            resume->session.lo,
+            resume->sequence,
+            resume->counter);
+}
+enum err signer_open_resume_id(const struct signer *signer,
+        struct str bare,
+        struct str resume_id,
+        struct signer_resume *resume_out)
+{
+    (void)signer;
+    (void)bare;
+    char text[128];
+    (void)snprintf(text, sizeof(text), STR_FMT, STR_ARG(resume_id));
+    struct signer_resume resume;
+    if (sscanf(text,
+                "%" SCNx64 "-%" SCNx64 "-%u-%u",
+                &resume.session.hi,
+                &resume.session.lo,
+                &resume.sequence,
+                &resume.counter)
+            != 4) {
+        return ERR_DENIED;
+    }
+    *resume_out = resume;
+    return ERR_OK;
+}
 const struct host *settings_find_host(const struct settings *settings, struct str domain)
 {
     (void)settings;
@@ -637,6 +737,11 @@ void session_registry_write(
             STR_ARG(record->edge),
             record->is_available ? "available" : "unavailable",
             record->priority);
+    if (record->has_sm) {
+        fake.written = *record;
+        fake.written.resource = STR_NULL;
+        fake.written.edge = STR_NULL;
+    }
 }
 void session_registry_remove(struct redis *redis, struct str bare, struct str resource)
 {
@@ -647,6 +752,88 @@ void session_registry_erase(struct redis *redis, struct str bare)
 {
     (void)redis;
     (void)bare;
+}
+void spool_push(struct redis *redis,
+        const struct spool_key *key,
+        uint32_t sequence,
+        int64_t log_id,
+        const struct stanza *stanza)
+{
+    (void)redis;
+    size_t n = fake.spool_count++;
+    buf_init(&fake.spool[n].packed, 0);
+    if (log_id == 0) {
+        wire_stanza_pack(&fake.spool[n].packed, stanza);
+    }
+    fake.spool[n].session = key->session;
+    fake.spool[n].element =
+            (struct spool_element){ sequence, log_id, buf_view(&fake.spool[n].packed) };
+    buf_printf(&fake.out,
+            "SPOOL %s #%u %s\n",
+            fake_name_of(key->session),
+            sequence,
+            log_id ? "kept" : "volatile");
+}
+void spool_trim(struct redis *redis, const struct spool_key *key, uint32_t count)
+{
+    (void)redis;
+    fake.spool_trimmed += count;
+    buf_printf(&fake.out, "TRIM %s %u\n", fake_name_of(key->session), count);
+}
+void spool_expire(struct redis *redis, const struct spool_key *key, int64_t seconds)
+{
+    (void)redis;
+    (void)key;
+    (void)seconds;
+}
+void spool_erase(struct redis *redis, const struct spool_key *key)
+{
+    (void)redis;
+    fake.spool_trimmed = fake.spool_count;
+    buf_printf(&fake.out, "UNSPOOL %s\n", fake_name_of(key->session));
+}
+static inline void fake_answer_spool(struct fake_call *call)
+{
+    static struct spool_element elements[FAKE_MAX];
+    size_t count = 0;
+    for (size_t i = fake.spool_trimmed; i < fake.spool_count; i++) {
+        elements[count++] = fake.spool[i].element;
+    }
+    ((spool_loaded)call->done)(call->context, ERR_OK, elements, count);
+}
+void spool_load(struct redis *redis, const struct spool_key *key, spool_loaded done, void *context)
+{
+    (void)redis;
+    (void)key;
+    struct fake_call *call = fake_add_call(fake_answer_spool, context);
+    call->done = (void (*)(void))done;
+}
+void spool_add_live(struct redis *redis, unsigned shard, struct str bare)
+{
+    (void)redis;
+    (void)shard;
+    (void)bare;
+}
+void spool_remove_live(struct redis *redis, unsigned shard, struct str bare)
+{
+    (void)redis;
+    (void)shard;
+    buf_printf(&fake.out, "NOT-LIVE " STR_FMT "\n", STR_ARG(bare));
+}
+static inline void fake_answer_live(struct fake_call *call)
+{
+    struct str bares[8];
+    for (size_t i = 0; i < fake.live_count; i++) {
+        bares[i] = str_from_cstr(fake.live[i]);
+    }
+    ((spool_live_loaded)call->done)(call->context, ERR_OK, bares, fake.live_count);
+}
+void spool_load_live(struct redis *redis, unsigned shard, spool_live_loaded done, void *context)
+{
+    (void)redis;
+    (void)shard;
+    struct fake_call *call = fake_add_call(fake_answer_live, context);
+    call->done = (void (*)(void))done;
 }
 static inline void fake_answer_sessions(struct fake_call *call)
 {
@@ -747,6 +934,9 @@ static inline int fake_start(void **state)
         .host_count = 1,
         .scram_iterations = 10000,
         .max_resources = 4,
+        .resume_timeout_ms = 300000,
+        .max_unacked_stanzas = 5,
+        .max_unacked_bytes = 65536,
         .commit_timeout_ms = 10000,
         .max_entities = 100,
         .entity_idle_ms = 60000,
@@ -775,6 +965,9 @@ static inline int fake_stop(void **state)
     }
     for (size_t i = 0; i < fake.entry_count; i++) {
         buf_fini(&fake.entries[i].packed);
+    }
+    for (size_t i = 0; i < fake.spool_count; i++) {
+        buf_fini(&fake.spool[i].packed);
     }
     buf_fini(&fake.out);
     timer_wheel_destroy(fake.loop.timers);
@@ -898,6 +1091,50 @@ static inline void fake_deliver_confirm(const char *edge, const char *full, int6
     delivered.ids = &id;
     delivered.n_ids = 1;
     entity_on_delivered(fake.router.entities, edge, &delivered);
+    fake_run();
+}
+
+static inline void fake_enable(const char *edge, const char *full, bool may_resume)
+{
+    Wire__Id session = WIRE_ID_INIT(fake_session(fake_resource(full)));
+    Wire__Enable enable = WIRE__ENABLE__INIT;
+    enable.session = &session;
+    enable.bare = wire_bytes(fake_bare(full));
+    enable.may_resume = may_resume;
+    entity_on_enable(fake.router.entities, edge, &enable);
+    fake_run();
+}
+
+static inline void fake_acked(const char *edge, const char *full, uint32_t sequence)
+{
+    Wire__Id session = WIRE_ID_INIT(fake_session(fake_resource(full)));
+    Wire__Acked acked = WIRE__ACKED__INIT;
+    acked.session = &session;
+    acked.bare = wire_bytes(fake_bare(full));
+    acked.sequence = sequence;
+    entity_on_acked(fake.router.entities, edge, &acked);
+    fake_run();
+}
+
+static inline void fake_post_resume(const char *edge, const char *bare, uint32_t h)
+{
+    Wire__Resume resume = WIRE__RESUME__INIT;
+    resume.bare = wire_bytes(str_from_cstr(bare));
+    resume.resume_id = wire_bytes(str_from_cstr(fake.resume_id));
+    resume.h = h;
+    entity_on_resume(fake.router.entities, edge, &resume);
+}
+
+/* The connection is lost. */
+static inline void fake_detach(const char *edge, const char *full, uint32_t attach)
+{
+    Wire__Id session = WIRE_ID_INIT(fake_session(fake_resource(full)));
+    Wire__Close close = WIRE__CLOSE__INIT;
+    close.session = &session;
+    close.bare = wire_bytes(fake_bare(full));
+    close.is_resumable = true;
+    close.attach = attach;
+    entity_on_close(fake.router.entities, edge, &close);
     fake_run();
 }
 

@@ -1,7 +1,8 @@
 """A raw XMPP client for tests: sends what it is told to the byte, reads elements, knows TLS, SASL PLAIN and SCRAM (with and without channel
-binding), and nothing else. Own code, so that it shares no misunderstanding with a library."""
+binding), stream management, and nothing else. Own code, so that it shares no misunderstanding with a library."""
 import asyncio
 import base64
+import collections
 import hashlib
 import hmac
 import os
@@ -16,6 +17,9 @@ SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 BIND = "urn:ietf:params:xml:ns:xmpp-bind"
 STREAMS = "urn:ietf:params:xml:ns:xmpp-streams"
 STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
+SM = "urn:xmpp:sm:3"
+CSI = "urn:xmpp:csi:0"
+STANZA_TAGS = tuple(f"{{{CLIENT}}}{name}" for name in ("message", "presence", "iq"))
 
 
 def tls_context(alpn="xmpp-client", maximum=None, ciphers=None):
@@ -41,6 +45,32 @@ class StreamError(Closed):
         self.condition, self.element = condition, element
 
 
+class AckTooHigh(Exception):
+    """The server acknowledged what was never sent, or took an acknowledgement back."""
+
+
+class StreamManagement:
+    """What a session remembers from one connection to the next (XEP-0198): counters modulo 2^32, and what the server has not acknowledged."""
+
+    def __init__(self, jid):
+        self.jid, self.ident, self.maximum = jid, None, None
+        self.is_counting = False              # from <enabled/> on
+        self.handled = self.sent = self.acked = 0
+        self.unacked = collections.deque()    # texts, the oldest first
+
+    def on_sent(self, text):
+        self.sent = (self.sent + 1) % 2**32
+        self.unacked.append(text)
+
+    def on_ack(self, h):
+        """Returns the texts that are acknowledged by this."""
+        count = (h - self.acked) % 2**32
+        if count > len(self.unacked):
+            raise AckTooHigh(f"h={h} after {self.acked}, sent {self.sent}")
+        self.acked = h
+        return [self.unacked.popleft() for _ in range(count)]
+
+
 class RawClient:
     def __init__(self, port, host="127.0.0.1", domain="localhost", direct=False, source=None):
         self.port, self.host, self.domain, self.direct, self.source = port, host, domain, direct, source
@@ -52,6 +82,12 @@ class RawClient:
         self.jid = None
         self.header = None
         self.received = b""
+        self.is_authenticated = False        # and the features after it are read
+        self.sm = None
+        self.answers_requests = True         # <r/> gets its <a/> from get()
+        self.requests = 0                    # <r/> seen
+        self.acks = []                       # h of every <a/> seen
+        self.on_acked = lambda texts: None   # called with what an <a/> covers
 
     async def connect(self, context=None):
         kwargs = {"local_addr": (self.source, 0)} if self.source else {}
@@ -61,6 +97,9 @@ class RawClient:
         return self
 
     def send(self, data):
+        """With stream management a stanza has a call of its own: it is counted and kept until it is acknowledged."""
+        if self.sm and isinstance(data, str) and data.startswith(("<message", "<presence", "<iq")):
+            self.sm.on_sent(data)
         self.writer.write(data.encode() if isinstance(data, str) else data)
 
     def open_text(self, **attrs):
@@ -98,7 +137,30 @@ class RawClient:
                     self.pending.append(None)
 
     async def get(self, timeout=10):
-        """The next element at stream level. A stream error or the end of the stream raises."""
+        """The next element at stream level. A stream error or the end of the stream raises. <r/> and <a/> of stream management are
+        worked off here; a stanza counts as handled when it is returned."""
+        while True:
+            element = await self._next(timeout)
+            if not self.sm or not self._manage(element):
+                return element
+
+    def _manage(self, element):
+        if element.tag == f"{{{SM}}}r":
+            self.requests += 1
+            if self.answers_requests:
+                self.ack()
+            return True
+        if element.tag == f"{{{SM}}}a":
+            self.acks.append(int(element.get("h")))
+            self.on_acked(self.sm.on_ack(self.acks[-1]))
+            return True
+        if element.tag == f"{{{SM}}}enabled":
+            self.sm.is_counting = True
+        elif element.tag in STANZA_TAGS and self.sm.is_counting:
+            self.sm.handled = (self.sm.handled + 1) % 2**32
+        return False
+
+    async def _next(self, timeout):
         while not self.pending:
             try:
                 await self._fill(timeout)
@@ -196,7 +258,8 @@ class RawClient:
         return element
 
     async def bind(self, resource=None):
-        await self.open()
+        if not self.is_authenticated:
+            await self.open()
         wanted = f"<resource>{resource}</resource>" if resource else ""
         self.send(f"<iq type='set' id='bind'><bind xmlns='{BIND}'>{wanted}</bind></iq>")
         result = await self.get_where(lambda e: e.get("id") == "bind", 20)
@@ -217,6 +280,55 @@ class RawClient:
             self.send("<presence/>")
             await self.get_where(lambda e: e.tag == f"{{{CLIENT}}}presence" and e.get("from") == self.jid)
         return self
+
+    async def authenticate(self, user, password="secret", mechanism="SCRAM-SHA-1"):
+        """Ready for bind or resume. The features are those after authentication."""
+        await self.secure()
+        element = await self.scram(user, password, mechanism)
+        assert element.tag.endswith("}success"), ET.tostring(element)
+        await self.open()
+        self.is_authenticated = True
+        return self
+
+    async def enable(self, resume=True, extra=""):
+        """Returns <enabled/> or <failed/>. What comes before it is dropped: ask before the first presence."""
+        wanted = " resume='true'" if resume else ""
+        self.sm = StreamManagement(self.jid)
+        self.send(f"<enable xmlns='{SM}'{wanted}{extra}/>")
+        element = await self.get_where(lambda e: e.tag in (f"{{{SM}}}enabled", f"{{{SM}}}failed"))
+        if element.tag == f"{{{SM}}}failed":
+            self.sm = None
+        else:
+            self.sm.ident, self.sm.maximum = element.get("id"), element.get("max")
+        return element
+
+    async def login_managed(self, user, password="secret", resource=None, available=True, resume=True):
+        await self.login(user, password, resource, available=False)
+        element = await self.enable(resume)
+        assert element.tag == f"{{{SM}}}enabled", ET.tostring(element)
+        if available:
+            self.send("<presence/>")
+            await self.get_where(lambda e: e.tag == f"{{{CLIENT}}}presence" and e.get("from") == self.jid)
+        return self
+
+    async def resume(self, sm, h=None, timeout=20):
+        """On an authenticated stream. Returns <resumed/>, with what the server had not got sent again, or <failed/>, with what it had got
+        taken from `sm.unacked` if it says so."""
+        self.send(f"<resume xmlns='{SM}' previd='{sm.ident}' h='{sm.handled if h is None else h}'/>")
+        element = await self.get_where(lambda e: e.tag in (f"{{{SM}}}resumed", f"{{{SM}}}failed"), timeout)
+        if element.get("h") is not None:
+            self.on_acked(sm.on_ack(int(element.get("h"))))
+        if element.tag == f"{{{SM}}}resumed":
+            self.sm, self.jid = sm, sm.jid
+            for text in sm.unacked:
+                self.writer.write(text.encode())
+        return element
+
+    def ack(self, h=None):
+        self.send(f"<a xmlns='{SM}' h='{self.sm.handled if h is None else h}'/>")
+
+    def request(self):
+        self.send(f"<r xmlns='{SM}'/>")
 
     async def iq(self, kind, payload, to=None, ident=None, timeout=10):
         ident = ident or os.urandom(6).hex()
@@ -252,6 +364,11 @@ def condition(element):
     """The stanza error condition, or None."""
     error = element.find(f"{{{CLIENT}}}error")
     return None if error is None else next(c.tag.split("}")[1] for c in error if c.tag.startswith("{" + STANZAS))
+
+
+def sm_condition(element):
+    """The stanza error condition in <failed/>, or None."""
+    return element[0].tag.split("}")[1] if element.tag == f"{{{SM}}}failed" and len(element) else None
 
 
 def sasl_condition(element):

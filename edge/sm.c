@@ -1,0 +1,37 @@
+/* Arithmetic of stream management; all of it modulo 2^32 (XEP-0198 §4). */
+#include "edge/sm.h"
+
+bool sm_parse_h(struct str text, uint32_t *h_out)
+{
+    uint64_t value = 0;
+    if (!str_to_u64(text, &value) || value > UINT32_MAX) {
+        return false;
+    }
+    *h_out = (uint32_t)value;
+    return true;
+}
+
+enum sm_ack sm_take_ack(struct sm *sm, uint32_t h)
+{
+    uint32_t acked = sm->sequence_base + h;
+    if ((int32_t)(acked - sm->written) > 0) {
+        return SM_ACK_TOO_HIGH;
+    }
+    if ((int32_t)(acked - sm->acked) <= 0) {
+        return SM_ACK_OLD;
+    }
+    sm->acked = acked;
+    return SM_ACK_NEWS;
+}
+
+enum sm_order sm_take_sequence(struct sm *sm, uint32_t sequence)
+{
+    if ((int32_t)(sequence - sm->written) <= 0) {
+        return SM_REPEAT;
+    }
+    if (sequence != sm->written + 1) {
+        return SM_GAP;
+    }
+    sm->written = sequence;
+    return SM_NEXT;
+}

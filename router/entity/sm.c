@@ -1,0 +1,454 @@
+/* Stream management at the home of a session (XEP-0198): numbers what is sent, keeps it until the
+ * client has it, lets the session outlive its connection. */
+#include "router/entity/sm.h"
+
+#include "chassis/base/mem.h"
+#include "chassis/log.h"
+#include "chassis/loop.h"
+#include "chassis/metrics.h"
+#include "proto/xmpp/stanza_error.h"
+#include "router/entity/entity.h"
+#include "router/entity/sessions.h"
+#include "router/router.h"
+#include "router/signer.h"
+#include "router/turn.h"
+
+#define ANNOUNCE_WAIT_MS 15000 /* then the edge a former home knew of does not hold it any more */
+
+static struct metric detached_gauge =
+        METRIC_GAUGE_INIT("sessions_detached", "Sessions that wait to be resumed", NULL);
+static struct metric_family ended = {
+    .name = "sm_sessions_ended_total",
+    .help = "Sessions with stream management that ended without their client's word",
+    .label = "why",
+};
+
+/* ---- the state */
+
+static void on_due(struct timer *timer, void *context)
+{
+    (void)timer;
+    struct sm_session *sm = context;
+    if (sm->is_detached) {
+        metric_family_add(&ended, "timeout", 1);
+        sessions_end(sm->entity, sm->resource);
+    } else if (!sm->resource->is_told) {
+        sm_detach(sm->entity, sm->resource);
+    }
+}
+
+struct sm_session *sm_session_create(
+        struct entity *entity, struct resource *resource, uint32_t base_sequence)
+{
+    struct sm_session *sm = MEM_NEW(struct sm_session);
+    sm->entity = entity;
+    sm->resource = resource;
+    sm->attach = 1;
+    sm->base_sequence = base_sequence;
+    sm->sent = base_sequence;
+    sm->max_ms = entity->router->settings->resume_timeout_ms;
+    sm_queue_init(&sm->queue, base_sequence);
+    timer_init(&sm->timer, on_due, sm);
+    sm_spool_init(sm);
+    return sm;
+}
+
+static void resume_free(struct sm_session *sm)
+{
+    if (sm->resume) {
+        free(sm->resume->edge);
+        free(sm->resume);
+        sm->resume = NULL;
+    }
+}
+
+void sm_session_destroy(struct sm_session *sm)
+{
+    if (!sm) {
+        return;
+    }
+    timer_stop(&sm->timer);
+    timer_stop(&sm->trim_timer);
+    metric_add(&detached_gauge, sm->is_detached ? -1 : 0);
+    resume_free(sm);
+    sm_queue_fini(&sm->queue);
+    free(sm);
+}
+
+bool sm_session_is_attached(const struct sm_session *sm)
+{
+    return !sm->is_detached && !sm->resume && sm->resource->is_told;
+}
+
+static struct timer_wheel *timers_of(const struct entity *entity)
+{
+    return loop_timers(entity->router->loop);
+}
+
+/* ---- enable */
+
+static void answer_enable(
+        struct entity *entity, const struct item *item, const struct sm_session *sm)
+{
+    struct buf id;
+    buf_init(&id, 0);
+    Wire__EnableReply reply = WIRE__ENABLE_REPLY__INIT;
+    reply.request = item->request;
+    if (sm->is_resumable) {
+        struct signer_resume resume = {
+            .session = item->session,
+            .sequence = sm->base_sequence,
+            .counter = sm->base_counter,
+        };
+        signer_resume_id(entity->router->signer, entity->bare, &resume, &id);
+        reply.resume_id = wire_bytes(buf_view(&id));
+        reply.max_s = (uint32_t)(sm->max_ms / 1000);
+    }
+    reply.sequence = sm->base_sequence;
+    reply.counter = sm->base_counter;
+    egress_enable_reply(entity->router->egress, item->edge, &reply);
+    buf_fini(&id);
+}
+
+static void refuse_enable(struct entity *entity, const struct item *item)
+{
+    Wire__EnableReply reply = WIRE__ENABLE_REPLY__INIT;
+    reply.request = item->request;
+    reply.status = WIRE__STATUS__STATUS_NOT_FOUND;
+    egress_enable_reply(entity->router->egress, item->edge, &reply);
+}
+
+static int64_t granted_ms(const struct entity *entity, uint32_t wish_s)
+{
+    int64_t most_ms = entity->router->settings->resume_timeout_ms;
+    int64_t wish_ms = (int64_t)wish_s * 1000;
+    return wish_s > 0 && wish_ms < most_ms ? wish_ms : most_ms;
+}
+
+void sm_handle_enable(struct entity *entity, const struct item *item)
+{
+    struct resource *resource = entity_find_session(entity, item->session);
+    if (!resource || resource->is_closing || strcmp(resource->edge, item->edge) != 0) {
+        refuse_enable(entity, item);
+        return;
+    }
+    if (!resource->sm) { /* else the answer to a former request got lost */
+        struct sm_session *sm = sm_session_create(entity, resource, 0);
+        sm->base_counter = resource->taken;
+        sm->is_resumable = item->sm.is_resumable;
+        sm->max_ms = granted_ms(entity, item->sm.max_s);
+        resource->sm = sm;
+        sm_spool_open(entity);
+        sessions_write_record(entity->router, entity, resource);
+    }
+    answer_enable(entity, item, resource->sm);
+}
+
+/* ---- sending */
+
+static bool is_over_limit(const struct entity *entity, const struct sm_session *sm)
+{
+    const struct settings *settings = entity->router->settings;
+    return (int64_t)sm->queue.count > settings->max_unacked_stanzas
+            || (int64_t)sm->queue.bytes > settings->max_unacked_bytes;
+}
+
+static void mark_lost(struct entity *entity, struct resource *resource)
+{
+    resource->is_lost = true;
+    entity->has_lost_sessions = true;
+    entity_wake(entity);
+}
+
+void sm_give_up(struct entity *entity, struct resource *resource, enum stream_condition condition)
+{
+    if (!resource->is_lost && !resource->is_closing) {
+        resource->sm->over = condition;
+        mark_lost(entity, resource);
+    }
+}
+
+/* The client has had it from a former home, and has said so: the log is told behind this send. */
+static void confirm_later(struct entity *entity, const struct resource *resource, int64_t log_id)
+{
+    struct item *item =
+            item_create(ITEM_DELIVERED, NULL, strlen(resource->edge) + 2 * sizeof(item->ids[0]));
+    item->edge = str_dup(&item->arena, str_from_cstr(resource->edge)).ptr;
+    item->session = resource->session;
+    int64_t *ids = arena_alloc(&item->arena, sizeof(ids[0]));
+    ids[0] = log_id;
+    item->ids = ids;
+    item->id_count = 1;
+    entity_post(entity, item);
+}
+
+void sm_send(struct entity *entity,
+        struct resource *resource,
+        const struct stanza *stanza,
+        int64_t log_id)
+{
+    struct sm_session *sm = resource->sm;
+    struct sm_entry *former = sm_queue_find_log(&sm->queue, log_id);
+    if (former && sm_queue_is_acked(&sm->queue, former)) {
+        confirm_later(entity, resource, log_id);
+        return;
+    }
+    if (former) {
+        sm_queue_fill(&sm->queue, former, stanza);
+    } else {
+        sm_spool_push(entity, resource, sm_queue_push(&sm->queue, stanza, log_id));
+    }
+    sm_flush(entity, resource);
+    if (is_over_limit(entity, sm)) {
+        sm_give_up(entity, resource, STREAM_ERROR_POLICY_VIOLATION);
+    }
+}
+
+/* False: not now. */
+static bool send_entry(
+        struct entity *entity, struct resource *resource, const struct sm_entry *entry)
+{
+    struct egress_target target = { resource->session, entity->bare, STR_NULL, entry->sequence };
+    enum err err = egress_deliver(
+            entity->router->egress, resource->edge, &entry->stanza, entry->log_id, &target, 1);
+    if (err == ERR_UNAVAILABLE && resource->sm->is_resumable) {
+        sm_detach(entity, resource);
+    } else if (err == ERR_UNAVAILABLE) {
+        mark_lost(entity, resource);
+    } else if (err != ERR_OK) {
+        entity_retry_soon(entity);
+    }
+    return err == ERR_OK;
+}
+
+void sm_flush(struct entity *entity, struct resource *resource)
+{
+    struct sm_session *sm = resource->sm;
+    if (!sm_session_is_attached(sm) || resource->is_closing || resource->is_lost) {
+        return;
+    }
+    struct sm_entry *entry = sm_queue_after(&sm->queue, sm->sent);
+    for (; entry; entry = entry->next) {
+        if (!entry->has_stanza) {
+            sm_fill(entity, entry->log_id);
+            return;
+        }
+        if (!send_entry(entity, resource, entry)) {
+            return;
+        }
+        sm->sent = entry->sequence;
+    }
+}
+
+void sm_flush_all(struct entity *entity)
+{
+    for (struct resource *resource = entity->resources; resource; resource = resource->next) {
+        if (resource->sm) {
+            sm_flush(entity, resource);
+        }
+    }
+}
+
+/* ---- acknowledgements */
+
+struct acked_by {
+    struct entity *entity;
+    struct id128 session;
+};
+
+static void on_acked(void *context, int64_t log_id)
+{
+    const struct acked_by *by = context;
+    account_log_on_delivered(&by->entity->log, by->session, log_id);
+}
+
+void sm_ack(struct entity *entity, struct resource *resource, uint32_t sequence)
+{
+    struct sm_session *sm = resource->sm;
+    struct acked_by by = { entity, resource->session };
+    if (sm_queue_ack(&sm->queue, sequence, on_acked, &by) != ERR_OK) {
+        log_warn("sm", "edge acknowledges what was never sent", log_cstr("edge", resource->edge));
+        return;
+    }
+    sm_spool_acked(entity, resource);
+    if (sm->has_unknown && !sm_sequence_is_after(sm->unknown_until, sequence)) {
+        sm->has_unknown = false;
+    }
+}
+
+static bool speaks_for(const struct resource *resource, const struct item *item)
+{
+    return resource && !resource->is_closing && resource->sm && sm_session_is_attached(resource->sm)
+            && strcmp(resource->edge, item->edge) == 0;
+}
+
+void sm_handle_acked(struct entity *entity, const struct item *item)
+{
+    struct resource *resource = entity_find_session(entity, item->session);
+    if (speaks_for(resource, item)) {
+        sm_ack(entity, resource, item->sm.acked);
+    }
+}
+
+/* The client itself confirms what was numbered; the edge speaks only for what went before. */
+bool sm_is_numbered(const struct entity *entity, struct id128 session, int64_t log_id)
+{
+    const struct resource *resource = entity_find_session(entity, session);
+    const struct sm_entry *entry =
+            resource && resource->sm ? sm_queue_find_log(&resource->sm->queue, log_id) : NULL;
+    return entry && !sm_queue_is_acked(&resource->sm->queue, entry);
+}
+
+/* ---- detached and back */
+
+void sm_detach(struct entity *entity, struct resource *resource)
+{
+    struct sm_session *sm = resource->sm;
+    if (sm->is_detached || sm->resume) {
+        return;
+    }
+    sm->is_detached = true;
+    sm->detached_ms = loop_now_ms(entity->router->loop);
+    sm->detached_wall_ms = loop_wall_us(entity->router->loop) / 1000;
+    metric_add(&detached_gauge, 1);
+    timer_start(timers_of(entity), &sm->timer, sm->max_ms);
+    sessions_write_record(entity->router, entity, resource);
+}
+
+void sm_attach(struct entity *entity, struct resource *resource)
+{
+    struct sm_session *sm = resource->sm;
+    timer_stop(&sm->timer);
+    if (sm->is_detached) {
+        sm->is_detached = false;
+        metric_add(&detached_gauge, -1);
+    }
+    resource->is_told = true;
+    sessions_write_record(entity->router, entity, resource);
+}
+
+void sm_restore_detached(struct entity *entity, struct resource *resource, int64_t since_ms)
+{
+    resource->sm->is_detached = true;
+    resource->sm->detached_ms = since_ms;
+    metric_add(&detached_gauge, 1);
+    sm_resume_timer(entity, resource);
+}
+
+void sm_resume_timer(struct entity *entity, struct resource *resource)
+{
+    struct sm_session *sm = resource->sm;
+    int64_t left_ms = sm->detached_ms + sm->max_ms - loop_now_ms(entity->router->loop);
+    timer_start(timers_of(entity), &sm->timer, left_ms > 0 ? left_ms : 0);
+}
+
+/* Nobody has spoken for it here yet. */
+void sm_await_announce(struct entity *entity, struct resource *resource)
+{
+    timer_start(timers_of(entity), &resource->sm->timer, ANNOUNCE_WAIT_MS);
+}
+
+/* What the edge says of the numbers is the truth of the stream it holds. */
+static void take_numbers(struct entity *entity, struct resource *resource, const struct item *item)
+{
+    struct sm_session *sm = resource->sm;
+    if (sm_sequence_is_after(item->sm.written, sm->queue.last)) {
+        sm->has_unknown = true;
+        sm->unknown_until = item->sm.written;
+        sm_queue_skip(&sm->queue, item->sm.written);
+    }
+    sm_ack(entity, resource, item->sm.acked);
+    sm->sent = item->sm.written;
+}
+
+bool sm_may_announce(struct entity *entity, struct resource *resource, const struct item *item)
+{
+    const struct sm_session *sm = resource->sm;
+    if (!sm || !item->sm.has_sm) {
+        return true;
+    }
+    uint32_t attach = sm_attach_of(item->sm.attach);
+    bool is_former = (int32_t)(attach - sm->attach) < 0 || sm->resume;
+    if (is_former) {
+        egress_kick_moved(entity->router->egress,
+                item->edge,
+                item->session,
+                entity->bare,
+                sm_attach_on_wire(attach));
+    }
+    return !is_former;
+}
+
+void sm_announce(struct entity *entity, struct resource *resource, const struct item *item)
+{
+    if (!item->sm.has_sm) { /* the edge never heard that it was on */
+        sm_spool_close(entity, resource);
+        sm_session_destroy(resource->sm);
+        resource->sm = NULL;
+        return;
+    }
+    if (!resource->sm) {
+        resource->sm = sm_session_create(entity, resource, item->sm.acked);
+        resource->sm->is_resumable = true; /* the id the client shows tells the rest */
+        sm_spool_open(entity);
+    }
+    resource->sm->is_queue_lost = false;
+    resource->sm->attach = sm_attach_of(item->sm.attach);
+    take_numbers(entity, resource, item);
+    sm_attach(entity, resource);
+    sm_flush(entity, resource);
+}
+
+/* ---- the end */
+
+/* Requests that nobody will answer any more (P5). */
+static void answer_request(struct entity *entity, const struct stanza *stanza)
+{
+    bool is_request = stanza->kind == STANZA_IQ
+            && (stanza->type == STANZA_TYPE_GET || stanza->type == STANZA_TYPE_SET);
+    if (!is_request) {
+        return;
+    }
+    struct arena arena;
+    struct turn turn;
+    arena_init(&arena, 0);
+    effects_begin(&turn, &arena, entity, stanza);
+    struct stanza_error error = { .condition = STANZA_ERROR_SERVICE_UNAVAILABLE };
+    turn_reply_error(&turn, stanza, &error);
+    effects_apply(&turn);
+    arena_fini(&arena);
+}
+
+void sm_end(struct entity *entity, struct resource *resource)
+{
+    struct sm_session *sm = resource->sm;
+    timer_stop(&sm->timer);
+    timer_stop(&sm->trim_timer);
+    sm_spool_close(entity, resource);
+    if (sm->resume) {
+        sm_refuse_resume(entity, resource);
+    }
+    bool was_detached = sm->is_detached;
+    if (was_detached) {
+        sm->is_detached = false;
+        metric_add(&detached_gauge, -1);
+    }
+    struct sm_queue queue = sm->queue;
+    sm_queue_init(&sm->queue, queue.last);
+    for (const struct sm_entry *entry = queue.unacked; entry; entry = entry->next) {
+        if (was_detached && entry->has_stanza && entry->log_id == 0) {
+            answer_request(entity, &entry->stanza);
+        }
+    }
+    sm_queue_fini(&queue);
+}
+
+void sm_end_over(struct entity *entity, struct resource *resource)
+{
+    bool owes_acks = resource->sm->over == STREAM_ERROR_POLICY_VIOLATION;
+    metric_family_add(&ended, owes_acks ? "owes-acks" : "lost-content", 1);
+    sessions_kick(entity,
+            resource,
+            resource->sm->over,
+            owes_acks ? STR("Too many stanzas are not acknowledged") : STR_NULL);
+}

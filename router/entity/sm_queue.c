@@ -1,0 +1,220 @@
+/* Numbered stanzas of a session, oldest first. */
+#include "router/entity/sm_queue.h"
+
+#include <stdlib.h>
+
+#include "chassis/base/mem.h"
+
+#define ENTRY_OVERHEAD 64 /* counted for each, so that empty stanzas are not for nothing */
+#define COPY_SLACK     320
+
+void sm_queue_init(struct sm_queue *queue, uint32_t base)
+{
+    *queue = (struct sm_queue){ .last = base, .acked = base };
+}
+
+static void entry_destroy(struct sm_entry *entry)
+{
+    if (entry->has_stanza) {
+        arena_fini(&entry->arena);
+    }
+    free(entry);
+}
+
+void sm_queue_fini(struct sm_queue *queue)
+{
+    while (queue->head) {
+        struct sm_entry *entry = queue->head;
+        queue->head = entry->next;
+        entry_destroy(entry);
+    }
+    sm_queue_init(queue, queue->last);
+}
+
+static void keep_stanza(struct sm_entry *entry, const struct stanza *stanza)
+{
+    arena_init(&entry->arena,
+            stanza_bytes(stanza) + stanza->payload_ns.len + stanza->payload_name.len + COPY_SLACK);
+    stanza_dup(&entry->arena, stanza, &entry->stanza);
+    entry->has_stanza = true;
+}
+
+static struct sm_entry *append(struct sm_queue *queue, uint32_t sequence, int64_t log_id)
+{
+    struct sm_entry *entry = MEM_NEW(struct sm_entry);
+    entry->sequence = sequence;
+    entry->log_id = log_id;
+    entry->weight = 1;
+    *(queue->tail ? &queue->tail->next : &queue->head) = entry;
+    queue->tail = entry;
+    queue->last = sequence;
+    queue->newest_log_id = log_id > queue->newest_log_id ? log_id : queue->newest_log_id;
+    return entry;
+}
+
+static void count_in(struct sm_queue *queue, struct sm_entry *entry, const struct stanza *stanza)
+{
+    entry->bytes = ENTRY_OVERHEAD + (stanza ? stanza_bytes(stanza) : 0);
+    queue->bytes += entry->bytes;
+    queue->count++;
+    if (!queue->unacked) {
+        queue->unacked = entry;
+    }
+}
+
+struct sm_entry *sm_queue_push(struct sm_queue *queue, const struct stanza *stanza, int64_t log_id)
+{
+    struct sm_entry *entry = append(queue, queue->last + 1, log_id);
+    keep_stanza(entry, stanza);
+    count_in(queue, entry, stanza);
+    return entry;
+}
+
+enum err sm_queue_restore(
+        struct sm_queue *queue, uint32_t sequence, int64_t log_id, const struct stanza *stanza)
+{
+    if (queue->tail && !sm_sequence_is_after(sequence, queue->tail->sequence)) {
+        return ERR_INVALID;
+    }
+    uint32_t last = queue->last;
+    struct sm_entry *entry = append(queue, sequence, log_id);
+    if (sm_sequence_is_after(sequence, queue->acked)) {
+        if (stanza) {
+            keep_stanza(entry, stanza);
+        }
+        count_in(queue, entry, stanza);
+    } else {
+        queue->last = last;
+    }
+    return ERR_OK;
+}
+
+void sm_queue_skip(struct sm_queue *queue, uint32_t sequence)
+{
+    if (sm_sequence_is_after(sequence, queue->last)) {
+        queue->last = sequence;
+    }
+}
+
+void sm_queue_fill(struct sm_queue *queue, struct sm_entry *entry, const struct stanza *stanza)
+{
+    if (entry->has_stanza || sm_queue_is_acked(queue, entry)) {
+        return;
+    }
+    keep_stanza(entry, stanza);
+    queue->bytes += stanza_bytes(stanza);
+    entry->bytes += stanza_bytes(stanza);
+}
+
+static void count_out(struct sm_queue *queue, struct sm_entry *entry)
+{
+    queue->bytes -= entry->bytes;
+    queue->count--;
+    entry->bytes = 0;
+    if (entry->has_stanza) {
+        arena_fini(&entry->arena);
+        entry->has_stanza = false;
+        entry->stanza = (struct stanza){ .kind = 0 };
+    }
+}
+
+/* A volatile one is not remembered: the one before it, or the front, stands for its element in the
+ * spool. `before` NULL: it is the first. */
+static void swallow(struct sm_queue *queue, struct sm_entry *before, struct sm_entry *entry)
+{
+    if (before) {
+        before->weight += entry->weight;
+        before->next = entry->next;
+    } else {
+        queue->forgotten += entry->weight;
+        queue->head = entry->next;
+    }
+    if (queue->tail == entry) {
+        queue->tail = before;
+    }
+    entry_destroy(entry);
+}
+
+static struct sm_entry *last_acked(const struct sm_queue *queue)
+{
+    struct sm_entry *last = NULL;
+    for (struct sm_entry *entry = queue->head; entry && entry != queue->unacked;
+            entry = entry->next) {
+        last = entry;
+    }
+    return last;
+}
+
+enum err sm_queue_ack(
+        struct sm_queue *queue, uint32_t sequence, sm_queue_acked acked, void *context)
+{
+    if (sm_sequence_is_after(sequence, queue->last)) {
+        return ERR_INVALID;
+    }
+    if (!sm_sequence_is_after(sequence, queue->acked)) {
+        return ERR_OK;
+    }
+    queue->acked = sequence;
+    struct sm_entry *before = last_acked(queue);
+    while (queue->unacked && !sm_sequence_is_after(queue->unacked->sequence, sequence)) {
+        struct sm_entry *entry = queue->unacked;
+        queue->unacked = entry->next;
+        count_out(queue, entry);
+        if (entry->log_id) {
+            acked(context, entry->log_id);
+            before = entry;
+        } else {
+            swallow(queue, before, entry);
+        }
+    }
+    return ERR_OK;
+}
+
+uint32_t sm_queue_forget(struct sm_queue *queue, int64_t watermark)
+{
+    while (queue->head && queue->head != queue->unacked && queue->head->log_id <= watermark) {
+        struct sm_entry *entry = queue->head;
+        queue->forgotten += entry->weight;
+        queue->head = entry->next;
+        if (queue->tail == entry) {
+            queue->tail = NULL;
+        }
+        entry_destroy(entry);
+    }
+    uint32_t forgotten = queue->forgotten;
+    queue->forgotten = 0;
+    return forgotten;
+}
+
+struct sm_entry *sm_queue_after(const struct sm_queue *queue, uint32_t sequence)
+{
+    if (!queue->tail || !sm_sequence_is_after(queue->tail->sequence, sequence)) {
+        return NULL;
+    }
+    if (queue->tail->sequence == sequence + 1) {
+        return queue->tail;
+    }
+    struct sm_entry *entry = queue->unacked;
+    while (entry && !sm_sequence_is_after(entry->sequence, sequence)) {
+        entry = entry->next;
+    }
+    return entry;
+}
+
+struct sm_entry *sm_queue_find_log(const struct sm_queue *queue, int64_t log_id)
+{
+    if (log_id == 0 || log_id > queue->newest_log_id) {
+        return NULL;
+    }
+    for (struct sm_entry *entry = queue->head; entry; entry = entry->next) {
+        if (entry->log_id == log_id) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+bool sm_queue_is_acked(const struct sm_queue *queue, const struct sm_entry *entry)
+{
+    return !sm_sequence_is_after(entry->sequence, queue->acked);
+}

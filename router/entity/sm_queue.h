@@ -1,0 +1,72 @@
+/* Stanzas numbered for one session and not yet acknowledged by its client (XEP-0198 §4, §5). Part
+ * of a session at its home. Knows neither XML nor sockets.
+ *
+ * What is acknowledged stays in front as a bare number while the account's log may still offer it
+ * again (the watermark has not passed it), so that nobody gets a message twice. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chassis/base/arena.h"
+#include "chassis/base/err.h"
+#include "proto/xmpp/stanza.h"
+
+struct sm_entry {
+    struct sm_entry *next;
+    uint32_t sequence;
+    int64_t log_id;  /* 0: volatile */
+    uint32_t weight; /* elements of the spool this one stands for: itself and what it swallowed */
+    bool has_stanza; /* false: has to be read from the log */
+    size_t bytes;    /* counted against the limit */
+    struct arena arena;
+    struct stanza stanza;
+};
+
+struct sm_queue {
+    struct sm_entry *head;
+    struct sm_entry *tail;
+    struct sm_entry *unacked; /* the first one that is not acknowledged */
+    size_t count;             /* not acknowledged */
+    size_t bytes;             /* likewise */
+    uint32_t last;            /* newest number given */
+    uint32_t acked;           /* everything up to it is acknowledged */
+    int64_t newest_log_id;
+    uint32_t forgotten; /* spool elements in front that nobody needs any more */
+};
+
+/* Numbers wrap: compared by this only. */
+static inline bool sm_sequence_is_after(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) > 0;
+}
+
+/* The first number will be base + 1. */
+void sm_queue_init(struct sm_queue *queue, uint32_t base);
+void sm_queue_fini(struct sm_queue *queue);
+
+/* Gives it the next number and copies it. */
+struct sm_entry *sm_queue_push(struct sm_queue *queue, const struct stanza *stanza, int64_t log_id);
+/* One that was numbered by a former home, in order; `stanza` NULL: to be read from the log. What is
+ * not newer than `acked` is acknowledged already. ERR_INVALID: not in order. */
+MUST_USE enum err sm_queue_restore(
+        struct sm_queue *queue, uint32_t sequence, int64_t log_id, const struct stanza *stanza);
+/* Numbers up to `sequence` were given by somebody else; what they mean is not known here. */
+void sm_queue_skip(struct sm_queue *queue, uint32_t sequence);
+void sm_queue_fill(struct sm_queue *queue, struct sm_entry *entry, const struct stanza *stanza);
+
+/* The client has everything up to `sequence`; `acked` hears of each durable one. Old news is
+ * nothing. ERR_INVALID: more than was ever numbered. */
+typedef void (*sm_queue_acked)(void *context, int64_t log_id);
+MUST_USE enum err sm_queue_ack(
+        struct sm_queue *queue, uint32_t sequence, sm_queue_acked acked, void *context);
+/* The log offers nothing up to `watermark` any more. Returns how many elements the spool may drop
+ * in front; they are counted once. */
+uint32_t sm_queue_forget(struct sm_queue *queue, int64_t watermark);
+
+/* The first one behind `sequence`; NULL: none. Cheap at the end of the queue. */
+struct sm_entry *sm_queue_after(const struct sm_queue *queue, uint32_t sequence);
+/* NULL: this session was not sent it, or it is long forgotten. */
+struct sm_entry *sm_queue_find_log(const struct sm_queue *queue, int64_t log_id);
+bool sm_queue_is_acked(const struct sm_queue *queue, const struct sm_entry *entry);

@@ -1,0 +1,217 @@
+/* <resume/> (XEP-0198 §5): a stream on any edge takes a session over. It waits until the inputs at
+ * work are decided, so that our h is exact; the former edge has to let go at once. */
+#include "chassis/base/mem.h"
+#include "chassis/log.h"
+#include "chassis/metrics.h"
+#include "router/entity/entity.h"
+#include "router/entity/sessions.h"
+#include "router/entity/sm.h"
+#include "router/router.h"
+#include "router/session_registry.h"
+#include "router/signer.h"
+
+static struct metric_family resumes = {
+    .name = "sm_resumes_total",
+    .help = "Attempts to resume a session",
+    .label = "result",
+};
+
+struct refusal {
+    const char *edge;
+    uint64_t request;
+    Wire__Status status;
+    bool has_h;
+    uint32_t handled;
+    uint32_t counter;
+};
+
+static void refuse(struct entity *entity, const struct refusal *refusal)
+{
+    metric_family_add(&resumes,
+            refusal->status == WIRE__STATUS__STATUS_NOT_FOUND ? "not-found" : "refused",
+            1);
+    Wire__ResumeReply reply = WIRE__RESUME_REPLY__INIT;
+    reply.request = refusal->request;
+    reply.status = refusal->status;
+    reply.has_h = refusal->has_h;
+    reply.handled = refusal->handled;
+    reply.counter = refusal->counter;
+    egress_resume_reply(entity->router->egress, refusal->edge, &reply);
+}
+
+static void refuse_item(struct entity *entity, const struct item *item, Wire__Status status)
+{
+    refuse(entity, &(struct refusal){ item->edge, item->request, status, false, 0, 0 });
+}
+
+/* The session is gone, or what it was sent is: the client learns how far its own stanzas came. */
+static void refuse_with_h(
+        struct entity *entity, const struct item *item, const struct signer_resume *resume)
+{
+    struct refusal refusal = {
+        .edge = item->edge,
+        .request = item->request,
+        .status = WIRE__STATUS__STATUS_NOT_FOUND,
+        .counter = resume->counter,
+    };
+    const struct resource *resource = entity_find_session(entity, resume->session);
+    if (resource) {
+        refusal.has_h = resource_is_settled(resource);
+        refusal.handled = resource->handled;
+    } else {
+        refusal.has_h = sessions_find_input(entity, resume->session, &refusal.handled);
+    }
+    refuse(entity, &refusal);
+}
+
+void sm_refuse_resume(struct entity *entity, struct resource *resource)
+{
+    struct sm_resume *resume = resource->sm->resume;
+    refuse(entity,
+            &(struct refusal){
+                    resume->edge, resume->request, WIRE__STATUS__STATUS_NOT_FOUND, false, 0, 0 });
+    free(resume->edge);
+    free(resume);
+    resource->sm->resume = NULL;
+}
+
+/* ---- taking over */
+
+static bool is_same_edge(const struct resource *resource, const char *edge)
+{
+    return strcmp(resource->edge, edge) == 0;
+}
+
+static void begin(struct entity *entity,
+        struct resource *resource,
+        const struct item *item,
+        const struct signer_resume *ids)
+{
+    struct sm_session *sm = resource->sm;
+    /* The same edge replaces the stream itself when it has our answer. */
+    if (!sm->is_detached && !is_same_edge(resource, item->edge)) {
+        egress_kick_moved(entity->router->egress,
+                resource->edge,
+                resource->session,
+                entity->bare,
+                sm_attach_on_wire(sm->attach));
+    }
+    uint32_t stored;
+    if (!resource->is_told && sessions_find_input(entity, resource->session, &stored)) {
+        resource_set_handled(resource, stored); /* no edge can repeat what is missing */
+    }
+    sm->base_sequence = ids->sequence;
+    sm->base_counter = ids->counter;
+    sm->resume = MEM_NEW(struct sm_resume);
+    *sm->resume = (struct sm_resume){
+        .edge = str_to_cstr(str_from_cstr(item->edge)),
+        .request = item->request,
+        .acked = ids->sequence + item->sm.h,
+    };
+    timer_stop(&sm->timer);
+    entity_mark_dirty(entity); /* finished there, when nothing is at work */
+}
+
+static void answer(
+        struct entity *entity, const struct resource *resource, const struct sm_resume *resume)
+{
+    const struct sm_session *sm = resource->sm;
+    Wire__Id id = WIRE_ID_INIT(resource->session);
+    Wire__ResumeReply reply = WIRE__RESUME_REPLY__INIT;
+    reply.request = resume->request;
+    reply.status = WIRE__STATUS__STATUS_OK;
+    reply.session = &id;
+    reply.full = wire_bytes(resource->full);
+    reply.handled = resource->handled;
+    reply.counter = sm->base_counter;
+    reply.sequence = sm->base_sequence;
+    reply.acked = resume->acked;
+    reply.attach = sm->attach;
+    reply.is_available = resource->is_available;
+    reply.priority = resource->priority;
+    reply.is_inactive = resource->csi != NULL;
+    egress_resume_reply(entity->router->egress, resume->edge, &reply);
+}
+
+void sm_finish_resume(struct entity *entity, struct resource *resource)
+{
+    struct sm_session *sm = resource->sm;
+    struct sm_resume *resume = sm->resume;
+    sm->resume = NULL;
+    if (resource->owes_close_reply) {
+        resource->owes_close_reply = false;
+        egress_close_reply(entity->router->egress, resource->edge, resource->session);
+    }
+    sm->attach++;
+    resource_set_edge(resource, resume->edge);
+    resource->handled_sent = resource->handled;
+    sm_ack(entity, resource, resume->acked);
+    sm->sent = resume->acked;
+    metric_family_add(&resumes, "resumed", 1);
+    answer(entity, resource, resume);
+    free(resume->edge);
+    free(resume);
+    sm_attach(entity, resource);
+    sm_flush(entity, resource);
+    account_log_poke(&entity->log);
+}
+
+void sm_cancel_resume(struct entity *entity, struct resource *resource)
+{
+    struct sm_session *sm = resource->sm;
+    free(sm->resume->edge);
+    free(sm->resume);
+    sm->resume = NULL;
+    if (sm->is_detached) { /* what is left of its time began when it was detached */
+        sm_resume_timer(entity, resource);
+    } else {
+        sm_detach(entity, resource);
+    }
+}
+
+/* ---- the request */
+
+static Wire__Status check_h(const struct sm_session *sm, uint32_t acked)
+{
+    if (sm->is_queue_lost) {
+        return WIRE__STATUS__STATUS_NOT_FOUND;
+    }
+    if (sm_sequence_is_after(acked, sm->queue.last)
+            || sm_sequence_is_after(sm->queue.acked, acked)) {
+        return WIRE__STATUS__STATUS_INVALID;
+    }
+    bool is_unknown = sm->has_unknown && sm_sequence_is_after(sm->unknown_until, acked);
+    return is_unknown ? WIRE__STATUS__STATUS_NOT_FOUND : WIRE__STATUS__STATUS_OK;
+}
+
+void sm_handle_resume(struct entity *entity, const struct item *item)
+{
+    struct signer_resume ids;
+    if (entity->state == ENTITY_UNKNOWN) {
+        refuse_item(entity, item, WIRE__STATUS__STATUS_NOT_AUTHORIZED);
+        return;
+    }
+    if (signer_open_resume_id(entity->router->signer, entity->bare, item->sm.resume_id, &ids)
+            != ERR_OK) {
+        refuse_item(entity, item, WIRE__STATUS__STATUS_NOT_FOUND);
+        return;
+    }
+    struct resource *resource = entity_find_session(entity, ids.session);
+    if (!resource || resource->is_closing || resource->is_lost || !resource->sm
+            || !resource->sm->is_resumable) {
+        refuse_with_h(entity, item, &ids);
+        return;
+    }
+    if (resource->sm->resume) { /* exactly one wins (C23) */
+        refuse_item(entity, item, WIRE__STATUS__STATUS_NOT_FOUND);
+        return;
+    }
+    Wire__Status status = check_h(resource->sm, ids.sequence + item->sm.h);
+    if (status == WIRE__STATUS__STATUS_NOT_FOUND) {
+        refuse_with_h(entity, item, &ids);
+    } else if (status != WIRE__STATUS__STATUS_OK) {
+        refuse_item(entity, item, status);
+    } else {
+        begin(entity, resource, item, &ids);
+    }
+}

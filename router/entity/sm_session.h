@@ -1,0 +1,66 @@
+/* Stream management of one session (XEP-0198): the queue of what its client has not acknowledged,
+ * and whether an edge holds its stream. Part of a resource; NULL there while it is off. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chassis/timer.h"
+#include "proto/xmpp/stream_error.h"
+#include "router/entity/sm_queue.h"
+
+struct entity;
+struct resource;
+
+/* A <resume/> that waits until the inputs at work are decided. */
+struct sm_resume {
+    char *edge;
+    uint64_t request;
+    uint32_t acked; /* what the client says it has, as one of our numbers */
+};
+
+struct sm_session {
+    struct entity *entity;
+    struct resource *resource;
+    struct sm_queue queue;
+    bool is_resumable;
+    uint32_t attach;        /* which attachment is the current one; the first is 1 */
+    uint32_t base_sequence; /* where the client's h counts from */
+    uint32_t base_counter;  /* where our h counts from */
+    uint32_t sent;          /* everything up to it was handed to the edge's link */
+    bool has_unknown;       /* numbers up to unknown_until were given by a home that is lost */
+    uint32_t unknown_until;
+    /* Not NONE: it is ended with this as soon as nobody iterates. */
+    enum stream_condition over;
+
+    bool is_spooled;    /* Redis has a list of it */
+    bool is_queue_lost; /* a former home had a queue that could not be read */
+    struct timer trim_timer;
+    int64_t settled_watermark; /* of the account, known to be in the log by now */
+
+    bool is_detached; /* no stream: waits for <resume/> until max_ms is over */
+    int64_t max_ms;
+    int64_t detached_ms;      /* since when, on the loop's clock */
+    int64_t detached_wall_ms; /* since when, for a next home */
+    struct timer timer;       /* detached: the end; else: the edge has not announced it */
+    struct sm_resume *resume; /* NULL: nobody is taking it over */
+};
+
+/* `base`: last number given before. */
+struct sm_session *sm_session_create(
+        struct entity *entity, struct resource *resource, uint32_t base_sequence);
+void sm_session_destroy(struct sm_session *sm); /* accepts NULL */
+/* An edge holds the stream and has said so here, and nobody is taking it over. */
+bool sm_session_is_attached(const struct sm_session *sm);
+
+/* What edges call it: the first attachment has no number there. */
+static inline uint32_t sm_attach_on_wire(uint32_t attach)
+{
+    return attach == 1 ? 0 : attach;
+}
+
+/* An edge that counts from 0 means the first one, too. */
+static inline uint32_t sm_attach_of(uint32_t attach)
+{
+    return attach ? attach : 1;
+}

@@ -1,0 +1,249 @@
+/* Redis as the memory of sessions with stream management: what a next home of the account needs.
+ * Best effort: nothing here waits for it, and all of it is written again when Redis comes back. */
+#include "chassis/base/mem.h"
+#include "chassis/log.h"
+#include "chassis/loop.h"
+#include "proto/wire/wire.h"
+#include "router/entity/entity.h"
+#include "router/entity/posts.h"
+#include "router/entity/sessions.h"
+#include "router/entity/sm.h"
+#include "router/router.h"
+#include "router/session_registry.h"
+#include "router/shard.h"
+#include "router/spool.h"
+
+#define TRIM_MS          1000
+#define SPOOL_TTL_ADD_S  3600
+#define REVIVE_MS        50
+#define REVIVE_AT_A_TIME 64
+
+/* ---- writing */
+
+static struct spool_key key_of(const struct entity *entity, const struct resource *resource)
+{
+    return (struct spool_key){ entity->bare, resource->session };
+}
+
+static void keep_alive(const struct entity *entity, const struct resource *resource)
+{
+    struct spool_key key = key_of(entity, resource);
+    spool_expire(entity->router->redis, &key, resource->sm->max_ms / 1000 + SPOOL_TTL_ADD_S);
+}
+
+void sm_spool_open(struct entity *entity)
+{
+    if (entity->router->redis) {
+        spool_add_live(entity->router->redis, entity->shard, entity->bare);
+    }
+}
+
+void sm_spool_push(
+        struct entity *entity, const struct resource *resource, const struct sm_entry *entry)
+{
+    if (!entity->router->redis) {
+        return;
+    }
+    struct spool_key key = key_of(entity, resource);
+    spool_push(entity->router->redis, &key, entry->sequence, entry->log_id, &entry->stanza);
+    if (!resource->sm->is_spooled) {
+        resource->sm->is_spooled = true;
+        keep_alive(entity, resource);
+    }
+}
+
+static bool has_other(const struct entity *entity, const struct resource *resource)
+{
+    for (const struct resource *other = entity->resources; other; other = other->next) {
+        if (other != resource && other->sm && !other->is_closing) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void sm_spool_close(struct entity *entity, const struct resource *resource)
+{
+    if (!entity->router->redis) {
+        return;
+    }
+    struct spool_key key = key_of(entity, resource);
+    spool_erase(entity->router->redis, &key);
+    if (!has_other(entity, resource)) {
+        spool_remove_live(entity->router->redis, entity->shard, entity->bare);
+    }
+}
+
+/* The record says first what is acknowledged, then the elements go: numbers never fall back. */
+static void on_trim(struct timer *timer, void *context)
+{
+    struct sm_session *sm = context;
+    struct entity *entity = sm->entity;
+    uint32_t count = sm_queue_forget(&sm->queue, sm->settled_watermark);
+    sessions_write_record(entity->router, entity, sm->resource);
+    if (entity->router->redis && count > 0) {
+        struct spool_key key = key_of(entity, sm->resource);
+        spool_trim(entity->router->redis, &key, count);
+        sm->is_spooled = false; /* an empty list forgets its time: the next element renews it */
+        keep_alive(entity, sm->resource);
+    }
+    /* By the next time the log has been told of this watermark. */
+    sm->settled_watermark = entity->log.watermark;
+    const struct sm_entry *head = sm->queue.head;
+    if (head && head != sm->queue.unacked && head->log_id <= sm->settled_watermark) {
+        timer_start(loop_timers(entity->router->loop), timer, TRIM_MS);
+    }
+}
+
+void sm_spool_init(struct sm_session *sm)
+{
+    timer_init(&sm->trim_timer, on_trim, sm);
+}
+
+void sm_spool_acked(struct entity *entity, struct resource *resource)
+{
+    struct timer *timer = &resource->sm->trim_timer;
+    if (!timer_is_running(timer)) {
+        timer_start(loop_timers(entity->router->loop), timer, TRIM_MS);
+    }
+}
+
+void sm_spool_rewrite(struct entity *entity, struct resource *resource)
+{
+    struct sm_session *sm = resource->sm;
+    struct spool_key key = key_of(entity, resource);
+    spool_erase(entity->router->redis, &key);
+    sm_spool_open(entity);
+    sm->queue.forgotten = 0;
+    for (struct sm_entry *entry = sm->queue.head; entry; entry = entry->next) {
+        entry->weight = 1;
+        spool_push(entity->router->redis, &key, entry->sequence, entry->log_id, &entry->stanza);
+    }
+    sm->is_spooled = sm->queue.head != NULL;
+    keep_alive(entity, resource);
+}
+
+/* ---- reading */
+
+struct sm_load {
+    struct entity_ref *ref;
+    struct id128 session;
+    void (*done)(struct entity *entity);
+};
+
+static void restore(struct sm_session *sm, const struct spool_element *element)
+{
+    struct arena arena;
+    struct stanza stanza;
+    arena_init(&arena, 0);
+    bool is_whole =
+            element->log_id || wire_stanza_unpack(&arena, element->stanza, &stanza) == ERR_OK;
+    bool has_gap = sm_sequence_is_after(element->sequence, sm->queue.acked)
+            && element->sequence != sm->queue.last + 1;
+    enum err err = ERR_INVALID;
+    if (is_whole && !has_gap) {
+        err = sm_queue_restore(
+                &sm->queue, element->sequence, element->log_id, element->log_id ? NULL : &stanza);
+    }
+    sm->is_queue_lost = sm->is_queue_lost || err != ERR_OK;
+    arena_fini(&arena);
+}
+
+static void on_spool(
+        void *context, enum err err, const struct spool_element *elements, size_t count)
+{
+    struct sm_load load = *(struct sm_load *)context;
+    free(context);
+    struct entity *entity = entity_ref_take(load.ref);
+    if (!entity || entity->state != ENTITY_LOADING_SESSIONS) {
+        return; /* too late: the queue counts as lost */
+    }
+    struct resource *resource = entity_find_session(entity, load.session);
+    if (resource && resource->sm && err == ERR_OK) {
+        resource->sm->is_queue_lost = false;
+        for (size_t i = 0; i < count; i++) {
+            restore(resource->sm, &elements[i]);
+        }
+        resource->sm->is_spooled = count > 0;
+        resource->sm->sent = resource->sm->queue.last;
+    }
+    load.done(entity);
+}
+
+void sm_spool_load(
+        struct entity *entity, struct resource *resource, void (*done)(struct entity *entity))
+{
+    struct sm_load *load = MEM_NEW(struct sm_load);
+    *load = (struct sm_load){ entity_ref_create(entity), resource->session, done };
+    resource->sm->is_queue_lost = true; /* until it is here */
+    struct spool_key key = key_of(entity, resource);
+    spool_load(entity->router->redis, &key, on_spool, load);
+}
+
+/* ---- accounts of a shard that has come to us */
+
+struct revival {
+    struct revival *next;
+    char bare[];
+};
+
+static void on_revive(struct timer *timer, void *context)
+{
+    struct entity_table *table = context;
+    struct router *router = entity_table_router(table);
+    struct revivals *revivals = entity_table_revivals(table);
+    for (int i = 0; revivals->head && i < REVIVE_AT_A_TIME; i++) {
+        struct revival *revival = revivals->head;
+        struct str bare = str_from_cstr(revival->bare);
+        revivals->head = revival->next;
+        if (shard_is_owned(router->shards, shard_of(router->shards, bare))) {
+            entity_get(table, bare)->is_revived = true;
+        }
+        free(revival);
+    }
+    if (revivals->head) {
+        timer_start(loop_timers(router->loop), timer, REVIVE_MS);
+    }
+}
+
+static void on_live(void *context, enum err err, const struct str *bares, size_t count)
+{
+    struct entity_table *table = entity_table_hold_take(context);
+    if (!table || err != ERR_OK) {
+        return; /* when Redis is back it is asked again */
+    }
+    struct revivals *revivals = entity_table_revivals(table);
+    for (size_t i = 0; i < count; i++) {
+        struct revival *revival = mem_calloc(1, sizeof(*revival) + bares[i].len + 1);
+        memcpy(revival->bare, bares[i].ptr, bares[i].len);
+        revival->next = revivals->head;
+        revivals->head = revival;
+    }
+    if (revivals->head && !timer_is_running(&revivals->timer)) {
+        timer_start(loop_timers(entity_table_router(table)->loop), &revivals->timer, 0);
+    }
+}
+
+void entity_revive_shard(struct entity_table *table, unsigned shard)
+{
+    struct router *router = entity_table_router(table);
+    if (router->redis) {
+        spool_load_live(router->redis, shard, on_live, entity_table_hold(table));
+    }
+}
+
+void revivals_init(struct revivals *revivals, struct entity_table *table)
+{
+    *revivals = (struct revivals){ .head = NULL };
+    timer_init(&revivals->timer, on_revive, table);
+}
+
+void revivals_fini(struct revivals *revivals)
+{
+    timer_stop(&revivals->timer);
+    while (revivals->head) {
+        struct revival *revival = revivals->head;
+        revivals->head = revival->next;
+        free(revival);
+    }
+}

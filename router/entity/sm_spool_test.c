@@ -1,0 +1,254 @@
+/* The next home of sessions with stream management: what Redis kept, what the log has, and what the
+ * edge says. */
+#include "tests/lib/fake_router.h"
+
+#define ALICE "alice@example.org/phone"
+#define BOB   "bob@example.org/desk"
+
+static void say(uint32_t counter, const char *to, const char *body)
+{
+    struct stanza message = fake_message(ALICE, to, body);
+    fake_input("e1", counter, &message);
+}
+
+static int start_managed(void **state)
+{
+    (void)fake_start(state);
+    fake.is_redis_up = true;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_enable("e2", BOB, true);
+    fake_clear();
+    return 0;
+}
+
+/* Bob's router is gone; the next one finds what is in Redis. */
+static void take_over(void)
+{
+    entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
+    fake.records[0] = fake.written;
+    fake.records[0].resource = STR("desk");
+    fake.records[0].edge = STR("e2");
+    fake.record_count = 1;
+    fake_clear();
+    fake.live[0] = "bob@example.org";
+    fake.live_count = 1;
+    entity_revive_shard(fake.router.entities, 0);
+    fake_run();
+    fake_advance(10);
+}
+
+static void announce(uint32_t handled, uint32_t acked, uint32_t written)
+{
+    Wire__Id session = WIRE_ID_INIT(fake_session("desk"));
+    Wire__Announce announce = WIRE__ANNOUNCE__INIT;
+    announce.session = &session;
+    announce.full = wire_bytes(STR(BOB));
+    announce.handled = handled;
+    announce.is_available = true;
+    announce.has_sm = true;
+    announce.acked = acked;
+    announce.written = written;
+    entity_on_announce(fake.router.entities, "e2", &announce);
+    fake_run();
+}
+
+static void resume(uint32_t h)
+{
+    fake_post_resume("e3", "bob@example.org", h);
+    fake_run();
+}
+
+static struct entity *bob(void)
+{
+    return entity_find(fake.router.entities, STR("bob@example.org"));
+}
+
+static void spool_is_written_before_it_is_sent_and_trimmed_behind_acks(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    say(3, BOB, "<state/>");
+    const char *out = fake_take_out();
+    assert_before(out, "SPOOL desk #1 kept", "DELIVER e2 desk #1");
+    assert_before(out, "SPOOL desk #2 volatile", "DELIVER e2 desk #2");
+    fake_acked("e2", BOB, 2);
+    assert_not_seen(fake_take_out(), "TRIM"); /* the log has not been told yet */
+    fake_advance(1000);
+    assert_not_seen(fake_take_out(), "TRIM");
+    fake_advance(1000);
+    assert_before(fake_take_out(), "RECORD", "TRIM desk 2");
+    assert_int_equal(fake.written.sm.acked, 2);
+}
+
+static void detached_session_is_resumed_at_the_next_home(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    say(3, BOB, "<state/>");
+    fake_detach("e2", BOB, 0);
+    say(4, BOB, "<body>b</body>");
+    take_over();
+    assert_non_null(bob()); /* nobody has asked for it */
+    assert_int_equal(bob()->resource_count, 1);
+    fake_clear();
+    resume(0);
+    const char *out = fake_take_out();
+    assert_before(out, "RESUMED e3 desk handled=1 acked=0 attach=2", "DELIVER e3 desk #1 kept");
+    assert_before(out, "DELIVER e3 desk #1 kept", "DELIVER e3 desk #2 volatile");
+    assert_before(out, "#2 volatile", "DELIVER e3 desk #3 kept");
+    say(5, BOB, "<body>c</body>");
+    assert_seen(fake_take_out(), "DELIVER e3 desk #4 kept");
+    fake_acked("e3", BOB, 4);
+    assert_int_equal(fake.watermarks[2], fake.entries[2].id);
+}
+
+/* Acknowledged at the former home, and the log does not know it: nobody gets it twice. */
+static void acknowledged_messages_do_not_come_again(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    say(3, BOB, "<body>b</body>");
+    fake_acked("e2", BOB, 2);
+    fake.watermarks[2] = 0; /* was not committed */
+    take_over();
+    announce(1, 2, 2);
+    const char *out = fake_take_out();
+    assert_not_seen(out, "DELIVER e2 desk");
+    assert_seen(out, "WATERMARK 2");
+    say(4, BOB, "<body>c</body>");
+    assert_seen(fake_take_out(), "DELIVER e2 desk #3 kept");
+}
+
+static void living_edge_gets_what_was_on_the_way(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    say(3, BOB, "<body>b</body>");
+    take_over();
+    say(4, BOB, "<body>c</body>"); /* before the edge has said where its stream is */
+    assert_not_seen(fake_take_out(), "DELIVER e2");
+    announce(1, 0, 1);
+    const char *out = fake_take_out();
+    assert_not_seen(out, "#1 kept");
+    assert_before(out, "DELIVER e2 desk #2 kept", "DELIVER e2 desk #3 kept");
+}
+
+static void time_of_a_detached_session_goes_on(void **state)
+{
+    (void)state;
+    fake_detach("e2", BOB, 0);
+    fake_advance(200000);
+    take_over();
+    fake_advance(99000);
+    assert_int_equal(bob()->resource_count, 1);
+    fake_advance(2000);
+    assert_true(!bob() || bob()->resource_count == 0);
+    assert_seen(fake_take_out(), "NOT-LIVE bob@example.org");
+}
+
+static void edge_that_never_announces_has_lost_the_stream(void **state)
+{
+    (void)state;
+    take_over();
+    fake_advance(16000);
+    say(2, BOB, "<body>a</body>");
+    assert_not_seen(fake_take_out(), "DELIVER");
+    resume(0);
+    assert_before(fake_take_out(), "RESUMED e3 desk", "DELIVER e3 desk #1 kept");
+}
+
+/* The counter in the log may be ahead of what the recipients have: the living edge repeats. */
+static void announced_counter_wins_over_the_stored_one(void **state)
+{
+    (void)state;
+    struct stanza message = fake_message(BOB, "alice@example.org", "<body>x</body>");
+    fake_input("e2", 2, &message);
+    take_over();
+    announce(1, 0, 0);
+    fake_clear();
+    fake_input("e2", 2, &message);
+    assert_seen(fake_take_out(), "HANDLED e2 desk 2");
+    assert_int_equal(fake.entry_count, 1); /* its origin is known */
+}
+
+static void resume_without_the_former_edge_uses_the_stored_one(void **state)
+{
+    (void)state;
+    struct stanza message = fake_message(BOB, "alice@example.org", "<body>x</body>");
+    fake_input("e2", 2, &message);
+    take_over();
+    fake_clear();
+    resume(0);
+    assert_seen(fake_take_out(), "RESUMED e3 desk handled=2");
+}
+
+static void lost_queue_answers_with_h(void **state)
+{
+    (void)state;
+    fake.is_redis_up = false; /* and what it had is gone */
+    fake_detach("e2", BOB, 0);
+    say(2, BOB, "<body>a</body>");
+    struct stanza message = fake_message(BOB, "alice@example.org", "<body>x</body>");
+    fake_input("e2", 2, &message);
+    entity_drop(bob());
+    fake_clear();
+    resume(0);
+    assert_seen(fake_take_out(), "NOT-RESUMED e3 9");
+    fake_login("e3", "bob@example.org/bag", 0);
+    assert_seen(fake_take_out(), "DELIVER e3 bag kept");
+}
+
+/* An element is missing: what the client counts cannot be known. */
+static void spool_with_a_gap_is_no_queue(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    say(3, BOB, "<state/>");
+    say(4, BOB, "<body>b</body>");
+    fake_detach("e2", BOB, 0);
+    fake.spool[1].element.sequence = 3;
+    fake.spool[2].element.sequence = 4;
+    take_over();
+    fake_clear();
+    resume(1);
+    assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=");
+}
+
+static void redis_that_comes_back_is_told_the_queue(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    fake_clear();
+    entity_on_redis_up(fake.router.entities);
+    const char *out = fake_take_out();
+    assert_before(out, "UNSPOOL desk", "SPOOL desk #1 kept");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(spool_is_written_before_it_is_sent_and_trimmed_behind_acks,
+                start_managed,
+                fake_stop),
+        cmocka_unit_test_setup_teardown(
+                detached_session_is_resumed_at_the_next_home, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                acknowledged_messages_do_not_come_again, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                living_edge_gets_what_was_on_the_way, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                time_of_a_detached_session_goes_on, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                edge_that_never_announces_has_lost_the_stream, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                announced_counter_wins_over_the_stored_one, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                resume_without_the_former_edge_uses_the_stored_one, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(spool_with_a_gap_is_no_queue, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(lost_queue_answers_with_h, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                redis_that_comes_back_is_told_the_queue, start_managed, fake_stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

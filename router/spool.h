@@ -1,0 +1,55 @@
+/* What a session with stream management was sent and has not acknowledged, in Redis: one list for
+ * each session (key "q:{bare}:session"), written by the home router in the same turn in which it
+ * sends, read by its next home. And one set for each shard of the accounts that have such sessions
+ * (key "live:shard"), so that a next home wakes them without being asked. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chassis/base/buf.h"
+#include "chassis/base/err.h"
+#include "chassis/base/id128.h"
+#include "chassis/base/str.h"
+
+struct redis;
+struct stanza;
+
+struct spool_key {
+    struct str bare;
+    struct id128 session;
+};
+
+struct spool_element {
+    uint32_t sequence;
+    int64_t log_id;    /* 0: volatile, the stanza itself is here */
+    struct str stanza; /* packed */
+};
+
+/* `stanza` is kept when there is no log id. */
+void spool_push(struct redis *redis,
+        const struct spool_key *key,
+        uint32_t sequence,
+        int64_t log_id,
+        const struct stanza *stanza);
+/* The first `count` elements. */
+void spool_trim(struct redis *redis, const struct spool_key *key, uint32_t count);
+/* It outlives its session by this much. */
+void spool_expire(struct redis *redis, const struct spool_key *key, int64_t seconds);
+void spool_erase(struct redis *redis, const struct spool_key *key);
+
+/* Elements are valid during the callback, oldest first; broken ones are left out. */
+typedef void (*spool_loaded)(
+        void *context, enum err err, const struct spool_element *elements, size_t count);
+void spool_load(struct redis *redis, const struct spool_key *key, spool_loaded done, void *context);
+
+void spool_add_live(struct redis *redis, unsigned shard, struct str bare);
+void spool_remove_live(struct redis *redis, unsigned shard, struct str bare);
+typedef void (*spool_live_loaded)(
+        void *context, enum err err, const struct str *bares, size_t count);
+void spool_load_live(struct redis *redis, unsigned shard, spool_live_loaded done, void *context);
+
+/* An element as bytes, for tests and other versions: u32 sequence, i64 log id, packed stanza. */
+void spool_element_encode(struct buf *out, const struct spool_element *element);
+MUST_USE enum err spool_element_decode(struct str value, struct spool_element *element_out);

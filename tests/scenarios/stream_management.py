@@ -1,0 +1,371 @@
+#!/usr/bin/python3
+"""Stream management (XEP-0198) as clients see it: negotiation, acknowledgements that mean PostgreSQL, client state (XEP-0352), tools and libraries."""
+import asyncio
+import json
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+import managed  # noqa: E402
+from managed import PRESENCE, acked, bodies, client, is_message, next_message, nothing_more, resume, stored, user, wait_all_ready  # noqa: E402
+from rawclient import CLIENT, CSI, SM, StreamError, body, sm_condition  # noqa: E402
+from runner import limit  # noqa: E402
+
+SID, STATES = "urn:xmpp:sid:0", "http://jabber.org/protocol/chatstates"
+
+
+# ---- negotiation
+
+async def test_the_feature_comes_after_authentication():
+    a = user()
+    c = client()
+    await c.connect()
+    await c.open()
+    assert c.features.find(f"{{{SM}}}sm") is None
+    await c.start_tls()
+    await c.open()
+    assert c.features.find(f"{{{SM}}}sm") is None
+    await c.close()
+    c = await client().authenticate(a)
+    assert c.features.find(f"{{{SM}}}sm") is not None and c.features.find(f"{{{CSI}}}csi") is not None
+    await c.close()
+
+
+async def test_enable_is_answered_with_id_and_time():
+    a = user()
+    c = await client().login(a, available=False)
+    got = await c.enable()
+    assert got.tag == f"{{{SM}}}enabled" and got.get("resume") in ("true", "1"), got.attrib
+    assert 16 <= len(got.get("id")) <= 4000 and 0 < int(got.get("max")) <= 86400, got.attrib
+    await c.close()
+    c = await client().login(a, available=False)
+    got = await c.enable(resume=False)
+    assert got.tag == f"{{{SM}}}enabled" and got.get("resume") not in ("true", "1"), got.attrib
+    await c.close()
+    c = await client().login(a, available=False)
+    got = await c.enable(extra=" max='10'")
+    assert int(got.get("max")) <= 10, got.attrib
+    await c.close()
+
+
+async def test_c18_enable_and_resume_at_the_wrong_time():
+    a = user()
+    c = await client().authenticate(a)
+    c.send(f"<enable xmlns='{SM}' resume='true'/>")
+    got = await c.get()
+    assert sm_condition(got) == "unexpected-request", got.tag
+    c.send("<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+    got = await c.get()
+    assert got.get("type") == "result"
+    c.jid = got.findtext(".//{urn:ietf:params:xml:ns:xmpp-bind}jid")
+    assert (await c.enable()).tag == f"{{{SM}}}enabled"
+    for element in (f"<enable xmlns='{SM}' resume='true'/>", f"<resume xmlns='{SM}' previd='{c.sm.ident}' h='0'/>"):
+        c.send(element)
+        got = await c.get()
+        assert sm_condition(got) == "unexpected-request", (element, got.tag)
+    assert (await c.iq("get", "<ping xmlns='urn:xmpp:ping'/>", "localhost")).get("type") == "result"
+    await acked(c)
+    await c.close()
+
+
+async def test_c19_an_ack_beyond_what_was_sent():
+    a = user()
+    c = await client().login_managed(a)
+    await acked(c)
+    c.ack(c.sm.handled + 1)
+    try:
+        while True:
+            await c.get()
+    except StreamError as error:
+        assert error.condition == "undefined-condition", error.condition
+        detail = error.element.find(f"{{{SM}}}handled-count-too-high")
+        assert detail is not None and detail.get("h") == str(c.sm.handled + 1) and detail.get("send-count") == str(c.sm.handled), detail
+    await c.expect_closed()
+
+
+async def test_c19_an_ack_that_is_no_number():
+    a = user()
+    for h in ("-1", "4294967296", "x", "", "1 1"):
+        c = await client().login_managed(a)
+        c.ack(h)
+        await c.expect_error(("undefined-condition", "bad-format"))
+    c = await client().login_managed(a)
+    c.send(f"<a xmlns='{SM}'/>")
+    await c.expect_error(("undefined-condition", "bad-format"))
+
+
+async def test_c23_ids_that_are_guessed_foreign_or_ended():
+    a, b = user(), user()
+    ca, cb = await client(0).login_managed(a), await client(0).login_managed(b)
+    ended = await client(1).login_managed(a)
+    ended_id = ended.sm.ident
+    await ended.close()
+    await asyncio.sleep(0.3)
+    forged = ca.sm.ident[:-2] + ("AA" if ca.sm.ident[-2:] != "AA" else "BB")
+    for previd in ("", "guessed", forged, cb.sm.ident, ended_id, "A" * 4000, "&lt;&gt;"):
+        c = await client(1).authenticate(a)
+        c.send(f"<resume xmlns='{SM}' previd='{previd}' h='0'/>")
+        got = await c.get()
+        assert sm_condition(got) == ("item-not-found" if previd else "bad-request"), (previd[:20], sm_condition(got))
+        if previd == ended_id:
+            await c.bind()
+            assert c.jid and (await c.enable()).tag == f"{{{SM}}}enabled"  # the stream is usable
+        await c.close()
+    for c in (ca, cb):  # nothing happened to the real ones
+        assert (await c.iq("get", "<ping xmlns='urn:xmpp:ping'/>", "localhost")).get("type") == "result"
+        await c.close()
+
+
+async def test_a_resume_with_impossible_h_fails_and_hurts_nobody():
+    a = user()
+    c = await client(0).login_managed(a)
+    c.abort()
+    await asyncio.sleep(0.3)
+    for h in ("-1", "x", "4294967296", str(c.sm.handled + 7)):
+        new = await client(1).authenticate(a)
+        new.send(f"<resume xmlns='{SM}' previd='{c.sm.ident}' h='{h}'/>")
+        try:
+            got = await new.get()
+            assert got.tag == f"{{{SM}}}failed", (h, got.tag)
+        except StreamError as error:
+            assert error.condition in ("undefined-condition", "bad-format"), error.condition
+        await new.close()
+    await (await resume(c, 1)).close()
+
+
+# ---- acknowledgements
+
+async def test_an_ack_means_postgresql():
+    """P1: at the moment <a/> covers a message to an offline user, its row is there."""
+    a, b = user(), user()
+    c = await client(0).login_managed(a)
+    await acked(c)
+    for i in range(20):
+        c.message(f"{b}@localhost", f"m{i}")
+        await acked(c)
+        assert await asyncio.to_thread(stored, b) >= i + 1, "acknowledged, but not stored"
+    await c.close()
+
+
+async def test_requests_are_answered_soon_also_while_postgresql_is_down():
+    """<a/> comes within 300 ms, covers nothing that is not committed, and comes by itself when it is."""
+    a, b = user(), user()
+    c = await client(0).login_managed(a)
+    await acked(c)
+    h = c.sm.acked
+
+    async def answer_time():
+        seen, began = len(c.acks), time.monotonic()
+        c.request()
+        while len(c.acks) == seen:
+            try:
+                await c.get(0.02)
+            except asyncio.TimeoutError:
+                pass
+            assert time.monotonic() < began + 3, "no answer"
+        return time.monotonic() - began
+
+    assert await answer_time() < 0.3
+    await asyncio.to_thread(managed.cluster.postgres.stop)
+    try:
+        c.message(f"{b}@localhost", "in the dark")
+        took = await answer_time()
+        assert took < 0.45, f"answered after {took:.3f} s"
+        assert c.sm.acked == h, "acknowledged without a database"
+        await nothing_more(c, settle=1)
+        assert c.sm.acked == h
+    finally:
+        await asyncio.to_thread(managed.cluster.postgres.start)
+    deadline = time.monotonic() + 15
+    while c.sm.unacked and time.monotonic() < deadline:
+        try:
+            await c.get(0.2)
+        except asyncio.TimeoutError:
+            pass
+    assert not c.sm.unacked, "the <a/> for what was committed later never came"
+    assert await asyncio.to_thread(stored, b) == 1
+    await c.close()
+
+
+async def test_every_kind_of_stanza_counts_also_wrong_ones():
+    """Both counters stay exact over errors, iqs and presence: a resume finds nothing to repeat."""
+    a = user()
+    c = await client(0).login_managed(a)
+    wrong = ["<iq type='get' id='w1'/>", "<iq type='get'><ping xmlns='urn:xmpp:ping'/></iq>", "<message to='@@' id='w2'><body>x</body></message>",
+             "<iq type='set' id='w3'><a xmlns='u:v'/><b xmlns='u:v'/></iq>", "<message type='error' id='w4'/>", "<presence type='nonsense' id='w5'/>",
+             f"<iq type='result' id='w6' to='{a}@localhost'/>", "<message to='nobody-here@localhost' id='w7' type='chat'><body>x</body></message>"]
+    errors = 0
+    for text in wrong:
+        c.send(text)
+    for i in range(5):
+        c.send("<presence><show>away</show></presence>")
+        assert (await c.iq("get", "<ping xmlns='urn:xmpp:ping'/>", "localhost")).get("type") == "result"
+    errors += len(await acked(c))
+    assert c.sm.acked == c.sm.sent
+    c.ack()
+    await nothing_more(c, lambda _: True)
+    h = c.sm.handled
+    c.abort()
+    new = await resume(c, 1)
+    assert new.sm.acked == new.sm.sent
+    await nothing_more(new, lambda _: True)
+    assert new.sm.handled == h
+    await new.close()
+
+
+async def test_the_server_asks_sensibly():
+    """After some unacknowledged stanzas, or when the last one has waited; one question at a time."""
+    a, b = user(), user()
+    ca, cb = await client(0).login_managed(a), await client(1).login_managed(b)
+    cb.answers_requests = False
+    await nothing_more(cb, settle=3)
+    assert cb.requests == 1, f"{cb.requests} requests for one presence"
+    cb.ack()
+    for i in range(60):
+        ca.message(f"{b}@localhost", str(i))
+    assert await bodies(cb, 60) == [str(i) for i in range(60)]
+    await nothing_more(cb, settle=3)
+    assert cb.requests == 2, f"{cb.requests - 1} requests although none was answered"
+    cb.ack()
+    ca.message(f"{b}@localhost", "last")
+    await next_message(cb)
+    await nothing_more(cb, settle=3)
+    assert cb.requests == 3, cb.requests
+    cb.ack()
+    for c in (ca, cb):
+        await c.close()
+
+
+async def test_delivered_means_acknowledged_by_the_client():
+    """Read but not acknowledged: the next login gets it again; acknowledged: never again."""
+    a, b = user(), user()
+    ca, cb = await client(0).login_managed(a), await client(1).login_managed(b, resume=False)
+    cb.answers_requests = False
+    for i in range(6):
+        ca.message(f"{b}@localhost", str(i))
+    first = [await next_message(cb) for _ in range(6)]
+    cb.ack((cb.sm.handled - 3) % 2**32)
+    await cb.iq("get", "<ping xmlns='urn:xmpp:ping'/>", "localhost")
+    cb.abort()
+    await asyncio.sleep(0.5)
+    cb = await client(0).login_managed(b)
+    again = [await next_message(cb) for _ in range(3)]
+    assert [body(m) for m in again] == ["3", "4", "5"]
+    ids = [[m.find(f"{{{SID}}}stanza-id").get("id") for m in messages] for messages in (first[3:], again)]
+    assert ids[0] == ids[1], ids
+    await nothing_more(cb)
+    for c in (ca, cb):
+        await c.close()
+
+
+# ---- client state
+
+async def test_an_inactive_client_is_left_in_peace():
+    """XEP-0352: presence and chat states wait, the newest of each sender; a message with a body takes them along, in front of it."""
+    a, b = user(), user()
+    ca = await client(0).login_managed(a)
+    phone = await client(1).login_managed(b, resource="phone")
+    laptop = await client(0).login_managed(b, resource="laptop")
+    await phone.get_where(lambda e: e.tag == PRESENCE and e.get("from") == laptop.jid)
+
+    def state(name):
+        ca.send(f"<message to='{b}@localhost/phone' type='chat'><{name} xmlns='{STATES}'/></message>")
+
+    phone.send(f"<inactive xmlns='{CSI}'/>")
+    await asyncio.sleep(0.3)
+    for show in ("away", "dnd", "xa"):
+        laptop.send(f"<presence><show>{show}</show></presence>")
+    state("composing")
+    state("paused")
+    await nothing_more(phone, lambda _: True, settle=1.5)
+    ca.message(f"{b}@localhost/phone", "important")
+    came = []
+    while not came or body(came[-1]) != "important":
+        came.append(await phone.get())
+    assert sum(e.tag == PRESENCE for e in came) == 1, [e.tag for e in came]
+    assert next(e for e in came if e.tag == PRESENCE).findtext(f"{{{CLIENT}}}show") == "xa"
+    states = [e[0].tag for e in came if is_message(e) and body(e) is None]
+    assert states in ([], [f"{{{STATES}}}paused"]), states
+    laptop.send("<presence><show>chat</show></presence>")
+    await nothing_more(phone, lambda _: True, settle=1)
+    phone.send(f"<active xmlns='{CSI}'/>")
+    got = await phone.get()
+    assert got.tag == PRESENCE and got.findtext(f"{{{CLIENT}}}show") == "chat"
+    laptop.send("<presence/>")
+    got = await phone.get()
+    assert got.tag == PRESENCE and got.find(f"{{{CLIENT}}}show") is None
+    got = await phone.iq("get", "<ping xmlns='urn:xmpp:ping'/>", "localhost")
+    assert got.get("type") == "result"
+    await acked(phone)
+    for c in (ca, phone, laptop):
+        await c.close()
+
+
+# ---- tools and libraries
+
+async def test_ctl_sessions_shows_queues_and_counters():
+    a, b = user(), user()
+    ca, cb = await client(0).login_managed(a), await client(1).login_managed(b)
+    await acked(cb)
+    cb.ack()
+    h = cb.sm.handled
+    plain = await client(1).login(a, resource="plain")
+
+    async def row(jid):
+        rows = json.loads((await asyncio.to_thread(managed.cluster.ctl, "--json", "sessions")).stdout)
+        return next((r for r in rows if r["jid"] == jid), None)
+
+    got = await row(cb.jid)
+    assert got["state"] == "attached" and got["edge"] == "edge-2" and got["sm"] and got["queued"] == 0, got
+    assert got["h_in"] == cb.sm.acked and got["h_out"] == h, (got, cb.sm.acked, h)
+    got = await row(plain.jid)
+    assert not got["sm"], got
+    cb.abort()
+    await asyncio.sleep(0.3)
+    for i in range(3):
+        ca.message(f"{b}@localhost", str(i))
+    await acked(ca)
+    got = await row(cb.jid)
+    assert got["state"] == "detached" and got["queued"] == 3 and got["queued_bytes"] > 0, got
+    assert cb.jid in (await asyncio.to_thread(managed.cluster.ctl, "sessions")).stdout
+    new = await resume(cb, 0)
+    assert await bodies(new, 3) == ["0", "1", "2"]
+    for c in (ca, new, plain):
+        await c.close()
+
+
+@limit(90)
+async def test_slixmpp_survives_the_death_of_its_edge():
+    a, b = user(), user()
+    count = 150
+    process = await asyncio.create_subprocess_exec("/usr/bin/python3", os.path.join(os.path.dirname(__file__), "slix_resume.py"), b, str(count),
+                                                   str(managed.cluster.edges[0].c2s), str(managed.cluster.edges[1].c2s), managed.cluster.file("ec.crt"),
+                                                   stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+    try:
+        line = b"-"
+        while line and line != b"ready\n":  # libraries may have something to say, too
+            line = await asyncio.wait_for(process.stdout.readline(), 20)
+        assert line, "slixmpp did not start"
+        ca = await client(1).login_managed(a)
+        for i in range(count):
+            ca.message(f"{b}@localhost", str(i))
+            if i == count // 3:
+                managed.cluster.edges[0].kill()
+            await asyncio.sleep(0.02)
+        out, _ = await asyncio.wait_for(process.communicate(), 45)
+        assert process.returncode == 0, out.decode()
+        assert b"resumed" in out, out.decode()
+        await ca.close()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    await wait_all_ready()
+
+
+def test_nothing_was_wrong_underneath():
+    managed.nothing_was_wrong_underneath()
+
+
+if __name__ == "__main__":
+    sys.exit(0 if managed.run_all(sys.modules[__name__]) else 1)
