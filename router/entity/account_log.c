@@ -68,7 +68,7 @@ static struct tracked *find_tracked(const struct account_log *log, int64_t id)
     return NULL;
 }
 
-static void track(struct account_log *log,
+static struct tracked *track(struct account_log *log,
         int64_t id,
         bool is_of_page,
         const struct id128 *targets,
@@ -94,6 +94,7 @@ static void track(struct account_log *log,
     }
     log->tracked_count++;
     log->page_pending += is_of_page ? 1 : 0;
+    return entry;
 }
 
 static void rebuild_tail(struct account_log *log)
@@ -137,8 +138,7 @@ static void pop_done(struct account_log *log)
 /* For nobody: the watermark may pass it like one that was confirmed. */
 static void track_done(struct account_log *log, int64_t id)
 {
-    track(log, id, false, NULL, 0);
-    find_tracked(log, id)->is_done = true;
+    track(log, id, false, NULL, 0)->is_done = true;
 }
 
 /* ---- the backlog */
