@@ -194,7 +194,7 @@ void stream_window_changed(struct stream *stream)
     if (t.ends) {
         struct session *session = t.ends;
         t.ends = NULL;
-        uplink_end_session(t.edge.uplink, session);
+        uplink_end_session(t.edge.uplink, session, false);
     }
 }
 

@@ -192,7 +192,7 @@ static void session_given_up_while_stalled_ones_are_sent_is_left_out(void **stat
     send_stanza(first);
     send_stanza(second);
     send_stanza(third);
-    uplink_end_session(t.edge.uplink, second);
+    uplink_end_session(t.edge.uplink, second, false);
     t.ends = first;
     t.one.room = 100;
     uplink_peer_room(t.edge.uplink);
