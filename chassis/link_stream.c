@@ -413,6 +413,8 @@ static int make_dialer(struct link_streams *streams,
             return rv;
         }
     }
+    /* Small records follow each other: none waits for an acknowledgement of the one before. */
+    (void)nng_stream_dialer_set_bool(dialer, NNG_OPT_TCP_NODELAY, true);
     *dialer_out = dialer;
     return 0;
 }
@@ -519,6 +521,7 @@ static int start_listening(struct link_listener *listener)
             nng_tls_config_free(config);
         }
     }
+    (void)nng_stream_listener_set_bool(nng_listener, NNG_OPT_TCP_NODELAY, true);
     int port = 0;
     if (rv != 0 || (rv = nng_stream_listener_listen(nng_listener)) != 0
             || (rv = nng_stream_listener_get_int(nng_listener, NNG_OPT_TCP_BOUND_PORT, &port))

@@ -31,9 +31,9 @@ struct uplink {
     struct sm *enabling;     /* wait for EnableReply */
     struct sm *acked;        /* their acks are told at the end of the turn */
     struct loop_task acks_task;
-    uint64_t last_enable;     /* request id */
-    struct timer retry_timer; /* blocked shards */
-    struct timer sweep_timer; /* lingering sessions */
+    uint64_t last_enable;              /* request id */
+    struct timer retry_timer;          /* blocked shards */
+    struct timer sweep_timer;          /* lingering sessions */
     const struct link_peer *answering; /* while its answer is taken */
     bool *changed;                     /* scratch: one flag for each shard */
     struct buf scratch;
@@ -654,7 +654,6 @@ void uplink_take(struct uplink *uplink, struct link_peer *peer, const Wire__Enve
 }
 
 /* ---- life */
-
 struct uplink *uplink_create(struct edge *edge)
 {
     struct uplink *uplink = MEM_NEW(struct uplink);

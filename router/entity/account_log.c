@@ -7,6 +7,8 @@
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 
+#define PAGE_OVERLAP_MIN 20 /* entries; smaller pages are not worth it */
+
 struct tracked {
     struct tracked *next;
     int64_t id;
@@ -143,9 +145,16 @@ static void track_done(struct account_log *log, int64_t id)
 
 /* ---- the backlog */
 
+/* The next page is read while the client is busy with the second half of this one: clients under
+ * stream management acknowledge now and then, and the end of a page would wait for it. */
+static bool is_page_nearly_confirmed(const struct account_log *log)
+{
+    return log->page_pending <= (log->page_size >= PAGE_OVERLAP_MIN ? log->page_size / 2 : 0);
+}
+
 static void read_next(struct account_log *log)
 {
-    if (log->has_backlog && !log->is_reading && log->page_pending == 0
+    if (log->has_backlog && !log->is_reading && is_page_nearly_confirmed(log)
             && log->tracked_count < ACCOUNT_LOG_MAX_TRACKED
             && log->ops->has_eligible(log->context)) {
         log->is_reading = true;
@@ -342,6 +351,7 @@ void account_log_on_page(struct account_log *log, const Wire__LogReadReply *page
         }
         log->has_backlog = log->backlog_until > log->backlog_after;
     }
+    log->page_size = page->n_entries;
     pop_done(log);
     if (is_whole && (page->is_complete || page->n_entries > 0)) {
         read_next(log);

@@ -52,7 +52,8 @@ struct account_log {
     struct tracked *head; /* by id */
     struct tracked *tail;
     size_t tracked_count;
-    size_t page_pending; /* entries of the last page that are not confirmed */
+    size_t page_pending; /* entries of pages that are not confirmed */
+    size_t page_size;    /* of the last page */
     bool has_backlog;
     int64_t backlog_after; /* everything in the backlog is newer than this */
     int64_t backlog_until; /* newest entry known to be in it */

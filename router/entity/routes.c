@@ -114,6 +114,12 @@ void routes_on_retry(struct timer *timer, void *context)
     account_log_poke(&entity->log);
 }
 
+static uint32_t least(int64_t a, int64_t b)
+{
+    return (uint32_t)(a < b ? a : b);
+}
+
+/* One page and a half may be unconfirmed at a time: that has to fit what a session may owe. */
 static void log_read_page(void *context, int64_t after_id)
 {
     struct entity *entity = context;
@@ -122,8 +128,8 @@ static void log_read_page(void *context, int64_t after_id)
     entity->read_request = log_read(entity->router->log,
             entity->account.id,
             after_id,
-            (uint32_t)settings->catch_up_page_entries,
-            (uint32_t)settings->catch_up_page_bytes,
+            least(settings->catch_up_page_entries, settings->max_unacked_stanzas / 2),
+            least(settings->catch_up_page_bytes, settings->max_unacked_bytes / 2),
             on_page,
             entity->read_ref);
 }
