@@ -126,25 +126,11 @@ static enum err open_link(struct process *process, const struct link_config *bus
     if (err != ERR_OK) {
         return err;
     }
-    struct link_options options = {
-        .node = service_node_name(process->service),
-        .role = LINK_ROLE_ARCHIVE,
-        .boot_epoch = service_boot_epoch(process->service),
-        .address = bus->address,
-        .advertise = bus->advertise,
-        .allow_cleartext = bus->allow_cleartext,
-        .core_secret = buf_view(&secret),
-        .tls_ca_file = bus->tls_ca_file,
-        .tls_cert_file = bus->tls_cert_file,
-        .tls_key_file = bus->tls_key_file,
-        .max_frame_bytes = (size_t)bus->max_frame_bytes,
-        .max_unacked_bytes = (size_t)bus->max_unacked_bytes,
-        .receive_window_bytes = (size_t)bus->receive_window_bytes,
-        .ping_interval_ms = bus->ping_interval_ms,
-        .reconnect_min_ms = bus->reconnect_min_ms,
-        .reconnect_max_ms = bus->reconnect_max_ms,
-        .peer_timeout_ms = bus->peer_timeout_ms,
-    };
+    struct link_options options = link_config_options(bus);
+    options.node = service_node_name(process->service);
+    options.role = LINK_ROLE_ARCHIVE;
+    options.boot_epoch = service_boot_epoch(process->service);
+    options.core_secret = buf_view(&secret);
     err = link_open(
             service_loop(process->service), &options, &link_handlers, process, &process->link);
     buf_fini(&secret);

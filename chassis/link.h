@@ -118,3 +118,5 @@ struct link_config {
     struct config_strings peers;
 };
 extern const struct config_section config_section_bus;
+/* What the section says; the caller adds node, role, boot epoch and secret. Texts are borrowed. */
+struct link_options link_config_options(const struct link_config *config);

@@ -159,3 +159,22 @@ const struct config_section config_section_bus = {
     .size = sizeof(struct link_config),
     .check = check_bus,
 };
+
+struct link_options link_config_options(const struct link_config *config)
+{
+    return (struct link_options){
+        .address = config->address,
+        .advertise = config->advertise,
+        .allow_cleartext = config->allow_cleartext,
+        .tls_ca_file = config->tls_ca_file,
+        .tls_cert_file = config->tls_cert_file,
+        .tls_key_file = config->tls_key_file,
+        .max_frame_bytes = (size_t)config->max_frame_bytes,
+        .max_unacked_bytes = (size_t)config->max_unacked_bytes,
+        .ping_interval_ms = config->ping_interval_ms,
+        .reconnect_min_ms = config->reconnect_min_ms,
+        .reconnect_max_ms = config->reconnect_max_ms,
+        .receive_window_bytes = (size_t)config->receive_window_bytes,
+        .peer_timeout_ms = config->peer_timeout_ms,
+    };
+}

@@ -109,25 +109,11 @@ static enum err open_link(struct edge *edge, const struct link_config *bus, stru
     buf_init(&secret, 0);
     enum err err = read_secret(bus, &secret, why);
     if (err == ERR_OK) {
-        const struct link_options options = {
-            .node = edge->node,
-            .role = LINK_ROLE_EDGE,
-            .boot_epoch = edge->boot_epoch,
-            .address = bus->address,
-            .advertise = bus->advertise,
-            .allow_cleartext = bus->allow_cleartext,
-            .edge_secret = buf_view(&secret),
-            .tls_ca_file = bus->tls_ca_file,
-            .tls_cert_file = bus->tls_cert_file,
-            .tls_key_file = bus->tls_key_file,
-            .max_frame_bytes = (size_t)bus->max_frame_bytes,
-            .max_unacked_bytes = (size_t)bus->max_unacked_bytes,
-            .ping_interval_ms = bus->ping_interval_ms,
-            .reconnect_min_ms = bus->reconnect_min_ms,
-            .reconnect_max_ms = bus->reconnect_max_ms,
-            .receive_window_bytes = (size_t)bus->receive_window_bytes,
-            .peer_timeout_ms = bus->peer_timeout_ms,
-        };
+        struct link_options options = link_config_options(bus);
+        options.node = edge->node;
+        options.role = LINK_ROLE_EDGE;
+        options.boot_epoch = edge->boot_epoch;
+        options.edge_secret = buf_view(&secret);
         err = link_open(edge->loop, &options, &link_handlers, edge, &edge->link);
         if (err != ERR_OK) {
             buf_printf(why, "cannot open the bus at %s: %s", bus->address, err_name(err));

@@ -136,25 +136,11 @@ static enum err open_link(struct router *router, const struct link_config *bus)
     buf_init(&core_secret, 0);
     enum err err = read_secret(bus->core_secret_file, &core_secret);
     if (err == ERR_OK) {
-        const struct link_options options = {
-            .node = router->node,
-            .role = LINK_ROLE_ROUTER,
-            .boot_epoch = router->boot_epoch,
-            .address = bus->address,
-            .advertise = bus->advertise,
-            .allow_cleartext = bus->allow_cleartext,
-            .core_secret = buf_view(&core_secret),
-            .tls_ca_file = bus->tls_ca_file,
-            .tls_cert_file = bus->tls_cert_file,
-            .tls_key_file = bus->tls_key_file,
-            .max_frame_bytes = (size_t)bus->max_frame_bytes,
-            .max_unacked_bytes = (size_t)bus->max_unacked_bytes,
-            .ping_interval_ms = bus->ping_interval_ms,
-            .reconnect_min_ms = bus->reconnect_min_ms,
-            .reconnect_max_ms = bus->reconnect_max_ms,
-            .receive_window_bytes = (size_t)bus->receive_window_bytes,
-            .peer_timeout_ms = bus->peer_timeout_ms,
-        };
+        struct link_options options = link_config_options(bus);
+        options.node = router->node;
+        options.role = LINK_ROLE_ROUTER;
+        options.boot_epoch = router->boot_epoch;
+        options.core_secret = buf_view(&core_secret);
         err = link_open(router->loop, &options, &ingress_link_handlers, router, &router->link);
         if (err != ERR_OK) {
             err = fail(bus->address, err);
