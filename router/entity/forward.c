@@ -181,7 +181,7 @@ void forward_stanza(struct entity *entity,
     if (work) {
         work->pending++;
         work->unappended++;
-        work->is_durable = true;
+        work->is_durable = !router->settings->is_routed;
         send_part(entity, part_create(entity, origin, stanza));
     } else if (shard_is_owned(router->shards, home_shard(router, stanza->to))) {
         entity_on_route(router->entities, origin ? origin : &none, stanza, NULL, NULL);

@@ -419,6 +419,14 @@ static void answer_request(struct entity *entity, const struct stanza *stanza)
     arena_fini(&arena);
 }
 
+/* messages.durability: routed. No log has it: it looks for other sessions, or is kept (P5). */
+static void route_again(struct entity *entity, const struct stanza *stanza)
+{
+    if (stanza_is_durable(stanza)) {
+        entity_post(entity, item_create(ITEM_ROUTE, stanza, 0));
+    }
+}
+
 void sm_end(struct entity *entity, struct resource *resource)
 {
     struct sm_session *sm = resource->sm;
@@ -436,8 +444,11 @@ void sm_end(struct entity *entity, struct resource *resource)
     struct sm_queue queue = sm->queue;
     sm_queue_init(&sm->queue, queue.last);
     for (const struct sm_entry *entry = queue.unacked; entry; entry = entry->next) {
-        if (was_detached && entry->has_stanza && entry->log_id == 0) {
-            answer_request(entity, &entry->stanza);
+        if (entry->has_stanza && entry->log_id == 0) {
+            route_again(entity, &entry->stanza);
+            if (was_detached) {
+                answer_request(entity, &entry->stanza);
+            }
         }
     }
     sm_queue_fini(&queue);
