@@ -68,6 +68,11 @@ bool session_has_sm(const struct session *session)
     return session->sm && session->sm->phase == SM_ON;
 }
 
+uint32_t session_attach(const struct session *session)
+{
+    return session_has_sm(session) ? session->sm->attach : SM_FIRST_ATTACH;
+}
+
 bool session_may_resume(const struct session *session)
 {
     return session_has_sm(session) && session->sm->may_resume;
@@ -146,6 +151,7 @@ void session_push_input(
     input.session = &id;
     input.counter = ++session->counter;
     input.bare = wire_bytes(session->bare);
+    input.attach = session_attach(session);
     input.stanza = &message;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_INPUT;
