@@ -237,12 +237,6 @@ static void deliver_in_order(struct downlink *downlink,
     }
 }
 
-/* Else a former attachment is, on this edge, too; or one that never came to be. */
-static bool is_meant(const struct session *session, uint32_t attach)
-{
-    return attach == 0 || attach == session_attach(session);
-}
-
 static void take_deliver(
         struct downlink *downlink, struct link_peer *peer, const Wire__Deliver *message)
 {
@@ -255,7 +249,7 @@ static void take_deliver(
         const Wire__Target *target = message->targets[i];
         struct id128 id = wire_id(target->session);
         struct session *session = session_table_find(downlink->edge->sessions, id);
-        if (session && !is_meant(session, target->attach)) {
+        if (session && !session_is_meant(session, target->attach)) {
             continue;
         }
         if (session && session_has_sm(session)) {
@@ -276,7 +270,7 @@ static void take_kick(struct downlink *downlink, struct link_peer *peer, const W
         answer_gone(downlink, peer, id, wire_str(kick->bare), kick->attach);
         return;
     }
-    if (!is_meant(session, kick->attach)) {
+    if (!session_is_meant(session, kick->attach)) {
         return;
     }
     if (kick->is_moved) {

@@ -73,6 +73,11 @@ uint32_t session_attach(const struct session *session)
     return session_has_sm(session) ? session->sm->attach : SM_FIRST_ATTACH;
 }
 
+bool session_is_meant(const struct session *session, uint32_t attach)
+{
+    return attach == 0 || attach == session_attach(session);
+}
+
 bool session_may_resume(const struct session *session)
 {
     return session_has_sm(session) && session->sm->may_resume;
