@@ -215,8 +215,9 @@ static bool is_in_race(const struct sm_session *sm, const struct item *item)
     if (item->sm.authenticated_us == 0) {
         return sm->resume != NULL; /* a router of the version before: at work only */
     }
-    return item->sm.authenticated_us <= sm->winner.asked_us
-            && item->sm.asked_us - sm->winner.asked_us < RACE_US;
+    /* Negative: the clock was set back and tells nothing. */
+    int64_t since_us = item->sm.asked_us - sm->winner.asked_us;
+    return item->sm.authenticated_us <= sm->winner.asked_us && since_us >= 0 && since_us < RACE_US;
 }
 
 void sm_handle_resume(struct entity *entity, const struct item *item)

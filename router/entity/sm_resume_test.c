@@ -119,6 +119,15 @@ static void stream_from_before_takes_over_what_nobody_holds(void **state)
     assert_seen(fake_take_out(), "RESUMED e3 desk handled=1 acked=0 attach=4");
 }
 
+static void clock_that_was_set_back_locks_nobody_out(void **state)
+{
+    (void)state;
+    resume_of("e3", 0, OLD);
+    fake.time.wall_us -= INT64_C(3600000000);
+    resume_of("e4", 0, 0);
+    assert_seen(fake_take_out(), "RESUMED e4 desk handled=1 acked=0 attach=3");
+}
+
 static void edge_that_does_not_say_when_takes_over_what_is_finished(void **state)
 {
     (void)state;
@@ -352,6 +361,7 @@ int main(void)
         RESUME_TEST(owed_reply_names_the_attachment_that_ended),
         RESUME_TEST(of_two_with_one_number_the_first_to_speak_here_stays),
         RESUME_TEST(enable_waits_for_the_inputs_before_it),
+        RESUME_TEST(clock_that_was_set_back_locks_nobody_out),
         RESUME_TEST(counters_wrap),
         RESUME_TEST(h_begins_where_enable_was),
     };

@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import managed  # noqa: E402
-from managed import Device, PRESENCE, acked, bodies, client, in_impatient, in_roomy, is_message, next_message, nothing_more, resume, user, wait_all_ready  # noqa: E402
+from managed import LOST, Device, PRESENCE, acked, bodies, client, in_impatient, in_roomy, is_message, next_message, nothing_more, resume, user, wait_all_ready  # noqa: E402
 from rawclient import SM, Closed, StreamError, body, sm_condition  # noqa: E402
 from runner import limit  # noqa: E402
 
@@ -127,7 +127,8 @@ async def race(ca, others, order):
 
 @limit(180)
 async def test_c23_two_edges_resume_the_same_id_at_once():
-    """50 times, at random moments, while both sides talk: one wins and keeps the stream, nothing is lost or comes twice."""
+    """50 times, at random moments, while both sides talk: one wins and keeps the stream, nothing is lost or comes twice. An id that was
+    resumed stays valid, as the specification knows no other for the next time; streams from before that moment are refused."""
     dice = random.Random(23)
     a, b = user(), user()
     ca, cb = await client(0).login_managed(a), await client(1).login_managed(b)
@@ -352,6 +353,7 @@ async def test_redis_and_routers_are_lost_at_once():
 
 @limit(90)
 async def test_a_drained_edge_hands_over_its_sessions():
+    """P8."""
     node = managed.cluster.edges[0]
     code = []
 
@@ -365,6 +367,7 @@ async def test_a_drained_edge_hands_over_its_sessions():
 
 @limit(90)
 async def test_a_drained_router_hands_over_its_sessions():
+    """P8."""
     code = []
 
     async def fault():
@@ -658,8 +661,15 @@ async def test_c22_a_managed_client_that_reads_nothing_is_detached():
             assert not came, [e.attrib for e in came]
     row = await session_row(cb.jid)
     assert row and row["state"] == "detached" and row["queued"] == 200 and row["queued_bytes"] > 20000000, row
-    new = await resume(cb, 1)
-    assert [x.split()[0] for x in await bodies(new, 200, timeout=30)] == [str(i) for i in range(200)]
+    got, new = [], cb
+    while len(got) < 200:  # 20 MB at once are more than may wait at the edge: it takes several streams
+        before, new = len(got), await resume(new, 1)
+        try:
+            while len(got) < 200:
+                got += [text.split()[0] for text in await bodies(new, 1, timeout=30)]
+        except LOST:
+            assert len(got) > before, "no progress"
+    assert got == [str(i) for i in range(200)], got
     await nothing_more(new)
     for c in (ca, new):
         await c.close()
