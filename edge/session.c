@@ -70,7 +70,8 @@ bool session_has_sm(const struct session *session)
 
 uint32_t session_attach(const struct session *session)
 {
-    return session_has_sm(session) ? session->sm->attach : SM_FIRST_ATTACH;
+    bool is_named = session_has_sm(session) && session->sm->attach != 0;
+    return is_named ? session->sm->attach : SM_FIRST_ATTACH;
 }
 
 bool session_is_meant(const struct session *session, uint32_t attach)
