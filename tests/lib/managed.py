@@ -49,10 +49,6 @@ in_impatient = in_own_cluster("impatient", {  # sessions wait 4 s and queues are
     "router": {"sm": {"resume_timeout": "4s", "max_unacked_stanzas": 100, "max_unacked_bytes": "64KiB"},
                "messages": {"catch_up_page_entries": 40, "catch_up_page_bytes": "16KiB"}},
     "edge": {"c2s": {"sm_ack_timeout": "5s"}}})
-in_roomy = in_own_cluster("roomy", {  # queues hold more than a connection; senders are fast, but not for long
-    "router": {"sm": {"max_unacked_stanzas": 100000, "max_unacked_bytes": "64MiB"}},
-    "edge": {"c2s": {"bytes_per_second": "8MiB", "burst_bytes": "8MiB", "stanza_cost_bytes": "2KiB", "flood_timeout": "6s"}}})
-
 
 def client(edge=0):
     return RawClient(cluster.edges[edge % len(cluster.edges)].c2s)

@@ -1,16 +1,14 @@
 #!/usr/bin/python3
 """Sessions that outlive their connection (XEP-0198): resuming on the same edge, on another one, after the death of anything; time-outs, limits."""
 import asyncio
-import json
 import os
 import random
-import socket
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import managed  # noqa: E402
-from managed import LOST, Device, PRESENCE, acked, bodies, client, in_impatient, in_roomy, is_message, next_message, nothing_more, resume, user, wait_all_ready  # noqa: E402
+from managed import Device, PRESENCE, acked, bodies, client, in_impatient, is_message, next_message, nothing_more, resume, user, wait_all_ready  # noqa: E402
 from rawclient import SM, Closed, StreamError, body, sm_condition  # noqa: E402
 from runner import limit  # noqa: E402
 
@@ -563,142 +561,6 @@ async def test_c20_ten_thousand_stanzas_and_no_ack():
     await nothing_more(c)
     for x in (ca, c):
         await x.close()
-
-
-async def flood(c, text, seconds):
-    """Sends as fast as the server reads, until it closes."""
-    async def listen():
-        try:
-            while True:
-                await c.get(seconds)
-        except Closed:  # the error itself is lost with what the server has not read
-            pass
-    listener, began = asyncio.create_task(listen()), time.monotonic()
-    while not listener.done() and time.monotonic() < began + seconds:
-        for _ in range(50):
-            c.send(text)
-        try:
-            await asyncio.wait_for(c.writer.drain(), 1)
-        except asyncio.TimeoutError:
-            pass
-        except OSError:
-            break
-    await listener
-    return time.monotonic() - began
-
-
-def counted(node, name, value):
-    return sum(count for key, count in node.metrics().items() if name in key and f'"{value}"' in key)
-
-
-async def is_flood(text, most_per_second):
-    """Read no faster than allowed, cut off when it does not stop; somebody else on the same edge does not notice."""
-    a, b, other = user(), user(), user()
-    node = managed.cluster.edges[0]
-    c, quiet = await client(0).login(a), await client(0).login(other)
-    stanzas, errors, held = counted(node, "stanzas_in_total", "presence"), counted(node, "stream_errors_out_total", "policy-violation"), node.rss_kib()
-    flooding = asyncio.create_task(flood(c, text.replace("TO", f"{b}@localhost/none"), 30))
-    waits = []
-    while not flooding.done():
-        began = time.monotonic()
-        await quiet.iq("get", "<ping xmlns='urn:xmpp:ping'/>", "localhost")
-        waits.append(time.monotonic() - began)
-        await asyncio.sleep(0.05)
-    took = await flooding
-    assert counted(node, "stream_errors_out_total", "policy-violation") == errors + 1
-    assert 5 < took < 20, f"cut off after {took:.1f} s"
-    taken = counted(node, "stanzas_in_total", "presence") - stanzas
-    assert taken < most_per_second * (took + 2), f"{taken} stanzas read in {took:.1f} s"
-    assert sorted(waits)[len(waits) * 9 // 10] < 1, sorted(waits)[-5:]
-    assert node.rss_kib() < held + 150 * 1024, f"{held} -> {node.rss_kib()} KiB"
-    await quiet.close()
-
-
-@in_roomy
-@limit(90)
-async def test_c21_a_flood_of_small_stanzas():
-    """8 MiB/s at 2 KiB for each are 4000 a second."""
-    await is_flood("<presence to='TO'/>", 4200)
-
-
-@in_roomy
-@limit(90)
-async def test_c21_a_flood_of_bytes():
-    await is_flood("<presence to='TO'><status>" + "x" * 60000 + "</status></presence>", 180)
-
-
-async def stuck(name, managed_stream):
-    """A client that never reads: its own buffers are small."""
-    c = client(0)
-    c.sock = socket.socket()
-    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    c.sock.connect((c.host, c.port))
-    c.reader, c.writer = await asyncio.open_connection(sock=c.sock, limit=4096)
-
-    async def connect(context=None):
-        return c
-    c.connect = connect
-    await (c.login_managed if managed_stream else c.login)(name)
-    c.writer.transport.pause_reading()
-    return c
-
-
-async def session_row(jid):
-    rows = json.loads((await asyncio.to_thread(managed.cluster.ctl, "--json", "sessions")).stdout)
-    return next((r for r in rows if r["jid"] == jid), None)
-
-
-@in_roomy
-@limit(120)
-async def test_c22_a_managed_client_that_reads_nothing_is_detached():
-    """1 MiB waits at the edge, then its session waits at the router with all of it; the sender goes on; resumed, everything is there."""
-    a, b = user(), user()
-    ca, cb = await client(1).login_managed(a), await stuck(b, True)
-    for i in range(200):
-        ca.message(f"{b}@localhost", f"{i} " + "x" * 100000)
-        if i % 20 == 19:
-            came = await acked(ca, 30)
-            assert not came, [e.attrib for e in came]
-    row = await session_row(cb.jid)
-    assert row and row["state"] == "detached" and row["queued"] == 200 and row["queued_bytes"] > 20000000, row
-    got, new = [], cb
-    while len(got) < 200:  # 20 MB at once are more than may wait at the edge: it takes several streams
-        before, new = len(got), await resume(new, 1)
-        try:
-            while len(got) < 200:
-                got += [text.split()[0] for text in await bodies(new, 1, timeout=30)]
-        except LOST:
-            assert len(got) > before, "no progress"
-    assert got == [str(i) for i in range(200)], got
-    await nothing_more(new)
-    for c in (ca, new):
-        await c.close()
-    cb.abort()
-
-
-@in_roomy
-@limit(180)
-async def test_c22_a_plain_client_that_reads_nothing_is_cut_off():
-    """STARLING_C22_MIB of volatile stanzas (1024 is what the row says): the edge keeps 1 MiB, the router nothing."""
-    a, b = user(), user()
-    total = int(os.environ.get("STARLING_C22_MIB", "64")) << 20
-    nodes = [managed.cluster.edges[0], *managed.cluster.routers]
-    ca, cb = await client(1).login(a), await stuck(b, False)
-    before = [n.rss_kib() for n in nodes]
-    text = f"<iq type='result' id='x' to='{cb.jid}'><x xmlns='urn:x'>" + "x" * 100000 + "</x></iq>"
-    for _ in range(total // len(text)):
-        ca.send(text)
-        await asyncio.wait_for(ca.writer.drain(), 30)
-    assert (await ca.iq("get", "<ping xmlns='urn:xmpp:ping'/>", "localhost", timeout=30)).get("type") == "result"
-    assert await session_row(cb.jid) is None
-    grown = [n.rss_kib() - kib for n, kib in zip(nodes, before)]
-    assert max(grown) < 400 * 1024, grown  # freed memory that the sanitizer keeps for a while is in it
-    ca.message(f"{b}@localhost", "kept")
-    c = await client(1).login(b)
-    assert body(await next_message(c)) == "kept"
-    for x in (ca, c):
-        await x.close()
-    cb.abort()
 
 
 @in_impatient
