@@ -76,6 +76,7 @@ struct fleet {
     unsigned ready; /* clients that are CLIENT_READY */
     unsigned logging_in;
     uint64_t failures;   /* connections that ended without our wish, or never came to be */
+    uint64_t carbons;    /* clients that were granted carbons */
     uint64_t resumed;    /* TLS handshakes that resumed */
     uint64_t ack_errors; /* the server acknowledged more than was sent */
     int64_t swept_us;
