@@ -183,6 +183,7 @@ void client_stop(struct client *client)
     }
     client->fleet->ready--;
     client->state = CLIENT_CLOSING;
+    client->started_us = now_us();
     buf_append_literal(&client->out, "</stream:stream>");
     client_mark_dirty(client);
 }
@@ -260,7 +261,7 @@ static void take_element(struct client *client, struct str element)
     } else if (scan_is_named(element, STR("a"))) {
         take_ack(client, element);
         return;
-    } else if (scan_is_named(element, STR("stream:error"))) {
+    } else if (scan_is_named(element, STR("stream:error")) && client->state != CLIENT_CLOSING) {
         char why[200];
         snprintf(why, sizeof(why), "stream error: " STR_FMT, STR_ARG(element));
         client_fail(client, why);
@@ -444,7 +445,7 @@ static void handle(struct client *client, uint32_t events)
 
 static void sweep(struct fleet *fleet, int64_t now)
 {
-    if (fleet->logging_in == 0 || now - fleet->swept_us < SWEEP_US) {
+    if (now - fleet->swept_us < SWEEP_US) {
         return;
     }
     fleet->swept_us = now;
@@ -453,6 +454,8 @@ static void sweep(struct fleet *fleet, int64_t now)
         struct client *client = &fleet->clients[i];
         if (is_logging_in(client) && now - client->started_us > limit_us) {
             client_fail(client, "the login took too long");
+        } else if (client->state == CLIENT_CLOSING && now - client->started_us > limit_us) {
+            drop(client, false);
         }
     }
 }

@@ -47,7 +47,7 @@ struct client {
     uint32_t sent;              /* stanzas of ours, since <enable/> */
     uint32_t acked;             /* of these, acknowledged */
     uint32_t asked_at;          /* `sent` at the last <r/> */
-    int64_t started_us;         /* this login */
+    int64_t started_us;         /* this login, or the end of the stream */
     struct scram_client *scram; /* while logging in */
     void *mode_data;
 };

@@ -1,5 +1,6 @@
-/* fsync and fdatasync that take longer (LD_PRELOAD): SLOW_FSYNC_US microseconds on top. A virtual disk may
- * answer at once, which flatters a server that waits for commits; this is what a real one is like. */
+/* fsync and fdatasync that take longer (LD_PRELOAD): SLOW_FSYNC_US microseconds on top. A virtual
+ * disk may answer at once, which flatters a server that waits for commits; this is what a real one
+ * is like. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <time.h>
