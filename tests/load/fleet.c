@@ -175,6 +175,12 @@ void client_start(struct client *client)
     watch_socket(client, EPOLL_CTL_ADD, true);
 }
 
+static void add_ack(struct client *client)
+{
+    client->owes_ack = false;
+    buf_printf(&client->out, "<a xmlns='urn:xmpp:sm:3' h='%u'/>", client->handled);
+}
+
 void client_stop(struct client *client)
 {
     if (client->state != CLIENT_READY) {
@@ -184,6 +190,9 @@ void client_stop(struct client *client)
     client->fleet->ready--;
     client->state = CLIENT_CLOSING;
     client->started_us = now_us();
+    if (client->counts_handled) {
+        add_ack(client); /* or the server has to keep for the next login what it has no word of */
+    }
     buf_append_literal(&client->out, "</stream:stream>");
     client_mark_dirty(client);
 }
@@ -360,9 +369,8 @@ void client_mark_dirty(struct client *client)
 static void add_acks(struct client *client)
 {
     unsigned every = client->fleet->settings->ask_every;
-    if (client->owes_ack) {
-        client->owes_ack = false;
-        buf_printf(&client->out, "<a xmlns='urn:xmpp:sm:3' h='%u'/>", client->handled);
+    if (client->owes_ack && client->state != CLIENT_CLOSING) {
+        add_ack(client);
     }
     if (client->state == CLIENT_READY && every > 0 && client->sent - client->asked_at >= every) {
         client->asked_at = client->sent;
