@@ -175,6 +175,12 @@ void client_start(struct client *client)
     watch_socket(client, EPOLL_CTL_ADD, true);
 }
 
+static void add_ack(struct client *client)
+{
+    client->owes_ack = false;
+    buf_printf(&client->out, "<a xmlns='urn:xmpp:sm:3' h='%u'/>", client->handled);
+}
+
 void client_stop(struct client *client)
 {
     if (client->state != CLIENT_READY) {
@@ -183,6 +189,10 @@ void client_stop(struct client *client)
     }
     client->fleet->ready--;
     client->state = CLIENT_CLOSING;
+    client->started_us = now_us();
+    if (client->counts_handled) {
+        add_ack(client); /* or the server has to keep for the next login what it has no word of */
+    }
     buf_append_literal(&client->out, "</stream:stream>");
     client_mark_dirty(client);
 }
@@ -260,7 +270,7 @@ static void take_element(struct client *client, struct str element)
     } else if (scan_is_named(element, STR("a"))) {
         take_ack(client, element);
         return;
-    } else if (scan_is_named(element, STR("stream:error"))) {
+    } else if (scan_is_named(element, STR("stream:error")) && client->state != CLIENT_CLOSING) {
         char why[200];
         snprintf(why, sizeof(why), "stream error: " STR_FMT, STR_ARG(element));
         client_fail(client, why);
@@ -359,9 +369,8 @@ void client_mark_dirty(struct client *client)
 static void add_acks(struct client *client)
 {
     unsigned every = client->fleet->settings->ask_every;
-    if (client->owes_ack) {
-        client->owes_ack = false;
-        buf_printf(&client->out, "<a xmlns='urn:xmpp:sm:3' h='%u'/>", client->handled);
+    if (client->owes_ack && client->state != CLIENT_CLOSING) {
+        add_ack(client);
     }
     if (client->state == CLIENT_READY && every > 0 && client->sent - client->asked_at >= every) {
         client->asked_at = client->sent;
@@ -444,7 +453,7 @@ static void handle(struct client *client, uint32_t events)
 
 static void sweep(struct fleet *fleet, int64_t now)
 {
-    if (fleet->logging_in == 0 || now - fleet->swept_us < SWEEP_US) {
+    if (now - fleet->swept_us < SWEEP_US) {
         return;
     }
     fleet->swept_us = now;
@@ -453,6 +462,8 @@ static void sweep(struct fleet *fleet, int64_t now)
         struct client *client = &fleet->clients[i];
         if (is_logging_in(client) && now - client->started_us > limit_us) {
             client_fail(client, "the login took too long");
+        } else if (client->state == CLIENT_CLOSING && now - client->started_us > limit_us) {
+            drop(client, false);
         }
     }
 }

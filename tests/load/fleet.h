@@ -47,7 +47,7 @@ struct client {
     uint32_t sent;              /* stanzas of ours, since <enable/> */
     uint32_t acked;             /* of these, acknowledged */
     uint32_t asked_at;          /* `sent` at the last <r/> */
-    int64_t started_us;         /* this login */
+    int64_t started_us;         /* this login, or the end of the stream */
     struct scram_client *scram; /* while logging in */
     void *mode_data;
 };
@@ -76,6 +76,7 @@ struct fleet {
     unsigned ready; /* clients that are CLIENT_READY */
     unsigned logging_in;
     uint64_t failures;   /* connections that ended without our wish, or never came to be */
+    uint64_t carbons;    /* clients that were granted carbons */
     uint64_t resumed;    /* TLS handshakes that resumed */
     uint64_t ack_errors; /* the server acknowledged more than was sent */
     int64_t swept_us;

@@ -203,10 +203,7 @@ static void take_carbons(struct client *client, struct str element)
             || !str_equal(scan_attribute(element, STR("id")), STR("carbons"))) {
         return;
     }
-    if (!str_equal(scan_attribute(element, STR("type")), STR("result"))) {
-        client_fail(client, "carbons were refused");
-        return;
-    }
+    client->fleet->carbons += str_equal(scan_attribute(element, STR("type")), STR("result"));
     enter(client);
 }
 

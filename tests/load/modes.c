@@ -10,6 +10,9 @@ void mode_finish(json_t *result, const struct fleet *fleet, bool is_fine)
     if (fleet->failures > 0) {
         json_object_set_new(result, "first_failure", json_string(fleet->first_failure));
     }
+    if (fleet->settings->has_carbons) {
+        json_object_set_new(result, "carbons", json_integer((json_int_t)fleet->carbons));
+    }
     json_object_set_new(result, "ack_errors", json_integer((json_int_t)fleet->ack_errors));
     json_object_set_new(result, "ok", json_boolean(is_fine));
 }

@@ -32,7 +32,7 @@ static const char usage[] =
         "  --no-sm              without stream management (XEP-0198)\n"
         "  --no-resume          stream management without resumption\n"
         "  --ask-every N        ask for an acknowledgement after so many stanzas; 0: never (10)\n"
-        "  --carbons            enable message carbons (XEP-0280)\n"
+        "  --carbons            enable message carbons (XEP-0280) where the server has them\n"
         "how much\n"
         "  --concurrency N      logins under way at a time (16)\n"
         "  --logins N           login (1000)\n"
