@@ -1,6 +1,11 @@
 /* PostgreSQL, asynchronous and pipelined (libpq), on the loop thread. A pool of connections; each
  * query is a transaction of one or more prepared statements sent in one round trip. Reconnects with
- * backoff; a query has its own time-out. */
+ * backoff; a query has its own time-out.
+ *
+ * With several hosts in the connection string each attempt begins with another one, so that a host
+ * that swallows packets costs one connect time-out. A server with an older timeline than one this
+ * process has talked to is a primary of the past and refused (G06); that holds until the process
+ * ends, so whoever puts an older database in place of a newer one restarts the services. */
 #pragma once
 
 #include <stdbool.h>
