@@ -58,11 +58,16 @@ struct pg_connection {
     bool is_closing;
 };
 
-/* The timeline grows with every promotion, so it tells the primary of today from one of yesterday
- * that still takes connections (G06). A standby has none here. */
+/* Two things tell the primary of today from one of yesterday that still takes connections (G06).
+ * The timeline grows with every promotion, but a process that has just started knows no later one.
+ * So each connection begins with a commit: a primary whose synchronous standby was promoted away
+ * from it waits for ever, the attempt times out and the next host is tried. A standby does neither.
+ */
 static const char sql_setup[] =
         "VALUES (CASE WHEN pg_is_in_recovery() THEN 0 ELSE"
         " ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint END,"
+        " CASE WHEN NOT pg_is_in_recovery() THEN"
+        " pg_logical_emit_message(true, 'starling', 'connected') END,"
         " set_config('statement_timeout', $1::text, false),"
         " set_config('idle_in_transaction_session_timeout', $1, false),"
         " set_config('TimeZone', 'UTC', false))";

@@ -559,6 +559,30 @@ static void test_a_primary_of_the_past_is_refused(void **state)
     scratch_do("scratch-pg", "stop", newer);
 }
 
+/* A process that starts now knows no timeline; but this server cannot commit. */
+static void test_a_primary_that_cannot_commit_is_passed_by(void **state)
+{
+    (void)state;
+    char alone[128];
+    scratch_start("scratch-pg", alone);
+    scratch_do("scratch-pg", "abandon", alone);
+    char conninfo[512];
+    (void)snprintf(conninfo,
+            sizeof(conninfo),
+            "host=%s,%s user=postgres target_session_attrs=read-write",
+            alone,
+            fixture.dir);
+    open_pool_at(conninfo, 1, 500);
+    assert_true(scratch_run_until(fixture.loop, is_up, NULL, WAIT_MS));
+    struct answer answer = { 0 };
+    ask("SHOW synchronous_standby_names", &answer);
+    await(&answer);
+    assert_int_equal(answer.err, ERR_OK);
+    assert_string_equal(answer.text, "");
+    close_pool(NULL);
+    scratch_do("scratch-pg", "stop", alone);
+}
+
 /* One of two connections meets the promoted server; the other one leaves the old server at once. */
 static void test_a_promotion_retires_connections_to_the_old_primary(void **state)
 {
@@ -630,6 +654,7 @@ int main(void)
         TEST(test_malformed_conninfo_is_refused),
         TEST(test_a_silent_host_costs_one_attempt),
         TEST(test_a_primary_of_the_past_is_refused),
+        TEST(test_a_primary_that_cannot_commit_is_passed_by),
         TEST(test_a_promotion_retires_connections_to_the_old_primary),
     };
     return cmocka_run_group_tests_name("pg", tests, set_up, tear_down);
