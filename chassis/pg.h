@@ -75,6 +75,11 @@ void pg_query_discard(struct pg_query *query); /* one that was not sent */
 /* Adds a statement; `sql` must be a string constant: its address names the prepared statement on
  * each connection. Parameters follow through pg_add_* in order $1, $2, ... */
 void pg_query_statement(struct pg_query *query, const char *sql);
+/* As the last statement of a query that only reads: what it read comes back only if the server
+ * could commit afterwards, so was the primary when it read. A primary whose synchronous standby was
+ * promoted away from it does not know, and its answers are old (G06). One commit; nothing with a
+ * single host. */
+void pg_query_prove_primary(struct pg_query *query);
 void pg_add_int8(struct pg_query *query, int64_t value);
 void pg_add_int4(struct pg_query *query, int32_t value);
 void pg_add_bool(struct pg_query *query, bool value);

@@ -583,6 +583,42 @@ static void test_a_primary_that_cannot_commit_is_passed_by(void **state)
     scratch_do("scratch-pg", "stop", alone);
 }
 
+/* A connection of before the promotion: it reads, but what it reads is not believed. */
+static void test_a_read_that_cannot_be_followed_by_a_commit_is_not_answered(void **state)
+{
+    (void)state;
+    char alone[128];
+    scratch_start("scratch-pg", alone);
+    char conninfo[512];
+    (void)snprintf(conninfo, sizeof(conninfo), "host=%s,%s user=postgres", alone, fixture.dir);
+    open_pool_at(conninfo, 1, 500);
+    assert_true(scratch_run_until(fixture.loop, is_up, NULL, WAIT_MS));
+    scratch_do("scratch-pg", "abandon", alone);
+    struct answer plain = { 0 };
+    ask("SELECT 11::bigint", &plain);
+    await(&plain);
+    assert_int_equal(plain.err, ERR_OK);
+    struct answer proven = { 0 };
+    struct pg_query *query = pg_query_create(fixture.pool);
+    pg_query_statement(query, "SELECT 11::bigint");
+    pg_query_prove_primary(query);
+    pg_query_send(query, on_answer, &proven);
+    await(&proven);
+    assert_int_equal(proven.err, ERR_TIMEOUT);
+    assert_int_equal(proven.count, 0);
+    assert_true(scratch_run_until(fixture.loop, is_up, NULL, WAIT_MS)); /* at the other one */
+    proven = (struct answer){ 0 };
+    query = pg_query_create(fixture.pool);
+    pg_query_statement(query, "SELECT 12::bigint");
+    pg_query_prove_primary(query);
+    pg_query_send(query, on_answer, &proven);
+    await(&proven);
+    assert_int_equal(proven.err, ERR_OK);
+    assert_int_equal(proven.values[0], 12);
+    close_pool(NULL);
+    scratch_do("scratch-pg", "stop", alone);
+}
+
 /* One of two connections meets the promoted server; the other one leaves the old server at once. */
 static void test_a_promotion_retires_connections_to_the_old_primary(void **state)
 {
@@ -655,6 +691,7 @@ int main(void)
         TEST(test_a_silent_host_costs_one_attempt),
         TEST(test_a_primary_of_the_past_is_refused),
         TEST(test_a_primary_that_cannot_commit_is_passed_by),
+        TEST(test_a_read_that_cannot_be_followed_by_a_commit_is_not_answered),
         TEST(test_a_promotion_retires_connections_to_the_old_primary),
     };
     return cmocka_run_group_tests_name("pg", tests, set_up, tear_down);

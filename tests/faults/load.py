@@ -386,11 +386,12 @@ class Load:
         return sorted(self.delays)[int(len(self.delays) * 0.99)] if self.delays else 0.0
 
     def judge(self, sessions_may_end=False, max_median_gap=None):
-        problems = list(self.wrong) + [f"twice: {i}" for i in self.duplicates]
+        problems = list(self.wrong)
         lost = self.missing()
         for ident in lost:
             problems.append(f"lost{' although acknowledged' if ident in self.acked or ident in self.confirmed else ''}: {ident}"
                             f" to {self.users[self.sent[ident][0]].partner.name}")
+        problems += [f"twice: {i}" for i in self.duplicates]
         for sender, sequences in self.order.items():
             if sequences != sorted(sequences):
                 at = next(i for i in range(1, len(sequences)) if sequences[i] < sequences[i - 1])

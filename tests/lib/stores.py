@@ -120,7 +120,7 @@ class PostgresOnSmallDisk(Postgres):
 
     def __init__(self, folder):
         os.chown(os.path.join(folder, "disk"), *self._owner())
-        super().__init__(folder, os.path.join("disk", "pg"), free_port(), settings="min_wal_size=32MB\nmax_wal_size=48MB\n")
+        super().__init__(folder, os.path.join("disk", "pg"), free_port(), settings="min_wal_size=32MB\nmax_wal_size=48MB\nlog_min_messages=error\n")
 
     @staticmethod
     def _owner():
