@@ -9,6 +9,8 @@ import subprocess
 import time
 
 from catalogue import fault, pick
+from load import PlainUser
+from rawclient import body
 
 # ---- T01: kill -9
 
@@ -123,6 +125,46 @@ def freeze(kind, seconds):
 for _seconds in (1, 15, 120):
     for _kind in ("edges", "routers", "archives"):
         fault("T10", name=f"freeze_{_kind[:-1]}_{_seconds}", is_long=_seconds > 60)(freeze(_kind, _seconds))
+
+
+class PatientUser(PlainUser):
+    """Asks nothing, however long nothing comes: notices only the end of its connection."""
+
+    async def read(self, client):
+        while not self.load.over:
+            element = await client.get(3600)
+            if body(element):
+                self.heard.add(body(element))
+
+
+@fault("T10")
+async def freeze_edge_unnoticed(load):
+    """SIGSTOP until every router has given the edge up and ended its sessions. Clients that notice nothing stay connected, are heard and hear."""
+    edges = load.cluster.edges
+    users = []
+    for i in range(4):
+        name = f"p{os.urandom(4).hex()}"
+        await asyncio.to_thread(load.cluster.add_account, name)
+        users.append(PatientUser(load, name, i % 2))
+        users[-1].heard = set()
+    try:
+        await asyncio.wait_for(asyncio.gather(*(user.online.wait() for user in users)), 30)
+        before = [user.incarnation for user in users]
+        edges[random.randrange(2)].freeze(20)
+        await asyncio.sleep(24)
+        wanted = {f"{a.name} to {b.name}" for a in users for b in users if a is not b}
+        for text in wanted:
+            sender, _, recipient = text.partition(" to ")
+            next(u for u in users if u.name == sender).client.message(f"{recipient}@localhost", text)
+        deadline = time.monotonic() + 15
+        while set().union(*(user.heard for user in users)) != wanted and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        missing = wanted - set().union(*(user.heard for user in users))
+        assert not missing, f"online, but not heard or deaf: {sorted(missing)[:3]}"
+        assert [user.incarnation for user in users] == before, "somebody was disconnected"
+    finally:
+        for user in users:
+            user.task.cancel()
 
 
 @fault("T10")
@@ -273,7 +315,6 @@ async def restart_under(load, node, prefix):
     node.kill()
     await asyncio.sleep(1)
     await asyncio.to_thread(node.wait_ready, 30)
-    load.cluster.edges.sort(key=lambda n: n is not node)
 
     def undo():
         node.prefix = usual
