@@ -1,6 +1,6 @@
-/* Byte streams of the bus: tcp:// over sockets on the loop (link_stream_tcp.c), tls+tcp:// over NNG's
- * nng_stream (link_stream_tls.c: the only file of the tree that calls NNG; TLS 1.2). All calls and all
- * events happen on the loop thread.
+/* Byte streams of the bus: tcp:// over sockets on the loop (link_stream_tcp.c), tls+tcp:// over
+ * NNG's nng_stream (link_stream_tls.c: the only file of the tree that calls NNG; TLS 1.2). All
+ * calls and all events happen on the loop thread.
  *
  * No fork() after the first tls+tcp address was used: NNG aborts. */
 #pragma once

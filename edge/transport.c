@@ -388,8 +388,8 @@ static enum io read_once(struct transport *transport, size_t *len_out)
     return tcp_read(transport->fd, read_buffer, sizeof(read_buffer), len_out);
 }
 
-/* What OpenSSL holds is read on; what the socket still has wakes the loop again, which is cheaper than
- * asking each time to be told that there is nothing. */
+/* What OpenSSL holds is read on; what the socket still has wakes the loop again, which is cheaper
+ * than asking each time to be told that there is nothing. */
 static bool may_read_more(const struct transport *transport, size_t done, size_t last)
 {
     bool is_more_likely = done == 0
