@@ -23,6 +23,8 @@
 #include "router/shard.h"
 #include "router/signer.h"
 #include "router/store/account_store.h"
+#include "router/store/roster_store.h"
+#include "router/vault.h"
 
 #define REGISTRY_REFRESH_MS 2000
 #define REGISTRY_TTL_MS     10000
@@ -130,6 +132,21 @@ static enum err open_signer(struct router *router)
     return err;
 }
 
+static enum err open_vault(struct router *router)
+{
+    struct buf key;
+    buf_init(&key, 0);
+    enum err err = read_secret(router->settings->storage_key_file, &key);
+    if (err == ERR_OK) {
+        err = vault_create(buf_view(&key), &router->vault);
+        if (err != ERR_OK) {
+            err = fail("router.storage_key_file: at least 32 bytes are needed", err);
+        }
+    }
+    forget_secret(&key);
+    return err;
+}
+
 static enum err open_link(struct router *router, const struct link_config *bus)
 {
     struct buf core_secret;
@@ -225,6 +242,7 @@ static enum err open_parts(struct router *router)
 {
     router->peers = peers_create(router->loop);
     router->accounts = account_store_create(router->pg);
+    router->rosters = roster_store_create(router->pg);
     router->passwords = password_work_create(router->loop);
     router->auth = auth_create(router);
     router->registrar = registrar_create(router);
@@ -257,6 +275,9 @@ static enum err open_all(struct router_process *process, const struct config *co
     struct router *router = &process->router;
     const struct link_config *bus = config_get(config, &config_section_bus);
     enum err err = open_signer(router);
+    if (err == ERR_OK) {
+        err = open_vault(router);
+    }
     if (err == ERR_OK) {
         err = open_link(router, bus);
     }
@@ -373,11 +394,13 @@ void router_stop(void *state)
     shard_table_close(router->shards);
     password_work_destroy(router->passwords);
     account_store_destroy(router->accounts);
+    roster_store_destroy(router->rosters);
     redis_close(router->redis);
     redis_close(process->registry_redis);
     link_close(router->link);
     peers_destroy(router->peers);
     signer_destroy(router->signer);
+    vault_destroy(router->vault);
     settings_destroy(router->settings);
     free(process);
 }

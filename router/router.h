@@ -20,11 +20,13 @@ struct router {
     struct pg_pool *pg;
     struct peers *peers;
     struct signer *signer; /* nonces, grants, session tokens */
+    struct vault *vault;   /* keys of what accounts store */
     struct shard_table *shards;
     struct egress *egress;
     struct commit *commit;
     struct log_client *log;
     struct account_store *accounts;
+    struct roster_store *rosters;
     struct password_work *passwords; /* bounded PBKDF2 on the thread pool */
     struct auth *auth;
     struct registrar *registrar;

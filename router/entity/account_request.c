@@ -3,9 +3,11 @@
 #include "chassis/base/digest.h"
 #include "chassis/base/mem.h"
 #include "router/entity/entity.h"
+#include "router/entity/roster_access.h"
 #include "router/entity/sessions.h"
 #include "router/password_work.h"
 #include "router/router.h"
+#include "router/shard.h"
 #include "router/turn.h"
 
 struct account_request {
@@ -17,6 +19,8 @@ struct account_request {
     size_t password_len;
     struct verifier verifiers[VERIFIERS];
     unsigned derived;
+    struct roster_change change;
+    struct roster_item *item; /* a copy for the continuation */
 };
 
 static struct account_request *request_create(
@@ -33,40 +37,61 @@ static struct account_request *request_create(
 static void request_destroy(struct account_request *wait)
 {
     free(wait->bare);
+    roster_item_destroy(wait->item);
     secret_wipe(wait->verifiers, sizeof(wait->verifiers));
     free(wait);
 }
 
-static void end_item(struct entity *entity, struct item *item)
+static void end_item(struct entity *entity, struct item *item, bool is_undone)
 {
     if (item->kind == ITEM_INPUT) {
         inputs_part_done(entity, item->session, item->counter);
     } else if (item->done) {
-        item->done(item->context, ERR_OK);
+        item->done(item->context, is_undone ? ERR_UNAVAILABLE : ERR_OK);
     }
     item_destroy(item);
+}
+
+/* Returns whether the stanza has to come again. */
+static bool run_continuation(
+        struct entity *entity, struct item *item, const struct account_request *wait, enum err err)
+{
+    struct arena arena;
+    struct turn turn;
+    arena_init(&arena, 0);
+    effects_begin(&turn, &arena, entity, &item->stanza);
+    turn.origin = item->origin;
+    if (item->kind == ITEM_INPUT) {
+        turn.session = entity_find_session(entity, item->session);
+        turn.origin = (struct origin){ item->session, item->counter, 0 };
+    }
+    turn.change = &wait->change;
+    wait->continuation(&turn, &item->stanza, err);
+    effects_apply(&turn);
+    arena_fini(&arena);
+    return turn.is_undone;
 }
 
 static void finish(struct account_request *wait, enum err err)
 {
     struct entity *entity = entity_ref_take(wait->ref);
-    turn_continuation continuation = wait->continuation;
-    request_destroy(wait);
-    if (!entity || !entity->waiting) {
-        return; /* the shard went: the edge asks the next home */
+    if (!entity || !entity->waiting || err == ERR_FENCED) {
+        request_destroy(wait); /* the shard went: the next home is asked */
+        if (entity && err == ERR_FENCED) {
+            shard_fenced(entity->router->shards, entity->shard);
+            entity_drop(entity);
+        }
+        return;
     }
     struct item *item = entity->waiting;
     entity->waiting = NULL;
-    struct arena arena;
-    struct turn turn;
-    arena_init(&arena, 0);
-    effects_begin(&turn, &arena, entity, &item->stanza);
-    turn.session = item->kind == ITEM_INPUT ? entity_find_session(entity, item->session) : NULL;
-    continuation(&turn, &item->stanza, err);
-    effects_apply(&turn);
-    arena_fini(&arena);
-    end_item(entity, item);
+    bool is_undone = run_continuation(entity, item, wait, err);
+    request_destroy(wait);
+    end_item(entity, item, is_undone);
     entity_mark_dirty(entity);
+    if (entity->state == ENTITY_ACTIVE && !entity->roster.is_loaded) {
+        entity_reload(entity); /* nobody knows what was written */
+    }
     entity_wake(entity);
 }
 
@@ -122,6 +147,22 @@ static void derive_next(struct account_request *wait)
     }
 }
 
+/* ---- a change of the roster */
+
+static void on_roster_saved(void *context, enum err err)
+{
+    finish(context, err);
+}
+
+static void start_roster(
+        struct entity *entity, struct account_request *wait, struct roster_item *item)
+{
+    wait->item = roster_item_create(item);
+    wait->change.item = wait->item;
+    wait->change.before = roster_flags(&entity->roster, item->jid);
+    roster_access_save(entity, item, on_roster_saved, wait);
+}
+
 void account_request_start(
         struct entity *entity, struct item *item, const struct turn_request *request)
 {
@@ -137,6 +178,7 @@ void account_request_start(
     case TURN_REQUEST_DELETE_ACCOUNT:
         account_delete(entity->router->accounts, entity->bare, on_changed, wait);
         break;
+    case TURN_REQUEST_CHANGE_ROSTER: start_roster(entity, wait, request->item); break;
     case TURN_REQUEST_NONE: finish(wait, ERR_INVALID); break;
     }
 }

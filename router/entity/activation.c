@@ -1,12 +1,13 @@
-/* What an entity reads before its first turn: account row, sessions (Redis, best effort), then the
- * tail of its log. A store that is away is asked again with backoff; meanwhile what waits too long
- * is answered (G01). */
+/* What an entity reads before its first turn: account row, roster, sessions (Redis, best
+ * effort), then the tail of its log. A store that is away is asked again with backoff; meanwhile
+ * what waits too long is answered (G01). */
 #include "chassis/log.h"
 #include "chassis/loop.h"
 #include "chassis/redis.h"
 #include "proto/xmpp/stanza_error.h"
 #include "router/commit.h"
 #include "router/entity/entity.h"
+#include "router/entity/roster_access.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/log_client.h"
@@ -310,6 +311,33 @@ static void load_sessions(struct entity *entity)
 
 /* ---- the account */
 
+static void go_on(struct entity *entity)
+{
+    if (entity->is_log_open) {
+        finish(entity, ENTITY_ACTIVE); /* a reload: sessions and log are known */
+    } else {
+        load_sessions(entity);
+    }
+}
+
+static void on_roster(struct entity *entity, enum err err)
+{
+    if (entity->state != ENTITY_LOADING_ROSTER) {
+        return;
+    }
+    if (err != ERR_OK) {
+        back_off(entity, "roster", err);
+    } else {
+        go_on(entity);
+    }
+}
+
+static void load_roster(struct entity *entity)
+{
+    entity->state = ENTITY_LOADING_ROSTER;
+    roster_access_load(entity, on_roster);
+}
+
 static void on_account(void *context, enum err err, const struct account_row *row)
 {
     struct entity *entity = entity_ref_take(context);
@@ -326,11 +354,15 @@ static void on_account(void *context, enum err err, const struct account_row *ro
         sessions_kick_all(entity, STREAM_ERROR_NOT_AUTHORIZED, STR_NULL);
         entity->account.id = 0;
         entity->is_log_open = false; /* should it come back, the log is opened anew */
+        roster_clear(&entity->roster);
         finish(entity, ENTITY_UNKNOWN);
-    } else if (former_id == entity->account.id && former_id != 0) {
-        finish(entity, ENTITY_ACTIVE); /* a reload: sessions and log are known */
+        return;
+    }
+    entity->is_log_open = former_id == entity->account.id;
+    if (entity->roster.is_loaded && entity->is_log_open) {
+        go_on(entity);
     } else {
-        load_sessions(entity);
+        load_roster(entity);
     }
 }
 

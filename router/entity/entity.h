@@ -1,5 +1,5 @@
 /* An account and everything that is true of it while this router is its home. Internal to
- * router/entity; features see bare, account and resources. */
+ * router/entity; features see bare, account, roster and resources. */
 #pragma once
 
 #include <stddef.h>
@@ -13,6 +13,7 @@
 #include "router/entity/origins.h"
 #include "router/entity/outbox.h"
 #include "router/entity/resource.h"
+#include "router/entity/roster.h"
 #include "router/store/account_store.h"
 
 struct router;
@@ -20,6 +21,7 @@ struct router;
 enum entity_state {
     ENTITY_NEW,
     ENTITY_LOADING_ACCOUNT,
+    ENTITY_LOADING_ROSTER,
     ENTITY_LOADING_SESSIONS,
     ENTITY_LOADING_LOG,
     ENTITY_BACKING_OFF, /* a store was away: tried again soon */
@@ -39,6 +41,9 @@ struct entity {
     enum entity_state state;
     unsigned load_tries;
     struct account_row account;
+    struct roster roster;
+    int64_t asking_since_ms; /* subscription requests sent in this hour (C12) */
+    int64_t asked;
 
     struct resource *resources;
     unsigned spools_loading; /* while sessions are loaded */
@@ -129,6 +134,12 @@ void routes_on_retry(struct timer *timer, void *context);
 /* ---- forward.c: to the home of stanza->to, in this router or another. `work` NULL: volatile; else
  * the input is done when this part is. */
 void forward_stanza(struct entity *entity,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        struct input_work *work);
+
+/* Followed until it is decided, like a durable part. `work` NULL: nobody's input waits for it. */
+void forward_kept(struct entity *entity,
         const struct origin *origin,
         const struct stanza *stanza,
         struct input_work *work);

@@ -285,6 +285,7 @@ void entity_drop(struct entity *entity)
         resource_destroy(resource);
     }
     account_log_fini(&entity->log);
+    roster_clear(&entity->roster);
     origins_fini(&entity->origins);
     free(entity->stored_inputs);
     free(entity->bare_text);

@@ -29,6 +29,7 @@ struct resource {
     struct str name; /* the resourcepart, view into full */
     bool is_available;
     int8_t priority;
+    bool is_interested;    /* asked for the roster: gets its pushes (RFC 6121 §2.2) */
     bool has_caught_up;    /* was told to the log as a target */
     bool is_lost;          /* its edge is away: to be ended as soon as nobody iterates */
     bool is_closing;       /* the stream is gone; only its inputs are still at work */

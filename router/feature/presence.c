@@ -4,6 +4,7 @@
  * server (RFC 6120 §8.3.3.3), so that its user learns it instead of waiting; one that arrives is
  * ignored as for an account that does not exist (RFC 6121 §8.5.1). */
 #include "router/entity/entity.h"
+#include "router/entity/notices.h"
 #include "router/feature.h"
 
 #define MAX_PRESENCE_BYTES 16384 /* kept as long as the session lives */
@@ -59,6 +60,7 @@ static enum verdict become_available(struct turn *turn)
     broadcast(turn, stanza);
     if (is_initial) {
         tell_others_presence(turn);
+        notices_requests(turn, turn->session);
     }
     turn_session_changed(turn, turn->session);
     return VERDICT_HANDLED;

@@ -34,20 +34,6 @@ static void directed_presence_is_routed(void **state)
     assert_seen(fake_take_out(), "DELIVER e2 pc volatile <presence from='alice@example.org/phone'");
 }
 
-static void subscriptions_are_not_implemented_and_probes_learn_nothing(void **state) /* C09 */
-{
-    (void)state;
-    fake_login("e1", ALICE, 0);
-    fake_login("e2", "bob@example.org/pc", 0);
-    fake_clear();
-    struct stanza presence = fake_presence(ALICE, STANZA_TYPE_SUBSCRIBE, 0);
-    presence.to = STR("bob@example.org");
-    fake_input("e1", 2, &presence);
-    const char *out = fake_take_out();
-    assert_seen(out, "<feature-not-implemented");
-    assert_not_seen(out, "DELIVER e2");
-}
-
 static void oversized_presence_is_refused(void **state)
 {
     (void)state;
@@ -66,8 +52,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(presence_reaches_all_own_sessions, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(directed_presence_is_routed, fake_start, fake_stop),
-        cmocka_unit_test_setup_teardown(
-                subscriptions_are_not_implemented_and_probes_learn_nothing, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(oversized_presence_is_refused, fake_start, fake_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
