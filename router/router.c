@@ -19,6 +19,7 @@
 #include "router/password_work.h"
 #include "router/peers.h"
 #include "router/registrar.h"
+#include "router/route_many.h"
 #include "router/router_service.h"
 #include "router/shard.h"
 #include "router/signer.h"
@@ -246,6 +247,7 @@ static enum err open_parts(struct router *router)
     router->passwords = password_work_create(router->loop);
     router->auth = auth_create(router);
     router->registrar = registrar_create(router);
+    router->many = route_many_create(router);
     enum err err = egress_create(router, &router->egress);
     if (err == ERR_OK) {
         err = commit_create(router, &router->commit);
@@ -390,6 +392,7 @@ void router_stop(void *state)
     registrar_destroy(router->registrar);
     pg_pool_close(router->pg);
     commit_destroy(router->commit);
+    route_many_destroy(router->many);
     egress_destroy(router->egress);
     shard_table_close(router->shards);
     password_work_destroy(router->passwords);

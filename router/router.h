@@ -23,6 +23,7 @@ struct router {
     struct vault *vault;   /* keys of what accounts store */
     struct shard_table *shards;
     struct egress *egress;
+    struct route_many *many;
     struct commit *commit;
     struct log_client *log;
     struct account_store *accounts;

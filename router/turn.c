@@ -51,6 +51,15 @@ void turn_route_kept(struct turn *turn, const struct stanza *stanza)
     turn_add(turn, EFFECT_ROUTE_KEPT)->stanza = *stanza;
 }
 
+void turn_route_many(
+        struct turn *turn, const struct stanza *stanza, const struct str *to, size_t count)
+{
+    struct effect *effect = turn_add(turn, EFFECT_ROUTE_MANY);
+    effect->stanza = *stanza;
+    effect->to = to;
+    effect->to_count = count;
+}
+
 void turn_deliver(struct turn *turn, const struct resource *session, const struct stanza *stanza)
 {
     struct effect *effect = turn_add(turn, EFFECT_DELIVER);

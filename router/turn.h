@@ -39,6 +39,7 @@ struct iq {
 enum effect_kind {
     EFFECT_ROUTE,           /* stanza to the home of stanza.to, this entity included */
     EFFECT_ROUTE_KEPT,      /* likewise, and repeated until it is worked off there */
+    EFFECT_ROUTE_MANY,      /* one presence to the homes of many addresses */
     EFFECT_DELIVER,         /* stanza to one session of this entity (volatile) */
     EFFECT_KICK,            /* end a session with a stream error */
     EFFECT_SESSION_CHANGED, /* availability or priority of a session: registry, catch-up */
@@ -49,6 +50,8 @@ struct effect {
     struct effect *next;
     enum effect_kind kind;
     struct stanza stanza;
+    const struct str *to; /* ROUTE_MANY */
+    size_t to_count;
     struct id128 session;
     enum stream_condition condition;
     struct str text;
@@ -110,6 +113,10 @@ void turn_route(struct turn *turn, const struct stanza *stanza);
 /* What belongs to the stanza at work and must arrive (P5): the sender's client hears its ack when
  * the other home is done with it. */
 void turn_route_kept(struct turn *turn, const struct stanza *stanza);
+/* Presence (available, unavailable, probe) to each of `to` (DESIGN 3.6). Views, as all texts.
+ * Whoever is not in memory at its home has no session and is not woken. */
+void turn_route_many(
+        struct turn *turn, const struct stanza *stanza, const struct str *to, size_t count);
 void turn_deliver(struct turn *turn, const struct resource *session, const struct stanza *stanza);
 void turn_kick(struct turn *turn,
         const struct resource *session,

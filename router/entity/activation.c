@@ -18,6 +18,7 @@
 
 #define REDIS_WAIT_MS     300
 #define SPOOL_WAIT_MS     2000 /* sessions are there, so Redis is: what they were sent comes, too */
+#define UNTOLD_WAIT_MS    15000 /* edges announce what they hold as soon as they see a new home */
 #define BACKOFF_FIRST_MS  100
 #define BACKOFF_DOUBLINGS 6 /* to 6.4 s */
 #define ORIGINS_WINDOW_US \
@@ -147,17 +148,41 @@ static void back_off(struct entity *entity, const char *what, enum err err)
 
 /* ---- the log */
 
-/* Redis named it among those with managed sessions, and it has none. */
+/* Redis named it among those to be woken, and it has no such session. */
 static void settle_revived(struct entity *entity)
 {
-    bool has_sm = false;
-    for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
-        has_sm = has_sm || resource->sm;
-    }
-    if (entity->is_revived && !has_sm && entity->router->redis) {
+    bool is_live = sessions_is_live(entity);
+    if (entity->is_revived && !is_live && entity->router->redis) {
         spool_remove_live(entity->router->redis, entity->shard, entity->bare);
     }
+    entity->is_live = is_live;
     entity->is_revived = false;
+}
+
+/* Neither resumable nor announced: its edge is gone, too, and nobody else will say so (§4.5.3 of
+ * RFC 6121). An edge that speaks up later is told to end it. */
+static void on_untold(struct timer *timer, void *context)
+{
+    (void)timer;
+    struct entity *entity = context;
+    struct resource *next;
+    for (struct resource *resource = entity->resources; resource; resource = next) {
+        next = resource->next;
+        if (!resource->is_told && !resource->is_closing && !resource->sm) {
+            sessions_kick(entity, resource, STREAM_ERROR_CONFLICT, STR_NULL);
+        }
+    }
+}
+
+static void await_announces(struct entity *entity)
+{
+    for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
+        if (!resource->is_told && !resource->sm) {
+            timer_init(&entity->untold_timer, on_untold, entity);
+            timer_start(loop_timers(entity->router->loop), &entity->untold_timer, UNTOLD_WAIT_MS);
+            return;
+        }
+    }
 }
 
 static void finish(struct entity *entity, enum entity_state state)
@@ -165,6 +190,7 @@ static void finish(struct entity *entity, enum entity_state state)
     entity->state = state;
     entity->load_tries = 0;
     settle_revived(entity);
+    await_announces(entity);
     if (state == ENTITY_ACTIVE) {
         account_log_poke(&entity->log);
     }
@@ -232,6 +258,16 @@ static void restore_sm(
     }
 }
 
+static void restore_presence(struct resource *resource, const struct session_record *record)
+{
+    resource_set_presence(resource, record->presence, record->presence_child_count);
+    struct str rest = record->directed;
+    while (rest.len > 0) {
+        resource_add_directed(resource, str_cut(&rest, '\0'));
+    }
+    resource->is_presence_stored = record->presence.len > 0 || record->directed.len > 0;
+}
+
 static void restore_session(struct entity *entity, const struct session_record *record)
 {
     char *edge = str_to_cstr(record->edge);
@@ -239,7 +275,10 @@ static void restore_session(struct entity *entity, const struct session_record *
             resource_create(record->session, edge, entity->bare, record->resource);
     free(edge);
     resource->is_available = record->is_available;
+    resource->is_initialised = record->is_available;
+    resource->is_interested = record->is_interested;
     resource->priority = record->priority;
+    restore_presence(resource, record);
     resource_set_handled(resource, record->handled);
     sessions_add(entity, resource);
     if (record->has_sm) {
@@ -276,6 +315,7 @@ static void on_sessions(
     if (!entity || entity->state != ENTITY_LOADING_SESSIONS) {
         return; /* too late: edges announce what is missing */
     }
+    entity->knows_sessions = err == ERR_OK;
     for (size_t i = 0; err == ERR_OK && i < count; i++) {
         const struct session_record *record = &records[i];
         if (entity_find_session(entity, record->session)

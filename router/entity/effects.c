@@ -2,6 +2,7 @@
 #include "chassis/log.h"
 #include "chassis/loop.h"
 #include "router/entity/entity.h"
+#include "router/entity/fanout.h"
 #include "router/entity/sessions.h"
 #include "router/log_client.h"
 #include "router/pipeline.h"
@@ -80,6 +81,7 @@ static void apply(struct turn *turn, const struct effect *effect)
     switch (effect->kind) {
     case EFFECT_ROUTE: apply_route(entity, &effect->stanza); break;
     case EFFECT_ROUTE_KEPT: apply_route_kept(turn, &effect->stanza); break;
+    case EFFECT_ROUTE_MANY: fanout_send(entity, effect); break;
     case EFFECT_DELIVER:
         if (is_there) {
             send_to_session(entity, resource, &effect->stanza);

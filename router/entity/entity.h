@@ -75,7 +75,9 @@ struct entity {
     uint64_t fill_request; /* content of numbered entries being read, likewise */
     struct entity_ref *fill_ref;
     int64_t fill_id;
-    bool is_revived; /* woken because Redis names it among those with managed sessions */
+    bool is_live;        /* Redis names it among those to be woken by the next home */
+    bool knows_sessions; /* Redis has told them: one that is announced now had ended */
+    bool is_revived;     /* woken because Redis names it there */
     struct origins origins;
     /* Input counters: from the log, or answered while the stores were away. */
     struct stored_input {
@@ -85,8 +87,9 @@ struct entity {
     } * stored_inputs;
     size_t stored_input_count;
 
-    struct timer load_timer;  /* time-out of Redis, backoff */
-    struct timer retry_timer; /* reads and deliveries that failed */
+    struct timer load_timer;   /* time-out of Redis, backoff */
+    struct timer untold_timer; /* sessions from Redis whose edges do not announce them */
+    struct timer retry_timer;  /* reads and deliveries that failed */
     int64_t idle_since_ms;
     struct entity *idle_next; /* least recently used first */
     struct entity *idle_prev;
@@ -160,6 +163,8 @@ size_t send_to_group(struct entity *entity,
         int64_t log_id,
         enum send_group group,
         struct id128 targets_out[ACCOUNT_LOG_MAX_TARGETS]);
+/* What egress_deliver said of a session without stream management. */
+void send_failed(struct entity *entity, struct resource *resource, enum err err);
 /* Reads and deliveries that failed are tried again. */
 void entity_retry_soon(struct entity *entity);
 /* What csi_hold_back lets through. */

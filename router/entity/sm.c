@@ -204,13 +204,8 @@ void sm_send(struct entity *entity,
     }
 }
 
-/* False: not now. */
-static bool send_entry(
-        struct entity *entity, struct resource *resource, const struct sm_entry *entry)
+static void on_send_failed(struct entity *entity, struct resource *resource, enum err err)
 {
-    struct egress_target target = { resource->session, entity->bare, STR_NULL, entry->sequence };
-    enum err err = egress_deliver(
-            entity->router->egress, resource->edge, &entry->stanza, entry->log_id, &target, 1);
     if (err == ERR_UNAVAILABLE && resource->sm->is_resumable) {
         sm_detach(entity, resource);
     } else if (err == ERR_UNAVAILABLE) {
@@ -218,6 +213,42 @@ static bool send_entry(
     } else if (err != ERR_OK) {
         entity_retry_soon(entity);
     }
+}
+
+uint32_t sm_number(struct entity *entity, struct resource *resource, const struct stanza *stanza)
+{
+    struct sm_session *sm = resource->sm;
+    const struct sm_entry *entry = sm_queue_push(&sm->queue, stanza, 0);
+    sm_spool_push(entity, resource, entry);
+    if (is_over_limit(entity, sm)) {
+        sm_give_up(entity, resource, STREAM_ERROR_POLICY_VIOLATION);
+    }
+    bool is_next =
+            sm_session_is_attached(sm) && !resource->is_lost && entry->sequence == sm->sent + 1;
+    if (!is_next) {
+        sm_flush(entity, resource);
+        return 0;
+    }
+    sm->sent = entry->sequence;
+    return entry->sequence;
+}
+
+void sm_not_sent(struct entity *entity, struct resource *resource, uint32_t sequence, enum err err)
+{
+    if (!sm_sequence_is_after(sequence, resource->sm->sent)) {
+        resource->sm->sent = sequence - 1;
+    }
+    on_send_failed(entity, resource, err);
+}
+
+/* False: not now. */
+static bool send_entry(
+        struct entity *entity, struct resource *resource, const struct sm_entry *entry)
+{
+    struct egress_target target = { resource->session, entity->bare, STR_NULL, entry->sequence };
+    enum err err = egress_deliver(
+            entity->router->egress, resource->edge, &entry->stanza, entry->log_id, &target, 1);
+    on_send_failed(entity, resource, err);
     return err == ERR_OK;
 }
 

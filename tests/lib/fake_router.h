@@ -23,6 +23,7 @@
 #include "router/entity/entity_table.h"
 #include "router/log_client.h"
 #include "router/password_work.h"
+#include "router/route_many.h"
 #include "router/router.h"
 #include "router/session_registry.h"
 #include "router/shard.h"
@@ -381,6 +382,21 @@ void egress_route(struct egress *egress,
         fake.routes[fake.route_count].done = done;
         fake.routes[fake.route_count++].context = context;
     }
+}
+
+void route_many_send(struct route_many *many,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        const struct str *to,
+        size_t count)
+{
+    (void)many;
+    (void)origin;
+    buf_printf(&fake.out, "ROUTE-MANY");
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(&fake.out, " " STR_FMT, STR_ARG(to[i]));
+    }
+    fake_write_stanza(stanza);
 }
 
 /* ---- commit: what is added becomes part of the log with fake_commit(ERR_OK) */
@@ -866,6 +882,16 @@ void session_registry_write(
         fake.written.edge = STR_NULL;
     }
 }
+void session_registry_write_presence(
+        struct redis *redis, struct str bare, const struct session_record *record)
+{
+    (void)redis;
+    buf_printf(&fake.out,
+            "PRESENCE " STR_FMT " " STR_FMT " %zu\n",
+            STR_ARG(bare),
+            STR_ARG(record->presence),
+            record->directed.len);
+}
 void session_registry_remove(struct redis *redis, struct str bare, struct str resource)
 {
     (void)redis;
@@ -935,7 +961,7 @@ void spool_add_live(struct redis *redis, unsigned shard, struct str bare)
 {
     (void)redis;
     (void)shard;
-    (void)bare;
+    buf_printf(&fake.out, "LIVE " STR_FMT "\n", STR_ARG(bare));
 }
 void spool_remove_live(struct redis *redis, unsigned shard, struct str bare)
 {
