@@ -15,10 +15,10 @@ extern const struct feature feature_version;
 
 const struct feature *const features[] = {
     &feature_subscription, /* before presence, which answers for all other types */
-    &feature_presence, /* early: later features look at who is available */
-    &feature_register, /* may end the account; nothing after it needs to see that stanza */
-    &feature_roster,   /* before what answers for the account: a stranger gets forbidden */
-    &feature_disco,    /* the rest only answers IQs or speaks for the message log: order is free */
+    &feature_presence,     /* early: later features look at who is available */
+    &feature_register,     /* may end the account; nothing after it needs to see that stanza */
+    &feature_roster,       /* before what answers for the account: a stranger gets forbidden */
+    &feature_disco, /* the rest only answers IQs or speaks for the message log: order is free */
     &feature_ping,
     &feature_time,
     &feature_version,
