@@ -11,8 +11,9 @@
 #include "router/router.h"
 #include "router/shard.h"
 
-#define MAX_TARGETS 500 /* in one frame */
-#define MAX_EDGES   64  /* at a time; beyond it frames leave early */
+#define FIRST_TARGETS 8
+#define MAX_TARGETS   500 /* in one frame */
+#define MAX_EDGES     64  /* at a time; beyond it frames leave early */
 
 static struct metric recipients_total = METRIC_COUNTER_INIT(
         "fanout_recipients_total", "Accounts a presence was fanned out to here", NULL);
@@ -140,9 +141,10 @@ struct member {
 
 struct edge_frame {
     const char *edge;
-    struct egress_target targets[MAX_TARGETS];
-    struct member members[MAX_TARGETS];
+    struct egress_target *targets;
+    struct member *members;
     size_t count;
+    size_t capacity;
 };
 
 struct run {
@@ -175,6 +177,8 @@ static void run_end(struct run *run)
 {
     for (size_t i = 0; i < run->frame_count; i++) {
         frame_flush(run, run->frames[i]);
+        free(run->frames[i]->targets);
+        free(run->frames[i]->members);
         free(run->frames[i]);
     }
     run->frame_count = 0;
@@ -200,10 +204,21 @@ static struct edge_frame *frame_of(struct run *run, const char *edge)
     return frame;
 }
 
+static void frame_grow(struct edge_frame *frame)
+{
+    if (frame->count < frame->capacity) {
+        return;
+    }
+    frame->capacity = frame->capacity ? frame->capacity * 2 : FIRST_TARGETS;
+    frame->targets = mem_realloc(frame->targets, frame->capacity * sizeof(frame->targets[0]));
+    frame->members = mem_realloc(frame->members, frame->capacity * sizeof(frame->members[0]));
+}
+
 static void add_target(
         struct run *run, struct entity *entity, struct resource *resource, uint32_t sequence)
 {
     struct edge_frame *frame = frame_of(run, resource->edge);
+    frame_grow(frame);
     frame->targets[frame->count] =
             (struct egress_target){ resource->session, entity->bare, entity->bare, sequence };
     frame->members[frame->count++] = (struct member){ entity, resource, sequence };
