@@ -163,8 +163,8 @@ static void settle_revived(struct entity *entity)
     entity->is_revived = false;
 }
 
-/* Neither resumable nor announced: its edge is gone, too, and nobody else will say so (§4.5.3 of
- * RFC 6121). An edge that speaks up later is told to end it. */
+/* Neither resumable nor announced: its edge is gone, too, and nobody else will say so (RFC 6121
+ * §4.5.3). One that is announced after all is available again then. */
 static void on_untold(struct timer *timer, void *context)
 {
     (void)timer;
@@ -173,7 +173,7 @@ static void on_untold(struct timer *timer, void *context)
     for (struct resource *resource = entity->resources; resource; resource = next) {
         next = resource->next;
         if (!resource->is_told && !resource->is_closing && !resource->sm) {
-            sessions_kick(entity, resource, STREAM_ERROR_CONFLICT, STR_NULL);
+            sessions_end(entity, resource);
         }
     }
 }

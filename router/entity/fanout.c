@@ -288,7 +288,10 @@ static void deliver_one(
         return;
     }
     struct entity *entity = entity_find(table, jid.bare);
-    if (!entity && entity_table_is_settled(table, shard_of(run->router->shards, jid.bare))) {
+    unsigned shard = shard_of(run->router->shards, jid.bare);
+    bool may_wake =
+            shard_is_owned(run->router->shards, shard) && !entity_table_is_settled(table, shard);
+    if (!entity && !may_wake) {
         return; /* an account in no memory has no session */
     }
     entity = entity ? entity : entity_get(table, jid.bare);

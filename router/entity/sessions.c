@@ -420,7 +420,7 @@ static void adopt(struct entity *entity, const struct item *item)
     resource->is_told = true;
     resource->is_available = item->is_available;
     resource->priority = item->priority;
-    resource->is_adopted = true;
+    resource->is_adopted = !entity->knows_sessions;
     resource->is_interested = true; /* a push too many is better than one that is missing */
     sessions_add(entity, resource);
     if (item->sm.has_sm) {

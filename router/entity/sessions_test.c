@@ -244,7 +244,7 @@ static void redis_that_comes_back_is_told_all_sessions(void **state)
 }
 
 /* An edge and a router died together: nobody announces the session, nobody else ends it. */
-static void session_nobody_announces_ends_and_its_edge_is_told(void **state)
+static void session_nobody_announces_ends(void **state)
 {
     (void)state;
     struct id128 id = id128_random();
@@ -268,12 +268,11 @@ static void session_nobody_announces_ends_and_its_edge_is_told(void **state)
     assert_true(resource_has_directed(resource, STR("room@example.org/me")));
     fake_advance(16000);
     out = fake_take_out();
-    assert_seen(out, "KICK e1 phone conflict");
     assert_seen(
             out, "from='alice@example.org/phone' to='alice@example.org/desk' type='unavailable'");
     assert_before(out, "type='unavailable'", "FORGET alice@example.org/phone");
-    announce("e1", id, 1);
-    assert_seen(fake_take_out(), "KICK e1 phone conflict"); /* it stays out */
+    announce("e1", id, 1); /* its edge was only out of reach for long */
+    assert_seen(fake_take_out(), "from='alice@example.org/phone' to='alice@example.org/desk'/>");
 }
 
 static void announced_session_does_not_end(void **state)
@@ -348,8 +347,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(announced_session_is_adopted, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 redis_that_comes_back_is_told_all_sessions, fake_start, fake_stop),
-        cmocka_unit_test_setup_teardown(
-                session_nobody_announces_ends_and_its_edge_is_told, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(session_nobody_announces_ends, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(announced_session_does_not_end, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 redis_that_does_not_answer_holds_nobody_up, fake_start, fake_stop),

@@ -457,6 +457,60 @@ async def test_a_removed_account_leaves_no_subscriber():
     await close(b)
 
 
+async def befriend_by_itself(a, b, started):
+    """Two clients that do what clients do and never repeat anything: a asks, b grants and asks, a grants."""
+    async def answer(c, other):
+        while True:
+            element = await c.get(60)
+            if element.tag == PRESENCE and element.get("type") == "subscribe" and element.get("from") == jid(other.user):
+                say(c, "subscribed", other.user)
+                if c is b:
+                    say(c, "subscribe", other.user)
+
+    tasks = [asyncio.create_task(answer(a, b)), asyncio.create_task(answer(b, a))]
+    await started.wait()
+    say(a, "subscribe", b.user)
+    return tasks
+
+
+async def subscriptions_of(name):
+    c = await login(name, counter, available=False)
+    items = items_of(await get_roster(c))
+    await close(c)
+    return {k: v[:2] for k, v in items.items()}
+
+
+@limit(240)
+async def test_handshakes_survive_the_death_of_routers():
+    """P1, P2: the clients say each thing once; both rosters end at "both", whichever router died when."""
+    import random
+    for round_number in range(4):
+        pairs = [(await login(user(), 0), await login(user(), 1)) for _ in range(8)]
+        started = asyncio.Event()
+        starters = [asyncio.create_task(befriend_by_itself(a, b, started)) for a, b in pairs]
+        await asyncio.sleep(0.05)
+        started.set()
+        await asyncio.sleep(random.random() * 0.15)
+        cluster.routers[round_number % 2].kill()
+        tasks = [task for starter in starters for task in await starter]
+        for router in cluster.routers:
+            await asyncio.to_thread(router.wait_ready)
+        for a, b in pairs:
+            wanted = ({jid(b.user): ("both", None)}, {jid(a.user): ("both", None)})
+            for _ in range(100):
+                seen = (await subscriptions_of(a.user), await subscriptions_of(b.user))
+                if seen == wanted:
+                    break
+                await asyncio.sleep(0.2)
+            assert seen == wanted, f"round {round_number}: {seen}"
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for a, b in pairs:
+            a.abort()
+            b.abort()
+
+
 def test_nothing_was_wrong_underneath():
     """Drains every process: exit code 0, no sanitizer report."""
     codes = cluster.stop_nodes()
