@@ -98,7 +98,6 @@ struct turn {
     struct origin origin; /* of the stanza; a repeat has the same one (P2) */
     uint32_t parts;       /* routed and kept by now */
     const struct roster_change *change;
-    bool is_undone; /* a continuation could not: the sender's home repeats the stanza */
 };
 
 /* `stanza` may be NULL (a session ends). Its addresses are prepared. */

@@ -42,18 +42,17 @@ static void request_destroy(struct account_request *wait)
     free(wait);
 }
 
-static void end_item(struct entity *entity, struct item *item, bool is_undone)
+static void end_item(struct entity *entity, struct item *item)
 {
     if (item->kind == ITEM_INPUT) {
         inputs_part_done(entity, item->session, item->counter);
     } else if (item->done) {
-        item->done(item->context, is_undone ? ERR_UNAVAILABLE : ERR_OK);
+        item->done(item->context, ERR_OK);
     }
     item_destroy(item);
 }
 
-/* Returns whether the stanza has to come again. */
-static bool run_continuation(
+static void run_continuation(
         struct entity *entity, struct item *item, const struct account_request *wait, enum err err)
 {
     struct arena arena;
@@ -69,7 +68,6 @@ static bool run_continuation(
     wait->continuation(&turn, &item->stanza, err);
     effects_apply(&turn);
     arena_fini(&arena);
-    return turn.is_undone;
 }
 
 static void finish(struct account_request *wait, enum err err)
@@ -85,9 +83,9 @@ static void finish(struct account_request *wait, enum err err)
     }
     struct item *item = entity->waiting;
     entity->waiting = NULL;
-    bool is_undone = run_continuation(entity, item, wait, err);
+    run_continuation(entity, item, wait, err);
     request_destroy(wait);
-    end_item(entity, item, is_undone);
+    end_item(entity, item);
     entity_mark_dirty(entity);
     if (entity->state == ENTITY_ACTIVE && !entity->roster.is_loaded) {
         entity_reload(entity); /* nobody knows what was written */

@@ -50,10 +50,6 @@ static void answer_expired_input(struct entity *entity, struct item *item)
 
 static void answer_expired_route(struct entity *entity, struct item *item)
 {
-    if (item->stanza.kind == STANZA_PRESENCE && item->done) {
-        item->done(item->context, ERR_UNAVAILABLE); /* a subscription: its sender's home goes on */
-        return;
-    }
     struct arena arena;
     struct turn turn;
     arena_init(&arena, 0);

@@ -61,6 +61,13 @@ static void push_if_seen(struct turn *turn)
     }
 }
 
+/* Temporary: whoever asked may ask again (G01). */
+static void reply_store_error(struct turn *turn, const struct stanza *request)
+{
+    struct stanza_error error = { .condition = STANZA_ERROR_INTERNAL_SERVER_ERROR };
+    turn_reply_error(turn, request, &error);
+}
+
 /* ---- outbound */
 
 /* To the contact with bare addresses (§3.1.2), and what the contact may see from now on. */
@@ -80,8 +87,7 @@ static void pass_on(struct turn *turn, const struct stanza *stanza, unsigned bef
 static void after_outbound(struct turn *turn, const struct stanza *request, enum err err)
 {
     if (err != ERR_OK) {
-        struct stanza_error error = { .condition = STANZA_ERROR_INTERNAL_SERVER_ERROR };
-        turn_reply_error(turn, request, &error);
+        reply_store_error(turn, request);
         return;
     }
     push_if_seen(turn);
@@ -191,7 +197,7 @@ static void answer(struct turn *turn)
 static void after_inbound(struct turn *turn, const struct stanza *request, enum err err)
 {
     if (err != ERR_OK) {
-        turn->is_undone = true;
+        reply_store_error(turn, request);
         return;
     }
     unsigned before = turn->change->before;
@@ -267,11 +273,26 @@ static enum verdict change_inbound(struct turn *turn)
     return turn_wait_change_roster(turn, &next, after_inbound);
 }
 
+/* A request went out with the bare JID: what went wrong with it concerns whoever watches the
+ * roster.
+ */
+static enum verdict see_error(struct turn *turn)
+{
+    const struct stanza *stanza = turn->stanza;
+    unsigned flags = roster_flags(&turn->entity->roster, turn->from.bare);
+    if (stanza->kind != STANZA_PRESENCE || stanza->type != STANZA_TYPE_ERROR
+            || !jid_is_bare(&turn->to) || !(flags & ROSTER_PENDING_OUT)) {
+        return VERDICT_PASS;
+    }
+    deliver(turn, stanza);
+    return VERDICT_HANDLED;
+}
+
 /* Nobody learns from the answer whether the account exists (C09): there is none. */
 static enum verdict see_inbound(struct turn *turn)
 {
     if (!is_subscription(turn->stanza)) {
-        return VERDICT_PASS;
+        return see_error(turn);
     }
     bool is_for_nobody = turn->entity->account.state != ACCOUNT_ACTIVE
             || turn->entity->account.id == 0 || turn->from.full.len == 0

@@ -311,6 +311,23 @@ static void a_store_that_is_away_changes_nothing(void **state) /* G01 */
     assert_seen(alice(STANZA_TYPE_SUBSCRIBE), "DELIVER e2 pc");
 }
 
+/* The contact's home cannot keep the request: the client learns it and may ask again. */
+static void a_contacts_store_that_is_away_is_told(void **state)
+{
+    (void)state;
+    fake.failing_owner = 2;
+    const char *out = alice(STANZA_TYPE_SUBSCRIBE);
+    assert_not_seen(out, "DELIVER e2");
+    assert_seen(out,
+            "DELIVER e1 phone volatile <presence from='bob@example.org' "
+            "to='alice@example.org' type='error'");
+    assert_before(out, "<internal-server-error", "HANDLED e1 phone");
+    fake.failing_owner = 0;
+    fake_advance(1000);
+    assert_seen(alice(STANZA_TYPE_SUBSCRIBE), "DELIVER e2 pc");
+    assert_states(ROSTER_PENDING_OUT, ROSTER_PENDING_IN);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, fake_stop)
 
 int main(void)
@@ -331,6 +348,7 @@ int main(void)
         TEST(a_full_address_means_the_bare_one),
         TEST(a_repeat_has_its_effects_again),
         TEST(a_store_that_is_away_changes_nothing),
+        TEST(a_contacts_store_that_is_away_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

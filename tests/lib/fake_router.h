@@ -145,6 +145,7 @@ struct fake {
     size_t row_count;
     int64_t versions[8]; /* by owner */
     bool is_fenced;
+    int64_t failing_owner; /* whose roster cannot be written */
     const char *live[8];
     size_t live_count;
 };
@@ -619,6 +620,7 @@ static inline void fake_answer_save(struct fake_call *call)
 {
     const struct roster_write *write = &call->save.write;
     enum err err = fake.is_fenced ? ERR_FENCED : fake.is_store_down ? ERR_UNAVAILABLE : ERR_OK;
+    err = write->owner == fake.failing_owner ? ERR_UNAVAILABLE : err;
     if (err == ERR_OK) {
         if (write->wrapped_key.len) {
             assert_null(fake_find_row(write->owner, STR_NULL));
