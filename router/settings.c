@@ -48,6 +48,7 @@ struct roster_config {
     int64_t max_items;
     int64_t max_groups;
     int64_t max_name_bytes;
+    int64_t max_bytes;
     int64_t subscriptions_per_hour;
 };
 
@@ -163,11 +164,12 @@ static const struct config_field sm_fields[] = {
       .min = 1000, .max = 86400000,
       .help = "A session whose connection was lost waits so long for its client to resume it (XEP-0198)." },
     { .name = "max_unacked_stanzas", .type = CONFIG_INT,
-      .offset = offsetof(struct sm_config, max_unacked_stanzas), .default_text = "1000",
+      .offset = offsetof(struct sm_config, max_unacked_stanzas), .default_text = "2500",
       .min = 10, .max = 1000000,
-      .help = "Stanzas sent to one session and not acknowledged; beyond it the session ends." },
+      .help = "Stanzas sent to one session and not acknowledged; beyond it the session ends. A login brings the presence "
+              "of all contacts at once." },
     { .name = "max_unacked_bytes", .type = CONFIG_SIZE,
-      .offset = offsetof(struct sm_config, max_unacked_bytes), .default_text = "1MiB",
+      .offset = offsetof(struct sm_config, max_unacked_bytes), .default_text = "2MiB",
       .min = 65536, .max = INT64_C(1) << 30, .help = "The same in bytes." },
     { .name = NULL },
 };
@@ -179,6 +181,9 @@ static const struct config_field roster_fields[] = {
       .default_text = "32", .min = 1, .max = 1000, .help = "Groups one contact may be in." },
     { .name = "max_name_bytes", .type = CONFIG_SIZE, .offset = offsetof(struct roster_config, max_name_bytes),
       .default_text = "1023", .min = 16, .max = 65535, .help = "Longest name of a contact or a group." },
+    { .name = "max_bytes", .type = CONFIG_SIZE, .offset = offsetof(struct roster_config, max_bytes),
+      .default_text = "256KiB", .min = 4096, .max = 1 << 24,
+      .help = "Addresses, names and groups of one roster together: it is sent as one stanza." },
     { .name = "subscriptions_per_hour", .type = CONFIG_INT,
       .offset = offsetof(struct roster_config, subscriptions_per_hour), .default_text = "120",
       .min = 1, .max = 1000000, .help = "Subscription requests one account may send in an hour." },
@@ -374,6 +379,7 @@ static void fill_roster_limits(struct settings *settings, const struct config *c
     settings->roster_max_items = roster->max_items;
     settings->roster_max_groups = roster->max_groups;
     settings->roster_max_name_bytes = roster->max_name_bytes;
+    settings->roster_max_bytes = roster->max_bytes;
     settings->subscriptions_per_hour = roster->subscriptions_per_hour;
     settings->max_directed = presence->max_directed;
 }

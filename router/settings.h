@@ -42,6 +42,7 @@ struct settings {
     int64_t roster_max_items;       /* per account */
     int64_t roster_max_groups;      /* per item */
     int64_t roster_max_name_bytes;  /* of an item's name, and of a group's */
+    int64_t roster_max_bytes;       /* of all items: addresses, names, groups */
     int64_t subscriptions_per_hour; /* requests one account may send (C12) */
     int64_t max_directed;           /* addresses one session may send presence to directly (C36) */
 };

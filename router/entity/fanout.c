@@ -11,9 +11,10 @@
 #include "router/router.h"
 #include "router/shard.h"
 
-#define FIRST_TARGETS 8
-#define MAX_TARGETS   500 /* in one frame */
-#define MAX_EDGES     64  /* at a time; beyond it frames leave early */
+#define FIRST_TARGETS     8
+#define MAX_TARGETS       500                 /* in one frame */
+#define MAX_ADDRESS_BYTES ((size_t)256 << 10) /* likewise */
+#define MAX_EDGES         64                  /* at a time; beyond it frames leave early */
 
 static struct metric recipients_total = METRIC_COUNTER_INIT(
         "fanout_recipients_total", "Accounts a presence was fanned out to here", NULL);
@@ -145,6 +146,7 @@ struct edge_frame {
     struct member *members;
     size_t count;
     size_t capacity;
+    size_t bytes; /* of addresses */
 };
 
 struct run {
@@ -171,6 +173,7 @@ static void frame_flush(struct run *run, struct edge_frame *frame)
         }
     }
     frame->count = 0;
+    frame->bytes = 0;
 }
 
 static void run_end(struct run *run)
@@ -189,9 +192,6 @@ static struct edge_frame *frame_of(struct run *run, const char *edge)
     for (size_t i = 0; i < run->frame_count; i++) {
         struct edge_frame *frame = run->frames[i];
         if (strcmp(frame->edge, edge) == 0) {
-            if (frame->count == MAX_TARGETS) {
-                frame_flush(run, frame);
-            }
             return frame;
         }
     }
@@ -214,11 +214,21 @@ static void frame_grow(struct edge_frame *frame)
     frame->members = mem_realloc(frame->members, frame->capacity * sizeof(frame->members[0]));
 }
 
+/* A frame of the bus takes long addresses, too. */
+static void frame_make_room(struct run *run, struct edge_frame *frame, size_t bytes)
+{
+    if (frame->count == MAX_TARGETS || frame->bytes + bytes > MAX_ADDRESS_BYTES) {
+        frame_flush(run, frame);
+    }
+    frame->bytes += bytes;
+    frame_grow(frame);
+}
+
 static void add_target(
         struct run *run, struct entity *entity, struct resource *resource, uint32_t sequence)
 {
     struct edge_frame *frame = frame_of(run, resource->edge);
-    frame_grow(frame);
+    frame_make_room(run, frame, 2 * entity->bare.len);
     frame->targets[frame->count] =
             (struct egress_target){ resource->session, entity->bare, entity->bare, sequence };
     frame->members[frame->count++] = (struct member){ entity, resource, sequence };

@@ -64,6 +64,11 @@ unsigned roster_flags(const struct roster *roster, struct str jid)
     return item ? item->flags : 0;
 }
 
+size_t roster_item_bytes(const struct roster_item *item)
+{
+    return item->jid.len + item->name.len + item->groups.len;
+}
+
 static size_t is_listed(const struct roster_item *item)
 {
     return item->flags & ROSTER_LISTED ? 1 : 0;
@@ -74,6 +79,7 @@ void roster_put(struct roster *roster, struct roster_item *item)
     struct roster_item *former = roster_find(roster, item->jid);
     if (former) {
         roster->listed -= is_listed(former);
+        roster->bytes -= is_listed(former) * roster_item_bytes(former);
         HASH_DEL(roster->items, former);
         roster_item_destroy(former);
     }
@@ -82,6 +88,7 @@ void roster_put(struct roster *roster, struct roster_item *item)
         return;
     }
     roster->listed += is_listed(item);
+    roster->bytes += is_listed(item) * roster_item_bytes(item);
     HASH_ADD_KEYPTR(hh, roster->items, item->jid.ptr, item->jid.len, item);
 }
 

@@ -35,6 +35,7 @@ struct roster_item {
 struct roster {
     struct roster_item *items;
     size_t listed;   /* items clients see */
+    size_t bytes;    /* texts of those */
     int64_t version; /* microseconds, growing; 0: never changed */
     bool is_loaded;
     bool has_key;
@@ -47,6 +48,8 @@ struct roster_item *roster_find(const struct roster *roster, struct str jid); /*
 /* 0 without an item. */
 unsigned roster_flags(const struct roster *roster, struct str jid);
 
+/* What an item adds to a roster's bytes. */
+size_t roster_item_bytes(const struct roster_item *item);
 /* A copy of the fields and texts of `from`, in one allocation. */
 struct roster_item *roster_item_create(const struct roster_item *from);
 void roster_item_destroy(struct roster_item *item); /* accepts NULL */

@@ -23,11 +23,13 @@ static void items_are_found_replaced_and_removed(void **state)
     struct roster roster = { .items = NULL };
     roster_put(&roster, roster_item_create(&nurse));
     assert_int_equal(roster.listed, 1);
+    assert_int_equal(roster.bytes, 17 + 8 + 20);
     assert_int_equal(roster_flags(&roster, nurse.jid), nurse.flags);
     assert_int_equal(roster_flags(&roster, STR("romeo@example.org")), 0);
     struct roster_item hidden = { .jid = nurse.jid, .flags = ROSTER_PENDING_IN };
     roster_put(&roster, roster_item_create(&hidden));
     assert_int_equal(roster.listed, 0);
+    assert_int_equal(roster.bytes, 0);
     assert_int_equal(roster_find(&roster, nurse.jid)->name.len, 0);
     struct roster_item gone = { .jid = nurse.jid };
     roster_put(&roster, roster_item_create(&gone));

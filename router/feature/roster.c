@@ -143,7 +143,10 @@ static enum verdict put(struct turn *turn, struct roster_item *wish)
     const struct roster *roster = &turn->entity->roster;
     const struct roster_item *former = roster_find(roster, wish->jid);
     bool is_listed = former && (former->flags & ROSTER_LISTED);
-    if (!is_listed && (int64_t)roster->listed >= turn->settings->roster_max_items) {
+    size_t bytes = roster->bytes + roster_item_bytes(wish);
+    bytes -= is_listed ? roster_item_bytes(former) : 0;
+    bool is_full = !is_listed && (int64_t)roster->listed >= turn->settings->roster_max_items;
+    if (is_full || (int64_t)bytes > turn->settings->roster_max_bytes) {
         return turn_reject(
                 turn, STANZA_ERROR_RESOURCE_CONSTRAINT, STR("The roster is full")); /* C11 */
     }

@@ -169,6 +169,19 @@ static void a_full_roster_is_refused_but_items_in_it_change(void **state) /* C11
     assert_seen(set(7, "<item jid='a1@example.org' name='x'/>"), "type='result'");
 }
 
+static void texts_of_a_roster_are_limited_together(void **state) /* C11 */
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake.settings.roster_max_bytes = 60;
+    assert_seen(set(2, "<item jid='a1@example.org' name='12345678901234567890'/>"), "'result'");
+    assert_seen(set(3, "<item jid='a2@example.org' name='12345678901234567890'/>"),
+            "<resource-constraint");
+    assert_seen(set(4, "<item jid='a2@example.org'/>"), "'result'");
+    assert_seen(set(5, "<item jid='a1@example.org' name='1234567890'/>"), "'result'");
+    assert_seen(set(6, "<item jid='a2@example.org' name='1234567890'/>"), "'result'");
+}
+
 static void a_store_that_is_away_is_a_retryable_error(void **state) /* G01 */
 {
     (void)state;
@@ -237,6 +250,7 @@ int main(void)
         TEST(bad_sets_change_nothing),
         TEST(a_client_cannot_set_what_is_the_servers),
         TEST(a_full_roster_is_refused_but_items_in_it_change),
+        TEST(texts_of_a_roster_are_limited_together),
         TEST(a_store_that_is_away_is_a_retryable_error),
         TEST(a_fenced_change_is_left_to_the_next_home),
         TEST(strangers_are_forbidden_account_or_not),

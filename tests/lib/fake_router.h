@@ -1097,6 +1097,7 @@ static inline int fake_start(void **state)
         .roster_max_items = 4,
         .roster_max_groups = 3,
         .roster_max_name_bytes = 32,
+        .roster_max_bytes = 256,
         .subscriptions_per_hour = 5,
         .max_directed = 3,
     };
