@@ -13,6 +13,7 @@
 #include "router/log_client.h"
 #include "router/router.h"
 #include "router/session_registry.h"
+#include "router/shard.h"
 #include "router/spool.h"
 #include "router/turn.h"
 
@@ -163,9 +164,12 @@ static void settle_revived(struct entity *entity)
  * §4.5.3). One that is announced after all is available again then. */
 static void on_untold(struct timer *timer, void *context)
 {
-    (void)timer;
     struct entity *entity = context;
     struct resource *next;
+    if (!shard_may_give_up(entity->router->shards)) { /* we have slept: others may know better */
+        timer_start(loop_timers(entity->router->loop), timer, UNTOLD_WAIT_MS);
+        return;
+    }
     for (struct resource *resource = entity->resources; resource; resource = next) {
         next = resource->next;
         if (!resource->is_told && !resource->is_closing && !resource->sm) {

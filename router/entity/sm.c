@@ -10,9 +10,11 @@
 #include "router/entity/entity.h"
 #include "router/entity/sessions.h"
 #include "router/router.h"
+#include "router/shard.h"
 #include "router/signer.h"
 #include "router/turn.h"
 
+#define ASK_TABLE_MS     250   /* by then the shard table has been asked */
 #define ANNOUNCE_WAIT_MS 15000 /* then the edge a former home knew of does not hold it any more */
 
 static struct metric detached_gauge =
@@ -27,9 +29,13 @@ static struct metric_family ended = {
 
 static void on_due(struct timer *timer, void *context)
 {
-    (void)timer;
     struct sm_session *sm = context;
-    if (sm->is_detached) {
+    struct router *router = sm->entity->router;
+    if (sm->is_detached && !shard_may_give_up(router->shards)) {
+        /* We have slept: the session may live on elsewhere, and its contacts must not hear an end.
+         */
+        timer_start(loop_timers(router->loop), timer, ASK_TABLE_MS);
+    } else if (sm->is_detached) {
         metric_family_add(&ended, "timeout", 1);
         sessions_end(sm->entity, sm->resource);
     } else if (!sm->resource->is_told) {

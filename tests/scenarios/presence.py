@@ -375,6 +375,29 @@ async def test_sessions_that_end_during_a_takeover_are_told():
             await close(a)
 
 
+@limit(150)
+async def test_a_router_that_wakes_up_late_tells_nobody_that_sessions_ended():
+    """Its shards have moved while it slept: it must not speak for sessions that live on elsewhere."""
+    pairs = [await pair() for _ in range(8)]
+    managed = [await login(user(), i, managed=True) for i in range(4)]
+    for i, c in enumerate(managed):
+        await befriend(pairs[i][1], c, both=False)
+    for _ in range(2):
+        for router in cluster.routers:
+            router.freeze(9)
+            await asyncio.sleep(14)
+            await ready()
+            for a, b in pairs:
+                came = shown(await settle(b, 2)) + shown(await settle(a, 2))
+                assert not [e for e in came if e[1] == "unavailable"], came
+    for i, (a, b) in enumerate(pairs):
+        a.send(f"<presence><status>{i}</status></presence>")
+        got = await wait_for(b, a.jid, None)
+        assert got.findtext(f"{{{CLIENT}}}status") == str(i)
+        await close(a, b)
+    await close(*managed)
+
+
 # ---- DESIGN 3.6
 
 @limit(240)
