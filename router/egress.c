@@ -497,6 +497,11 @@ void egress_route(struct egress *egress,
     watch_waiting(egress);
 }
 
+bool egress_has_waiting(const struct egress *egress, unsigned shard)
+{
+    return egress->routes.by_shard[shard].waiting > 0;
+}
+
 static void unsend(struct egress *egress, unsigned shard, const struct peer *peer)
 {
     route_queue_unsend(&egress->routes, shard, peer);

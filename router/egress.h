@@ -2,6 +2,7 @@
  * leaves in one frame per peer (link). Views are copied or packed before the call returns. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "chassis/base/err.h"
@@ -78,6 +79,8 @@ void egress_route(struct egress *egress,
         const struct stanza *stanza,
         egress_route_done done,
         void *context);
+/* A route to that shard waits for its home: whatever comes later has to wait behind it. */
+bool egress_has_waiting(const struct egress *egress, unsigned shard);
 /* The answer of the recipient's home. */
 void egress_on_route_reply(
         struct egress *egress, struct link_peer *peer, const Wire__RouteReply *reply);

@@ -7,14 +7,18 @@ extern const struct feature feature_offline;
 extern const struct feature feature_ping;
 extern const struct feature feature_presence;
 extern const struct feature feature_register;
+extern const struct feature feature_roster;
 extern const struct feature feature_stanza_id;
+extern const struct feature feature_subscription;
 extern const struct feature feature_time;
 extern const struct feature feature_version;
 
 const struct feature *const features[] = {
-    &feature_presence, /* first: later features look at who is available */
-    &feature_register, /* may end the account; nothing after it needs to see that stanza */
-    &feature_disco,    /* the rest only answers IQs or speaks for the message log: order is free */
+    &feature_subscription, /* before presence, which answers for all other types */
+    &feature_presence,     /* early: later features look at who is available */
+    &feature_register,     /* may end the account; nothing after it needs to see that stanza */
+    &feature_roster,       /* before what answers for the account: a stranger gets forbidden */
+    &feature_disco, /* the rest only answers IQs or speaks for the message log: order is free */
     &feature_ping,
     &feature_time,
     &feature_version,

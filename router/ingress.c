@@ -12,6 +12,7 @@
 #include "router/log_client.h"
 #include "router/peers.h"
 #include "router/registrar.h"
+#include "router/route_many.h"
 #include "router/router.h"
 #include "router/shard.h"
 #include "router/signer.h"
@@ -474,6 +475,20 @@ static void on_route(struct ingress *ingress, struct peer *peer, const Wire__Env
     entity_on_route(router->entities, &origin, &stanza, on_routed, kept);
 }
 
+static void on_route_many(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    if (route_many_on_route(ingress->router->many, peer->link, envelope->route_many) != ERR_OK) {
+        violation(ingress, peer, "stanza");
+    }
+}
+
+static void on_route_many_reply(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    route_many_on_reply(ingress->router->many, peer->link, envelope->route_many_reply);
+}
+
 static void on_route_reply(
         struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
@@ -522,6 +537,8 @@ static const struct verb verbs[] = {
     [WIRE__ENVELOPE__VERB_NOT_OWNER]       = { LINK_ROLE_ROUTER, on_not_owner },
     [WIRE__ENVELOPE__VERB_ROUTE]           = { LINK_ROLE_ROUTER, on_route },
     [WIRE__ENVELOPE__VERB_ROUTE_REPLY]     = { LINK_ROLE_ROUTER, on_route_reply },
+    [WIRE__ENVELOPE__VERB_ROUTE_MANY]      = { LINK_ROLE_ROUTER, on_route_many },
+    [WIRE__ENVELOPE__VERB_ROUTE_MANY_REPLY] = { LINK_ROLE_ROUTER, on_route_many_reply },
     [WIRE__ENVELOPE__VERB_APPEND_REPLY]    = { LINK_ROLE_ARCHIVE, on_append_reply },
     [WIRE__ENVELOPE__VERB_LOG_OPEN_REPLY]  = { LINK_ROLE_ARCHIVE, on_log_reply },
     [WIRE__ENVELOPE__VERB_LOG_READ_REPLY]  = { LINK_ROLE_ARCHIVE, on_log_reply },
@@ -590,6 +607,7 @@ static void on_dead(struct router *router, struct peer *peer)
             log_cstr("peer", link_peer_node(peer->link)),
             log_cstr("role", link_role_name(peer->role)));
     egress_on_peer_dead(router->egress, peer->link);
+    route_many_on_peer_dead(router->many, peer->link);
     if (peer->role == LINK_ROLE_EDGE) {
         peer->lost_boot = peer->boot_epoch;
         entity_on_edge_dead(router->entities, link_peer_node(peer->link));
@@ -642,6 +660,7 @@ const struct link_handlers ingress_link_handlers = {
 void ingress_on_map(struct ingress *ingress)
 {
     egress_on_map(ingress->router->egress);
+    route_many_on_map(ingress->router->many);
 }
 
 enum err ingress_create(struct router *router, struct ingress **ingress_out)

@@ -1,5 +1,5 @@
 /* The router's configuration as its parts read it: sections cluster, hosts, router, messages,
- * sm, register, version. */
+ * sm, register, roster, presence, version. */
 #pragma once
 
 #include <stdbool.h>
@@ -39,6 +39,13 @@ struct settings {
     int64_t max_unacked_bytes;      /* likewise */
     int64_t max_uncommitted_bytes;  /* log entries waiting for archive-svc: overload beyond it */
     const char *token_key_file;     /* key of nonces, grants and tokens; all routers share it */
+    const char *storage_key_file;   /* wraps the keys of accounts in PostgreSQL; likewise */
+    int64_t roster_max_items;       /* per account */
+    int64_t roster_max_groups;      /* per item */
+    int64_t roster_max_name_bytes;  /* of an item's name, and of a group's */
+    int64_t roster_max_bytes;       /* of all items: addresses, names, groups */
+    int64_t subscriptions_per_hour; /* requests one account may send (C12) */
+    int64_t max_directed;           /* addresses one session may send presence to directly (C36) */
 };
 
 const struct host *settings_find_host(

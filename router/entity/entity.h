@@ -1,5 +1,5 @@
 /* An account and everything that is true of it while this router is its home. Internal to
- * router/entity; features see bare, account and resources. */
+ * router/entity; features see bare, account, roster and resources. */
 #pragma once
 
 #include <stddef.h>
@@ -13,6 +13,7 @@
 #include "router/entity/origins.h"
 #include "router/entity/outbox.h"
 #include "router/entity/resource.h"
+#include "router/entity/roster.h"
 #include "router/store/account_store.h"
 
 struct router;
@@ -20,6 +21,7 @@ struct router;
 enum entity_state {
     ENTITY_NEW,
     ENTITY_LOADING_ACCOUNT,
+    ENTITY_LOADING_ROSTER,
     ENTITY_LOADING_SESSIONS,
     ENTITY_LOADING_LOG,
     ENTITY_BACKING_OFF, /* a store was away: tried again soon */
@@ -39,6 +41,9 @@ struct entity {
     enum entity_state state;
     unsigned load_tries;
     struct account_row account;
+    struct roster roster;
+    int64_t asking_since_ms; /* subscription requests sent in this hour (C12) */
+    int64_t asked;
 
     struct resource *resources;
     unsigned spools_loading; /* while sessions are loaded */
@@ -70,7 +75,9 @@ struct entity {
     uint64_t fill_request; /* content of numbered entries being read, likewise */
     struct entity_ref *fill_ref;
     int64_t fill_id;
-    bool is_revived; /* woken because Redis names it among those with managed sessions */
+    bool is_live;        /* Redis names it among those to be woken by the next home */
+    bool knows_sessions; /* Redis has told them: one that is announced now had ended */
+    bool is_revived;     /* woken because Redis names it there */
     struct origins origins;
     /* Input counters: from the log, or answered while the stores were away. */
     struct stored_input {
@@ -80,8 +87,9 @@ struct entity {
     } * stored_inputs;
     size_t stored_input_count;
 
-    struct timer load_timer;  /* time-out of Redis, backoff */
-    struct timer retry_timer; /* reads and deliveries that failed */
+    struct timer load_timer;   /* time-out of Redis, backoff */
+    struct timer untold_timer; /* sessions from Redis whose edges do not announce them */
+    struct timer retry_timer;  /* reads and deliveries that failed */
     int64_t idle_since_ms;
     struct entity *idle_next; /* least recently used first */
     struct entity *idle_prev;
@@ -133,6 +141,12 @@ void forward_stanza(struct entity *entity,
         const struct stanza *stanza,
         struct input_work *work);
 
+/* Followed until it is decided, like a durable part. `work` NULL: nobody's input waits for it. */
+void forward_kept(struct entity *entity,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        struct input_work *work);
+
 /* The entity goes; its parts stay until they are decided. */
 void forward_forget(struct entity *entity);
 
@@ -149,6 +163,8 @@ size_t send_to_group(struct entity *entity,
         int64_t log_id,
         enum send_group group,
         struct id128 targets_out[ACCOUNT_LOG_MAX_TARGETS]);
+/* What egress_deliver said of a session without stream management. */
+void send_failed(struct entity *entity, struct resource *resource, enum err err);
 /* Reads and deliveries that failed are tried again. */
 void entity_retry_soon(struct entity *entity);
 /* What csi_hold_back lets through. */

@@ -52,6 +52,13 @@ void entity_on_route(struct entity_table *table,
         entity_route_done done,
         void *context);
 
+/* One volatile presence to many accounts at home here, by their JIDs; everything is copied. */
+void entity_on_route_many(struct entity_table *table,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        const struct str *to,
+        size_t count);
+
 /* An edge's incarnation is gone: its sessions end, what they had not confirmed goes where RFC 6121
  * §8 sends it. */
 void entity_on_edge_dead(struct entity_table *table, const char *edge);

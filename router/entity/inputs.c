@@ -197,6 +197,7 @@ static bool run_outbound(struct entity *entity,
     arena_init(&arena, 0);
     effects_begin(&turn, &arena, entity, &item->stanza);
     turn.session = resource;
+    turn.origin = origin;
     enum verdict verdict = pipeline_outbound(&turn);
     if (verdict == VERDICT_PASS) {
         verdict = route_outbound(&turn);

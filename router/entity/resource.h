@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "chassis/base/buf.h"
 #include "chassis/base/id128.h"
 #include "chassis/base/str.h"
 
@@ -37,6 +38,7 @@ struct resource {
     struct str name; /* the resourcepart, view into full */
     bool is_available;
     int8_t priority;
+    bool is_interested;    /* asked for the roster: gets its pushes (RFC 6121 §2.2) */
     bool has_caught_up;    /* was told to the log as a target */
     bool is_lost;          /* its edge is away: to be ended as soon as nobody iterates */
     bool is_closing;       /* the stream is gone; only its inputs are still at work */
@@ -49,6 +51,11 @@ struct resource {
     char *presence_text;    /* children of the last available presence */
     struct str presence;
     uint32_t presence_child_count;
+    bool is_initialised;     /* its initial presence was worked off (RFC 6121 §4.2) */
+    bool is_adopted;         /* what is known of its availability is hearsay of its edge */
+    bool is_presence_stored; /* Redis has what the record has no room for */
+    struct buf directed;     /* addresses it sent presence to, each with a NUL behind it (§4.6) */
+    size_t directed_count;
 
     /* Input counters wrap: compared by counter_is_after only. */
     uint32_t taken;           /* last one taken */
@@ -87,6 +94,14 @@ struct resource *resource_create(
 void resource_destroy(struct resource *resource); /* accepts NULL */
 void resource_set_edge(struct resource *resource, const char *edge);
 void resource_set_presence(struct resource *resource, struct str children, uint32_t child_count);
+/* Addresses of directed presence: prepared, each once. */
+bool resource_has_directed(const struct resource *resource, struct str to);
+void resource_add_directed(struct resource *resource, struct str to);
+void resource_remove_directed(struct resource *resource, struct str to);
+void resource_clear_directed(struct resource *resource);
+/* The one behind `to` (NULL: the first one); false: there is none. */
+bool resource_next_directed(const struct resource *resource, struct str *to);
+
 /* Everything up to `handled` is known to be done (announce, log). */
 void resource_set_handled(struct resource *resource, uint32_t handled);
 /* What was known of the counters was hearsay: `handled` is the truth. Nothing may be at work. */

@@ -408,6 +408,7 @@ bool routes_handle(struct entity *entity, struct item *item)
         struct turn turn;
         arena_init(&arena, 0);
         effects_begin(&turn, &arena, entity, &item->stanza);
+        turn.origin = item->origin;
         verdict = pipeline_inbound(&turn);
         if (verdict == VERDICT_PASS) {
             is_later = act(&turn, item, &verdict);

@@ -37,7 +37,7 @@ void entity_retry_soon(struct entity *entity)
     }
 }
 
-static void mark_failed(struct entity *entity, struct resource *resource, enum err err)
+void send_failed(struct entity *entity, struct resource *resource, enum err err)
 {
     if (err == ERR_UNAVAILABLE) {
         resource->is_lost = true;
@@ -77,7 +77,7 @@ static size_t send_to_edge(
         if (err == ERR_OK) {
             targets_out[i] = targets[i].session;
         } else {
-            mark_failed(entity, served[i], err);
+            send_failed(entity, served[i], err);
         }
     }
     return err == ERR_OK ? count : 0;
@@ -134,6 +134,6 @@ void send_past_csi(struct entity *entity, struct resource *resource, const struc
     struct egress_target target = { .session = resource->session, .bare = entity->bare };
     enum err err = egress_deliver(entity->router->egress, resource->edge, stanza, 0, &target, 1);
     if (err != ERR_OK) {
-        mark_failed(entity, resource, err);
+        send_failed(entity, resource, err);
     }
 }

@@ -10,9 +10,11 @@
 #include "router/entity/entity.h"
 #include "router/entity/sessions.h"
 #include "router/router.h"
+#include "router/shard.h"
 #include "router/signer.h"
 #include "router/turn.h"
 
+#define ASK_TABLE_MS     250   /* by then the shard table has been asked */
 #define ANNOUNCE_WAIT_MS 15000 /* then the edge a former home knew of does not hold it any more */
 
 static struct metric detached_gauge =
@@ -27,9 +29,13 @@ static struct metric_family ended = {
 
 static void on_due(struct timer *timer, void *context)
 {
-    (void)timer;
     struct sm_session *sm = context;
-    if (sm->is_detached) {
+    struct router *router = sm->entity->router;
+    if (sm->is_detached && !shard_may_give_up(router->shards)) {
+        /* We have slept: the session may live on elsewhere, and its contacts must not hear an end.
+         */
+        timer_start(loop_timers(router->loop), timer, ASK_TABLE_MS);
+    } else if (sm->is_detached) {
         metric_family_add(&ended, "timeout", 1);
         sessions_end(sm->entity, sm->resource);
     } else if (!sm->resource->is_told) {
@@ -224,6 +230,43 @@ void sm_send(struct entity *entity,
     }
 }
 
+static void on_send_failed(struct entity *entity, struct resource *resource, enum err err)
+{
+    if (err == ERR_UNAVAILABLE && resource->sm->is_resumable) {
+        sm_detach(entity, resource);
+    } else if (err == ERR_UNAVAILABLE) {
+        mark_lost(entity, resource);
+    } else if (err != ERR_OK) {
+        entity_retry_soon(entity);
+    }
+}
+
+uint32_t sm_number(struct entity *entity, struct resource *resource, const struct stanza *stanza)
+{
+    struct sm_session *sm = resource->sm;
+    const struct sm_entry *entry = sm_queue_push(&sm->queue, stanza, 0);
+    sm_spool_push(entity, resource, entry);
+    if (is_over_limit(entity, sm)) {
+        sm_give_up(entity, resource, STREAM_ERROR_POLICY_VIOLATION);
+    }
+    bool is_next =
+            sm_session_is_attached(sm) && !resource->is_lost && entry->sequence == sm->sent + 1;
+    if (!is_next) {
+        sm_flush(entity, resource);
+        return 0;
+    }
+    sm->sent = entry->sequence;
+    return entry->sequence;
+}
+
+void sm_not_sent(struct entity *entity, struct resource *resource, uint32_t sequence, enum err err)
+{
+    if (!sm_sequence_is_after(sequence, resource->sm->sent)) {
+        resource->sm->sent = sequence - 1;
+    }
+    on_send_failed(entity, resource, err);
+}
+
 /* False: not now. */
 static bool send_entry(
         struct entity *entity, struct resource *resource, const struct sm_entry *entry)
@@ -236,13 +279,7 @@ static bool send_entry(
     };
     enum err err = egress_deliver(
             entity->router->egress, resource->edge, &entry->stanza, entry->log_id, &target, 1);
-    if (err == ERR_UNAVAILABLE && resource->sm->is_resumable) {
-        sm_detach(entity, resource);
-    } else if (err == ERR_UNAVAILABLE) {
-        mark_lost(entity, resource);
-    } else if (err != ERR_OK) {
-        entity_retry_soon(entity);
-    }
+    on_send_failed(entity, resource, err);
     return err == ERR_OK;
 }
 

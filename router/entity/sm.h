@@ -14,6 +14,11 @@ void sm_send(struct entity *entity,
         struct resource *resource,
         const struct stanza *stanza,
         int64_t log_id);
+/* Numbers and keeps it, for a caller who sends it together with others: the number, or 0 when it is
+ * not to be sent now. */
+uint32_t sm_number(struct entity *entity, struct resource *resource, const struct stanza *stanza);
+/* It was not: egress_deliver said `err`. */
+void sm_not_sent(struct entity *entity, struct resource *resource, uint32_t sequence, enum err err);
 void sm_flush(struct entity *entity, struct resource *resource);
 void sm_flush_all(struct entity *entity);
 void sm_ack(struct entity *entity, struct resource *resource, uint32_t sequence);

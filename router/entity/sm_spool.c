@@ -40,6 +40,7 @@ static void keep_alive(const struct entity *entity, const struct resource *resou
 void sm_spool_open(struct entity *entity)
 {
     if (entity->router->redis) {
+        entity->is_live = true;
         spool_add_live(entity->router->redis, entity->shard, entity->bare);
     }
 }
@@ -58,16 +59,6 @@ void sm_spool_push(
     }
 }
 
-static bool has_other(const struct entity *entity, const struct resource *resource)
-{
-    for (const struct resource *other = entity->resources; other; other = other->next) {
-        if (other != resource && other->sm && !other->is_closing) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void sm_spool_close(struct entity *entity, const struct resource *resource)
 {
     if (!entity->router->redis) {
@@ -75,9 +66,6 @@ void sm_spool_close(struct entity *entity, const struct resource *resource)
     }
     struct spool_key key = key_of(entity, resource);
     spool_erase(entity->router->redis, &key);
-    if (!has_other(entity, resource)) {
-        spool_remove_live(entity->router->redis, entity->shard, entity->bare);
-    }
 }
 
 /* The record says first what is acknowledged, then the elements go: numbers never fall back. */
@@ -238,6 +226,7 @@ static void on_live(void *context, enum err err, const struct str *bares, size_t
 void entity_revive_shard(struct entity_table *table, unsigned shard)
 {
     struct router *router = entity_table_router(table);
+    entity_table_shard_gained(table, shard);
     if (router->redis) {
         spool_load_live(router->redis, shard, on_live, entity_table_hold(table));
     }

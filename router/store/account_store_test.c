@@ -210,7 +210,8 @@ static int start(void **state)
     (void)snprintf(command,
             sizeof(command),
             "psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1"
-            " -f deploy/sql/router/0001_accounts_and_shards.sql",
+            " -f deploy/sql/router/0001_accounts_and_shards.sql"
+            " -f deploy/sql/router/0002_roster.sql",
             dir);
     assert_int_equal(system(command), 0);
     static char conninfo[256];

@@ -328,7 +328,7 @@ class Cluster:
         return path
 
     def _secrets(self):
-        for name in ("core.secret", "token.key", "http.token"):
+        for name in ("core.secret", "token.key", "storage.key", "http.token"):
             self._secret(name, os.urandom(32).hex())
         self._secret("ticket.keys", "\n".join(os.urandom(80).hex() for _ in range(2)) + "\n")
 
@@ -364,7 +364,7 @@ class Cluster:
             base["bus"]["core_secret_file"] = self.file("core.secret")
         if name.startswith("router"):
             base["postgres_router"] = {"conninfo": pg.conninfo("starling_router")}
-            base["router"] = {"token_key_file": self.file("token.key")}
+            base["router"] = {"token_key_file": self.file("token.key"), "storage_key_file": self.file("storage.key")}
         if name.startswith("archive"):
             base["postgres_archive"] = {"conninfo": pg.conninfo("starling_archive")}
         if name == "ctl":
