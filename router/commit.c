@@ -14,7 +14,8 @@
 #define LINK_DOWN_MS      1000
 #define BACKOFF_MIN_MS    50
 #define BACKOFF_MAX_MS    500
-#define BATCHES_PER_FRAME 2 /* leaves room for the row that goes over the limit */
+#define LARGE_GROUP       64 /* entries; it does not wait for more */
+#define BATCHES_PER_FRAME 2  /* leaves room for the row that goes over the limit */
 
 static struct metric metric_seconds = METRIC_HISTOGRAM_INIT(
         "commit_seconds", "From the first row of a group to the answer of archive-svc.", NULL);
@@ -137,8 +138,19 @@ static bool is_flying(struct commit *commit)
     return head != NULL && head->was_sent;
 }
 
-/* The next batch leaves if none is in flight and an archive-svc is there. */
-static void start_next(struct commit *commit)
+/* While traffic flows, small groups wait for more: a transaction, its frames and its wake-ups cost
+ * the same for one message as for ten. The first one after a silence does not wait. */
+static int64_t pause_ms(const struct commit *commit, const struct commit_batch *head)
+{
+    int64_t until = commit->sent_ms + commit->router->settings->commit_interval_ms;
+    bool is_large = head->entry_count >= LARGE_GROUP || head->next;
+    int64_t now = now_of(commit);
+    return !is_large && until > now ? until - now : 0;
+}
+
+/* The next batch leaves if none is in flight and an archive-svc is there. Returns how long it waits
+ * for more. */
+static int64_t start_next(struct commit *commit)
 {
     struct commit_batch *head = commit_queue_head(&commit->queue);
     while (head != NULL && head->epoch_count == 0) {
@@ -146,13 +158,17 @@ static void start_next(struct commit *commit)
         head = commit_queue_head(&commit->queue);
     }
     if (head == NULL || head->was_sent) {
-        return;
+        return 0;
+    }
+    int64_t pause = pause_ms(commit, head);
+    if (pause > 0) {
+        return pause;
     }
 
     struct peer *peer = peers_choose(
             commit->router->peers, LINK_ROLE_ARCHIVE, str_from_cstr(commit->router->node), NULL);
     if (peer == NULL) {
-        return; /* commit_on_peer_change goes on */
+        return 0; /* commit_on_peer_change goes on */
     }
 
     take_lazies(commit);
@@ -161,6 +177,7 @@ static void start_next(struct commit *commit)
     commit->not_before_ms = 0;
     pack_head(commit, head);
     fly(commit, peer);
+    return 0;
 }
 
 /* When the batch in flight has to be looked at again; 0: it has to be sent (elsewhere) now. */
@@ -200,9 +217,12 @@ static void repeat(struct commit *commit)
 
 static void review(struct commit *commit)
 {
-    start_next(commit);
+    int64_t pause = start_next(commit);
     if (!is_flying(commit)) {
         timer_stop(&commit->review);
+        if (pause > 0) {
+            timer_start(loop_timers(commit->router->loop), &commit->review, pause);
+        }
         return;
     }
 

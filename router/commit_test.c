@@ -224,6 +224,41 @@ static void watermark_of_a_shard_that_is_lost_is_not_written(void **state)
     assert_true(commit_is_idle(t.router.commit, 1));
 }
 
+static void small_groups_wait_for_more_while_messages_flow(void **state)
+{
+    (void)state;
+    t.settings.commit_interval_ms = 20;
+    write_entry(10);
+    pass(1);
+    assert_int_equal(t.sent, 1); /* the first one does not wait */
+    reply(WIRE__STATUS__STATUS_OK);
+    write_entry(11);
+    pass(1);
+    write_entry(12);
+    pass(1);
+    assert_int_equal(t.sent, 1);
+    pass(20);
+    assert_int_equal(t.sent, 2);
+    assert_int_equal(t.entries, 2);
+}
+
+static void large_groups_wait_for_nothing(void **state)
+{
+    (void)state;
+    t.settings.commit_interval_ms = 20;
+    write_entry(10);
+    pass(1);
+    reply(WIRE__STATUS__STATUS_OK);
+    for (int64_t id = 11; id < 11 + 64; id++) {
+        struct origin origin = { { 1, 2 }, (uint32_t)id, 0 };
+        struct stanza stanza = { .kind = STANZA_MESSAGE, .children = STR("<body>x</body>") };
+        commit_entry(t.router.commit, 1, 9, id, &origin, &stanza);
+    }
+    pass(1);
+    assert_int_equal(t.sent, 2);
+    assert_int_equal(t.entries, 64);
+}
+
 #define COMMIT_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -234,6 +269,8 @@ int main(void)
         COMMIT_TEST(group_of_a_busy_archive_is_repeated),
         COMMIT_TEST(watermark_is_pending_until_it_is_written),
         COMMIT_TEST(watermark_of_a_shard_that_is_lost_is_not_written),
+        COMMIT_TEST(small_groups_wait_for_more_while_messages_flow),
+        COMMIT_TEST(large_groups_wait_for_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

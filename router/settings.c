@@ -33,6 +33,7 @@ struct router_config {
 
 struct messages_config {
     int durability;
+    int64_t commit_interval_ms;
     int64_t commit_timeout_ms;
     int64_t catch_up_page_entries;
     int64_t catch_up_page_bytes;
@@ -134,6 +135,10 @@ static const struct config_field messages_fields[] = {
       .help = "committed: a message is delivered and acknowledged after PostgreSQL has it. routed: when it has "
               "been sent to the recipient's sessions, which a dead router forgets; only messages for "
               "offline users are kept." },
+    { .name = "commit_interval", .type = CONFIG_DURATION,
+      .offset = offsetof(struct messages_config, commit_interval_ms), .default_text = "2ms",
+      .min = 0, .max = 100,
+      .help = "Least time between two small groups of writes while messages flow; a longer one costs less." },
     { .name = "commit_timeout", .type = CONFIG_DURATION,
       .offset = offsetof(struct messages_config, commit_timeout_ms), .default_text = "10s",
       .min = 500, .max = 600000,
@@ -348,6 +353,7 @@ static void fill_limits(struct settings *settings, const struct config *config)
     settings->max_resources = registration->max_resources;
     settings->registrations_per_hour = registration->per_hour;
     settings->is_routed = messages->durability == DURABILITY_ROUTED;
+    settings->commit_interval_ms = messages->commit_interval_ms;
     settings->commit_timeout_ms = messages->commit_timeout_ms;
     settings->catch_up_page_entries = messages->catch_up_page_entries;
     settings->catch_up_page_bytes = messages->catch_up_page_bytes;
