@@ -74,7 +74,7 @@ static void begin_tls(struct client *client)
     ASSERT(client->ssl);
     SSL_set_app_data(client->ssl, client);
     SSL_set_fd(client->ssl, client->fd);
-    SSL_set_tlsext_host_name(client->ssl, fleet->settings->host);
+    SSL_set_tlsext_host_name(client->ssl, (void *)(uintptr_t)fleet->settings->host);
     if (fleet->settings->is_direct_tls) {
         static const unsigned char alpn[] = "\x0bxmpp-client";
         SSL_set_alpn_protos(client->ssl, alpn, sizeof(alpn) - 1);

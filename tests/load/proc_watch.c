@@ -183,6 +183,18 @@ struct watch_sample watch_take(const struct watch *watch, bool has_memory)
     return sample;
 }
 
+double watch_machine_cpu_s(void)
+{
+    unsigned long long user, nice, system;
+    FILE *file = fopen("/proc/stat", "re");
+    if (!file) {
+        return 0;
+    }
+    bool is_read = fscanf(file, "cpu %llu %llu %llu", &user, &nice, &system) == 3;
+    fclose(file);
+    return is_read ? (double)(user + nice + system) / (double)sysconf(_SC_CLK_TCK) : 0;
+}
+
 static double seconds(struct timeval time)
 {
     return (double)time.tv_sec + (double)time.tv_usec / 1e6;

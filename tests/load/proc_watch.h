@@ -32,3 +32,5 @@ bool watch_parse(const char *text, struct watch *watch_out);
 /* Memory is read only if asked for: it stops a large process for a moment. */
 struct watch_sample watch_take(const struct watch *watch, bool has_memory);
 double watch_own_cpu_s(void); /* of this process */
+double watch_machine_cpu_s(
+        void); /* of all processes of the machine, interrupts apart; 0 where it cannot be read */

@@ -15,11 +15,9 @@
 
 static void work(void)
 {
-    volatile uint64_t sum = 0;
     double until = watch_own_cpu_s() + WORK_S;
     while (watch_own_cpu_s() < until) {
-        for (unsigned i = 0; i < 10000; i++) {
-            sum += i;
+        for (volatile unsigned i = 0; i < 10000; i++) {
         }
     }
 }
@@ -73,6 +71,15 @@ static void children_count_alive_and_dead(void **state)
     close(told[1]);
 }
 
+static void the_machine_works_at_least_as_much_as_we(void **state)
+{
+    (void)state;
+    double machine = watch_machine_cpu_s();
+    double own = watch_own_cpu_s();
+    work();
+    assert_true(watch_machine_cpu_s() - machine > watch_own_cpu_s() - own - 0.05);
+}
+
 static void who_is_gone_counts_nothing(void **state)
 {
     (void)state;
@@ -88,6 +95,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_pids),
         cmocka_unit_test(children_count_alive_and_dead),
+        cmocka_unit_test(the_machine_works_at_least_as_much_as_we),
         cmocka_unit_test(who_is_gone_counts_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

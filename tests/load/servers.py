@@ -31,35 +31,19 @@ def verifiers(iterations):
 
 
 class Postgres(starling.Postgres):
-    """With --fsync-delay each flush of the log takes longer; with a port it listens on loopback, too (ejabberd's driver knows no unix socket)."""
-    fsync_delay_us, port = 0, None
-
-    def start(self):
-        if self.port:
-            with open(os.path.join(self.data, "postgresql.conf"), "a") as conf:
-                conf.write(f"listen_addresses='127.0.0.1'\nport={self.port}\n")
-        super().start()
+    """With --fsync-delay each flush of the log takes longer."""
+    fsync_delay_us = 0
 
     def _run(self, *args, check=True):
+        if not self.fsync_delay_us or args[0] != "pg_ctl":
+            super()._run(*args, check=check)
+            return
         command = starling.as_user("postgres") + [os.path.join(starling.PG_BIN, args[0]), *args[1:]]
-        environment = dict(os.environ)
-        if self.fsync_delay_us and args[0] == "pg_ctl":
-            environment.update(LD_PRELOAD=slow_fsync(), SLOW_FSYNC_US=str(self.fsync_delay_us))
-        return subprocess.run(command, check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", env=environment)
+        environment = dict(os.environ, LD_PRELOAD=slow_fsync(), SLOW_FSYNC_US=str(self.fsync_delay_us))
+        subprocess.run(command, check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", env=environment)
 
     def pid(self):
-        with open(os.path.join(self.data, "postmaster.pid")) as file:
-            return int(file.readline())
-
-
-class PortPostgres(Postgres):
-    def __init__(self, folder):
-        self.port = starling.free_port()
-        super().__init__(folder)
-
-    def query(self, sql):
-        return subprocess.run(["psql", "-qAtX", "-h", self.socket, "-p", str(self.port), "-U", "postgres", "-d", "postgres", "-c", sql],
-                              check=True, capture_output=True, text=True).stdout.strip()
+        return self.pids()[0]
 
 
 starling.Postgres = Postgres
@@ -141,7 +125,7 @@ class Peer:
         os.chmod(self.folder, 0o755)
         self.port, self.accounts, self.certificate, self.archived = starling.free_port(), accounts, certificate, archived
         self.log = os.path.join(self.folder, "console.log")
-        self.postgres = PortPostgres(self.folder) if archived else None
+        self.postgres = Postgres(self.folder, port=starling.free_port()) if archived else None   # ejabberd's driver knows no unix socket
         self.targets = [f"127.0.0.1:{self.port}"]
         self.process = self.start()
         wait_for_port(self.port, self.process, self.log)

@@ -17,6 +17,7 @@ void window_open(struct window *window, const struct settings *settings, bool ha
         window->samples[i] = watch_take(&settings->watches[i], has_memory);
     }
     window->own_cpu_s = watch_own_cpu_s();
+    window->machine_cpu_s = watch_machine_cpu_s();
     window->began_us = now_us();
 }
 
@@ -43,9 +44,11 @@ double window_close(struct window *window, json_t *result, const char *unit, uin
     double elapsed_s = (double)(now_us() - window->began_us) / 1e6;
     double own_s = watch_own_cpu_s() - window->own_cpu_s;
     struct watch_sample after[WATCHES_MAX];
+    double others_s = watch_machine_cpu_s() - window->machine_cpu_s - own_s;
     json_t *watches = json_object();
     for (size_t i = 0; i < settings->watch_count; i++) {
         after[i] = watch_take(&settings->watches[i], false);
+        others_s -= after[i].cpu_s - window->samples[i].cpu_s;
     }
     for (size_t i = 0; i < settings->watch_count; i++) {
         struct watch_sample memory = watch_take(&settings->watches[i], true);
@@ -60,6 +63,9 @@ double window_close(struct window *window, json_t *result, const char *unit, uin
     }
     json_object_set_new(result, "elapsed_s", json_real(rounded(elapsed_s)));
     json_object_set_new(result, "own_cpu_percent", json_real(rounded(100 * own_s / elapsed_s)));
+    others_s = others_s > 0 ? others_s : 0;
+    json_object_set_new(
+            result, "unwatched_cpu_percent", json_real(rounded(100 * others_s / elapsed_s)));
     json_object_set_new(result, "watch", watches);
     return elapsed_s;
 }
