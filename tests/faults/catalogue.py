@@ -18,16 +18,15 @@ class Fault:
     needs: tuple     # of the machine, see run
     is_quick: bool   # may be chosen in tests/run
     is_long: bool    # minutes: only when it is asked for by name
-    is_open: bool    # shows a bug that is known and not mended yet: only when it is asked for by name
 
 
 FAULTS = {}
 
 
-def fault(number, kind="shared", needs=(), quick=False, is_long=False, is_open=False, name=None):
+def fault(number, kind="shared", needs=(), quick=False, is_long=False, name=None):
     def register(fn):
         known_as = name or fn.__name__
-        FAULTS[known_as] = Fault(number, known_as, fn, kind, tuple(needs), quick, is_long, is_open)
+        FAULTS[known_as] = Fault(number, known_as, fn, kind, tuple(needs), quick, is_long)
         return fn
     return register
 
