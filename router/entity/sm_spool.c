@@ -1,9 +1,12 @@
 /* Redis as the memory of sessions with stream management: what a next home of the account needs.
  * Best effort: nothing here waits for it, and all of it is written again when Redis comes back. */
+#include <stdlib.h>
+
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/loop.h"
 #include "proto/wire/wire.h"
+#include "router/commit.h"
 #include "router/entity/entity.h"
 #include "router/entity/posts.h"
 #include "router/entity/sessions.h"
@@ -68,25 +71,74 @@ void sm_spool_close(struct entity *entity, const struct resource *resource)
     spool_erase(entity->router->redis, &key);
 }
 
-/* The record says first what is acknowledged, then the elements go: numbers never fall back. */
-static void on_trim(struct timer *timer, void *context)
+/* A watermark that is on its way into the log; behind it elements may go. */
+struct trim {
+    struct entity_ref *ref;
+    struct id128 session;
+    int64_t watermark;
+};
+
+static void trim_again(struct sm_session *sm)
 {
-    struct sm_session *sm = context;
+    struct timer *timer = &sm->trim_timer;
+    const struct sm_entry *head = sm->queue.head;
+    if (head && head != sm->queue.unacked && head->log_id <= sm->settled_watermark
+            && !timer_is_running(timer)) {
+        timer_start(loop_timers(sm->entity->router->loop), timer, TRIM_MS);
+    }
+}
+
+static void trim_behind(struct sm_session *sm, int64_t watermark)
+{
     struct entity *entity = sm->entity;
-    uint32_t count = sm_queue_forget(&sm->queue, sm->settled_watermark);
-    sessions_write_record(entity->router, entity, sm->resource);
+    uint32_t count = sm_queue_forget(&sm->queue, watermark);
     if (entity->router->redis && count > 0) {
         struct spool_key key = key_of(entity, sm->resource);
         spool_trim(entity->router->redis, &key, count);
         sm->is_spooled = false; /* an empty list forgets its time: the next element renews it */
         keep_alive(entity, sm->resource);
     }
-    /* By the next time the log has been told of this watermark. */
-    sm->settled_watermark = entity->log.watermark;
-    const struct sm_entry *head = sm->queue.head;
-    if (head && head != sm->queue.unacked && head->log_id <= sm->settled_watermark) {
-        timer_start(loop_timers(entity->router->loop), timer, TRIM_MS);
+}
+
+static void on_told(void *context, enum err err)
+{
+    struct trim trim = *(struct trim *)context;
+    free(context);
+    struct entity *entity = entity_ref_take(trim.ref);
+    struct resource *resource = entity ? entity_find_session(entity, trim.session) : NULL;
+    if (!resource || !resource->sm) {
+        return;
     }
+    if (err == ERR_OK) {
+        trim_behind(resource->sm, trim.watermark);
+    } else if (err == ERR_UNAVAILABLE) { /* withdrawn with what it rode on */
+        commit_watermark(
+                entity->router->commit, entity->shard, entity->account.id, entity->log.watermark);
+    }
+    trim_again(resource->sm);
+}
+
+/* The record says first what is acknowledged, then the elements go: numbers never fall back. And
+ * they go only when the log has been told, however long that takes: a next home knows from them
+ * what the client has and the log has not heard of (T04). What was put off a TRIM_MS ago is in a
+ * group by now. */
+static void on_trim(struct timer *timer, void *context)
+{
+    (void)timer;
+    struct sm_session *sm = context;
+    struct entity *entity = sm->entity;
+    sessions_write_record(entity->router, entity, sm->resource);
+    const struct sm_entry *head = sm->queue.head;
+    bool has_settled = head && head != sm->queue.unacked && head->log_id <= sm->settled_watermark;
+    int64_t settled = sm->settled_watermark;
+    sm->settled_watermark = entity->log.watermark;
+    if (!has_settled) {
+        trim_again(sm);
+        return;
+    }
+    struct trim *trim = MEM_NEW(struct trim);
+    *trim = (struct trim){ entity_ref_create(entity), sm->resource->session, settled };
+    commit_wait(entity->router->commit, entity->shard, on_told, trim);
 }
 
 void sm_spool_init(struct sm_session *sm)

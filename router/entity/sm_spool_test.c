@@ -81,6 +81,24 @@ static void spool_is_written_before_it_is_sent_and_trimmed_behind_acks(void **st
     assert_int_equal(fake.written.sm.acked, 2);
 }
 
+/* PostgreSQL is away for longer than it takes to trim: the queue is what a next home has to know
+ * that the client acknowledged. */
+static void spool_is_kept_until_the_log_has_been_told(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    fake_acked("e2", BOB, 1);
+    fake_advance(1000);
+    fake_clear();
+    fake.is_auto_commit = false;
+    fake_advance(1000);
+    fake_advance(5000);
+    assert_not_seen(fake_take_out(), "TRIM");
+    fake.is_auto_commit = true;
+    fake_run();
+    assert_seen(fake_take_out(), "TRIM desk 1");
+}
+
 static void detached_session_is_resumed_at_the_next_home(void **state)
 {
     (void)state;
@@ -228,6 +246,8 @@ static void redis_that_comes_back_is_told_the_queue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+                spool_is_kept_until_the_log_has_been_told, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(spool_is_written_before_it_is_sent_and_trimmed_behind_acks,
                 start_managed,
                 fake_stop),

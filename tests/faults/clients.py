@@ -152,11 +152,11 @@ class Visitor:
 async def reconnect_storm(load):
     """All clients of an edge come to the others at once when it is killed, without back-off. The rest goes on, and in the end everybody is in (P7)."""
     edge = load.cluster.edges[0]
-    names = [await account(load) for _ in range(10)]  # each account with many resources
+    names = [await account(load) for _ in range(-(-load.options.storm // 4))]  # four devices each: router.max_resources counts the dead ones, too
     visitors = [Visitor(load, names[i % len(names)], i) for i in range(load.options.storm)]
     began = time.monotonic()
     for start in range(0, len(visitors), 50):
-        await asyncio.gather(*(v.enter() for v in visitors[start:start + 50]))
+        await asyncio.wait_for(asyncio.gather(*(v.enter() for v in visitors[start:start + 50])), 120)
     calm = time.monotonic() - began
     stayed = [user for user in load.users if user.client and user.edge % len(load.cluster.edges) != 0]
     before = {user: user.incarnation for user in stayed}

@@ -391,14 +391,14 @@ class Load:
         for ident in lost:
             problems.append(f"lost{' although acknowledged' if ident in self.acked or ident in self.confirmed else ''}: {ident}"
                             f" to {self.users[self.sent[ident][0]].partner.name}")
+        both = set(self.delivered) & set(self.bounced)
+        if both:
+            problems.append(f"delivered and bounced: {len(both)}, such as {sorted(both)[:3]}")
         problems += [f"twice: {i}" for i in self.duplicates]
         for sender, sequences in self.order.items():
             if sequences != sorted(sequences):
                 at = next(i for i in range(1, len(sequences)) if sequences[i] < sequences[i - 1])
                 problems.append(f"{sender} out of order: {sequences[max(0, at - 3):at + 3]}")
-        both = set(self.delivered) & set(self.bounced)
-        if both:
-            problems.append(f"delivered and bounced: {sorted(both)[:3]}")
         if self.failed_resumes and not sessions_may_end:
             problems.append(f"{self.failed_resumes} resumes found no session")
         if len(self.sent) < 2 * min(self.rate, len(self.users)):

@@ -10,7 +10,7 @@ import time
 
 from catalogue import fault, pick
 from load import PlainUser
-from rawclient import body
+from rawclient import body, tls_context
 
 # ---- T01: kill -9
 
@@ -253,11 +253,6 @@ async def step(load, nodes, text, seconds=4):
     await load.everybody_talks(30)
 
 
-def log_time_of(node):
-    with open(node.log, errors="replace") as file:
-        return [line for line in file if line.startswith("time=")][-1][5:]
-
-
 @fault("T16", kind="clock", needs=("faketime", "plain build"))
 async def clock_ahead_from_the_start(load):
     """One of each starts an hour ahead of the others."""
@@ -266,9 +261,29 @@ async def clock_ahead_from_the_start(load):
         move_clock(node, "+1h")
         node.kill()
     await step(load, nodes, "+1h", 6)
-    for node in nodes:
-        move_clock(node, "+0")
-        node.kill()
+    await step(load, nodes, "+0", 4)
+
+
+@fault("T16", kind="clock", needs=("faketime", "plain build"))
+async def restart_after_the_clock_was_set_back(load):
+    """A process that started with a clock ahead starts again with the right one. Its boot epoch is the time of its start, so it is taken for an older
+    one of the same name, and believed once the newer one has been silent for a lease (its own end, with exit code 1, until then) and for
+    bus.peer_timeout."""
+    cluster = load.cluster
+    node = pick(cluster.routers)
+    move_clock(node, "+1h")
+    node.kill()
+    await step(load, [node], "+1h", 6)
+    move_clock(node, "+0")
+    node.kill()
+    began = time.monotonic()
+    await asyncio.sleep(20)
+    await asyncio.to_thread(node.wait_ready, 10)
+    await load.everybody_talks(20)
+    refusals = [text for text in cluster.unexpected
+                if text.startswith(f"{node.name} ended with 1:") and "another process runs under this node name" in text]
+    cluster.unexpected = [text for text in cluster.unexpected if text not in refusals]
+    load.notes.append(f"{len(refusals)} starts refused, all well after {time.monotonic() - began:.0f} s")
 
 
 @fault("T16", kind="clock", needs=("faketime", "plain build"))
@@ -284,31 +299,41 @@ async def clock_steps(load):
 async def clock_leaps_to_2038(load):
     days = (2147483640 - int(time.time())) // 86400 + 2
     await step(load, load.cluster.nodes(), f"+{days}d", 8)
-    assert log_time_of(load.cluster.routers[0]).startswith("2038"), "no clock was moved"
+    newest = max(int(ident) for ident in load.delivered.values())
+    assert newest > 2147483647 * 1000000, "no clock was moved: stanza-ids count microseconds"
     await step(load, load.cluster.nodes(), "+0", 4)
 
 
 # ---- T18: too little memory, too few descriptors
 
-async def press(load, node, connections, megabytes):
-    """Strangers fill the edge: many connections, each with the beginning of something large. Bounded and undone."""
-    held = []
-    try:
-        for _ in range(connections):
+HEADER = b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost' version='1.0'"
+
+
+async def press(port, connections, tls):
+    """Strangers fill the edge: many connections, by TLS if wanted, each with the beginning of a header. Bounded and undone; returns how many got in."""
+    held, gate = [], asyncio.Semaphore(50)
+
+    async def come(i):
+        async with gate:
+            secure = {"ssl": tls_context(None), "server_hostname": "localhost"} if tls else {}
             try:
-                reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", node.c2s), 2)
+                _, writer = await asyncio.wait_for(
+                    asyncio.open_connection("127.0.0.1", port, local_addr=(f"127.0.4.{1 + i % 200}", 0), **secure), 5)
             except (OSError, asyncio.TimeoutError):
-                continue
+                return
             held.append(writer)
-            writer.write(b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost'"
-                         b" version='1.0'>" + b"<auth>" + b"x" * (megabytes * 1024 * 1024 // connections))
+            writer.write(HEADER + b" xml:lang='" + b"x" * 4000)
+
+    try:
+        await asyncio.gather(*(come(i) for i in range(connections)))
         await asyncio.sleep(5)
+        return len(held)
     finally:
         for writer in held:
             writer.transport.abort()
 
 
-async def restart_under(load, node, prefix):
+async def restart_under(node, prefix):
     """Its next process starts under `prefix`; returns what undoes that."""
     usual = node.prefix
     node.prefix = prefix + usual
@@ -331,11 +356,13 @@ async def memory_64_mib(load):
     try:
         with open(os.path.join(folder, "memory.limit_in_bytes"), "w") as limit:
             limit.write(str(64 * 1024 * 1024))
-        undo = await restart_under(load, node, ["sh", "-c", f'echo $$ >{folder}/cgroup.procs; exec "$@"', "sh"])
+        undo = await restart_under(node, ["sh", "-c", f'echo $$ >{folder}/cgroup.procs; exec "$@"', "sh"])
         deaths = node.deaths
-        await press(load, node, 1000, 200)
-        with open(os.path.join(folder, "memory.max_usage_in_bytes")) as peak:
-            load.notes.append(f"peak {int(peak.read()) >> 20} MiB, deaths {node.deaths - deaths}")
+        entered = await press(node.direct, 1500, True)
+        with open(os.path.join(folder, "memory.max_usage_in_bytes")) as file:
+            peak = int(file.read()) >> 20
+        load.notes.append(f"{entered} strangers, peak {peak} MiB, killed by the kernel {node.deaths - deaths} times")
+        assert peak >= 32, "there was no pressure"
         await load.everybody_talks(40)
     finally:
         if undo:
@@ -356,18 +383,22 @@ async def remove_cgroup(folder):
 async def few_descriptors(load):
     """256 descriptors and 400 strangers: whoever is in stays in, the process neither dies nor spins, and accepts again afterwards."""
     node = pick(load.cluster.edges)
-    undo = await restart_under(load, node, ["prlimit", "--nofile=256:256"])
+    undo = await restart_under(node, ["prlimit", "--nofile=256:256"])
     try:
         deaths, before = node.deaths, cpu_seconds(node.pid())
         began = time.monotonic()
-        await press(load, node, 400, 1)
+        pressing = asyncio.create_task(press(node.c2s, 400, False))
+        await asyncio.sleep(3)
+        descriptors = node.fds()
+        await pressing
         share = (cpu_seconds(node.pid()) - before) / (time.monotonic() - began)
-        load.notes.append(f"processor {share:.0%}")
+        load.notes.append(f"{descriptors} descriptors, processor {share:.0%}")
+        assert descriptors >= 240, "there was no pressure"
         assert node.deaths == deaths, "it died"
         assert share < 0.9, "it spins"
         await load.everybody_talks(40)
         reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", node.c2s), 5)
-        writer.write(b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost' version='1.0'>")
+        writer.write(HEADER + b">")
         assert b"features" in await asyncio.wait_for(reader.readuntil(b"</stream:features>"), 10)
         writer.transport.abort()
     finally:
