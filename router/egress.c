@@ -147,6 +147,7 @@ static void add_targets(struct egress *egress,
         target->bare = wire_bytes(targets[i].bare);
         target->to = wire_bytes(targets[i].to);
         target->sequence = targets[i].sequence;
+        target->attach = targets[i].attach;
         deliver->targets[i] = target;
     }
 }
@@ -265,11 +266,13 @@ void egress_resume_reply(struct egress *egress, const char *edge, const Wire__Re
     buf_fini(&token);
 }
 
-void egress_close_reply(struct egress *egress, const char *edge, struct id128 session)
+void egress_close_reply(
+        struct egress *egress, const char *edge, struct id128 session, uint32_t attach)
 {
     Wire__Id id = WIRE_ID_INIT(session);
     Wire__CloseReply reply = WIRE__CLOSE_REPLY__INIT;
     reply.session = &id;
+    reply.attach = attach;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_CLOSE_REPLY;
     envelope.close_reply = &reply;

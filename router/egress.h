@@ -26,6 +26,7 @@ struct egress_target {
     struct str bare;
     struct str to;     /* "" : stanza.to */
     uint32_t sequence; /* 0: not numbered */
+    uint32_t attach;   /* likewise */
 };
 
 MUST_USE enum err egress_create(struct router *router, struct egress **egress_out);
@@ -56,7 +57,9 @@ void egress_kick_moved(struct egress *egress,
 void egress_enable_reply(struct egress *egress, const char *edge, const Wire__EnableReply *reply);
 /* With STATUS_OK, the session's token is added. */
 void egress_resume_reply(struct egress *egress, const char *edge, const Wire__ResumeReply *reply);
-void egress_close_reply(struct egress *egress, const char *edge, struct id128 session);
+/* `attach`: as Close said. */
+void egress_close_reply(
+        struct egress *egress, const char *edge, struct id128 session, uint32_t attach);
 /* With STATUS_OK and without a token, the session's token is added. */
 void egress_bind_reply(struct egress *egress, const char *edge, const Wire__BindReply *reply);
 void egress_not_owner(struct egress *egress, struct link_peer *peer, unsigned shard);

@@ -340,7 +340,8 @@ static void on_resume(struct ingress *ingress, struct peer *peer, const Wire__En
         status = WIRE__STATUS__STATUS_NOT_FOUND;
     }
     if (status == WIRE__STATUS__STATUS_OK) {
-        entity_on_resume(router->entities, edge, resume);
+        entity_on_resume(
+                router->entities, edge, resume, signer_grant_issued_us(wire_str(resume->grant)));
         return;
     }
 

@@ -98,62 +98,61 @@ static enum err fail(const char *what, enum err err)
     return err;
 }
 
-static enum err read_secret(const char *path, struct buf *secret)
+static void log_unread(struct str why)
 {
-    struct buf why;
-    buf_init(&why, 0);
-    enum err err = config_read_secret(path, secret, &why);
-    if (err != ERR_OK) {
-        log_error("router", "cannot read a secret", log_str("why", buf_view(&why)));
-    }
-    buf_fini(&why);
-    return err;
-}
-
-static void forget_secret(struct buf *secret)
-{
-    if (secret->data != NULL) {
-        secret_wipe(secret->data, secret->capacity);
-    }
-    buf_fini(secret);
+    log_error("router", "cannot read a secret", log_str("why", why));
 }
 
 static enum err open_signer(struct router *router)
 {
     struct buf key;
+    struct buf why;
     buf_init(&key, 0);
-    enum err err = read_secret(router->settings->token_key_file, &key);
-    if (err == ERR_OK) {
+    buf_init(&why, 0);
+    enum err err = config_read_secret(router->settings->token_key_file, &key, &why);
+    if (err != ERR_OK) {
+        log_unread(buf_view(&why));
+    } else {
         err = signer_create(buf_view(&key), &router->signer);
         if (err != ERR_OK) {
             err = fail("router.token_key_file: at least 32 bytes are needed", err);
         }
     }
-    forget_secret(&key);
+    buf_fini(&why);
+    buf_fini_secret(&key);
     return err;
 }
 
 static enum err open_vault(struct router *router)
 {
     struct buf key;
+    struct buf why;
     buf_init(&key, 0);
-    enum err err = read_secret(router->settings->storage_key_file, &key);
-    if (err == ERR_OK) {
+    buf_init(&why, 0);
+    enum err err = config_read_secret(router->settings->storage_key_file, &key, &why);
+    if (err != ERR_OK) {
+        log_unread(buf_view(&why));
+    } else {
         err = vault_create(buf_view(&key), &router->vault);
         if (err != ERR_OK) {
             err = fail("router.storage_key_file: at least 32 bytes are needed", err);
         }
     }
-    forget_secret(&key);
+    buf_fini(&why);
+    buf_fini_secret(&key);
     return err;
 }
 
 static enum err open_link(struct router *router, const struct link_config *bus)
 {
     struct buf core_secret;
+    struct buf why;
     buf_init(&core_secret, 0);
-    enum err err = read_secret(bus->core_secret_file, &core_secret);
-    if (err == ERR_OK) {
+    buf_init(&why, 0);
+    enum err err = link_config_read_secret(bus, LINK_ROLE_ROUTER, &core_secret, &why);
+    if (err != ERR_OK) {
+        log_unread(buf_view(&why));
+    } else {
         struct link_options options = link_config_options(bus);
         options.node = router->node;
         options.role = LINK_ROLE_ROUTER;
@@ -164,7 +163,8 @@ static enum err open_link(struct router *router, const struct link_config *bus)
             err = fail(bus->address, err);
         }
     }
-    forget_secret(&core_secret);
+    buf_fini(&why);
+    buf_fini_secret(&core_secret);
     return err;
 }
 

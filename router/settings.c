@@ -131,7 +131,9 @@ static const struct config_field router_fields[] = {
 static const struct config_field messages_fields[] = {
     { .name = "durability", .type = CONFIG_ENUM, .offset = offsetof(struct messages_config, durability),
       .default_text = "committed", .choices = durability_words,
-      .help = "committed: a message is delivered after PostgreSQL has it." },
+      .help = "committed: a message is delivered and acknowledged after PostgreSQL has it. routed: when it has "
+              "been sent to the recipient's sessions, which a dead router forgets; only messages for "
+              "offline users are kept." },
     { .name = "commit_timeout", .type = CONFIG_DURATION,
       .offset = offsetof(struct messages_config, commit_timeout_ms), .default_text = "10s",
       .min = 500, .max = 600000,
@@ -226,17 +228,6 @@ static enum err check_host(const void *section, struct buf *why)
     return ERR_OK;
 }
 
-static enum err check_messages(const void *section, struct buf *why)
-{
-    const struct messages_config *messages = section;
-    if (messages->durability == DURABILITY_ROUTED) {
-        buf_printf(why, "durability: this release delivers only what is committed");
-        return ERR_UNSUPPORTED;
-    }
-
-    return ERR_OK;
-}
-
 static const struct config_section section_cluster = {
     .name = "cluster",
     .help = "What all processes of a cluster agree on.",
@@ -267,7 +258,6 @@ static const struct config_section section_messages = {
     .fields = messages_fields,
     .size = sizeof(struct messages_config),
     .may_reload = true,
-    .check = check_messages,
 };
 
 static const struct config_section section_register = {
@@ -357,6 +347,7 @@ static void fill_limits(struct settings *settings, const struct config *config)
     settings->scram_iterations = registration->scram_iterations;
     settings->max_resources = registration->max_resources;
     settings->registrations_per_hour = registration->per_hour;
+    settings->is_routed = messages->durability == DURABILITY_ROUTED;
     settings->commit_timeout_ms = messages->commit_timeout_ms;
     settings->catch_up_page_entries = messages->catch_up_page_entries;
     settings->catch_up_page_bytes = messages->catch_up_page_bytes;

@@ -23,6 +23,7 @@ struct settings {
     size_t host_count;
     int64_t scram_iterations;      /* at least 10000 */
     int64_t max_resources;         /* per account */
+    bool is_routed;                /* messages.durability: routed; acks do not wait for the log */
     int64_t commit_timeout_ms;     /* 10 s: then what was never sent comes back as a retryable error
                                       (G01) */
     int64_t lease_ms;              /* shard lease, 3 s */

@@ -79,7 +79,7 @@ static void nonsense_is_refused_with_a_reason(void **state)
     (void)state;
     static const char *const bad[] = {
         REQUIRED "hosts:\n  - domain: \"a b\"\n",
-        REQUIRED "messages:\n  durability: routed\n",
+        REQUIRED "messages:\n  durability: sometimes\n",
         REQUIRED "register:\n  scram_iterations: 4096\n",
         REQUIRED "cluster:\n  shards: 0\n",
         "router:\n  lease: 3s\n",

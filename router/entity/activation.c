@@ -37,7 +37,7 @@ static void answer_expired_input(struct entity *entity, struct item *item)
     effects_begin(&turn, &arena, entity, &item->stanza);
     struct stanza_error error = { .condition = STANZA_ERROR_INTERNAL_SERVER_ERROR };
     turn_reply_error(&turn, &item->stanza, &error);
-    struct egress_target target = { item->session, entity->bare, STR_NULL, 0 };
+    struct egress_target target = { .session = item->session, .bare = entity->bare };
     if (turn.effects
             && egress_deliver(
                        entity->router->egress, item->edge, &turn.effects->stanza, 0, &target, 1)

@@ -229,8 +229,13 @@ static void add_target(
 {
     struct edge_frame *frame = frame_of(run, resource->edge);
     frame_make_room(run, frame, 2 * entity->bare.len);
-    frame->targets[frame->count] =
-            (struct egress_target){ resource->session, entity->bare, entity->bare, sequence };
+    frame->targets[frame->count] = (struct egress_target){
+        .session = resource->session,
+        .bare = entity->bare,
+        .to = entity->bare,
+        .sequence = sequence,
+        .attach = resource->sm ? resource->sm->attach : 0,
+    };
     frame->members[frame->count++] = (struct member){ entity, resource, sequence };
 }
 

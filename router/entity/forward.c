@@ -187,7 +187,7 @@ void forward_kept(struct entity *entity,
     if (work) {
         work->pending++;
         work->unappended++;
-        work->is_durable = true;
+        work->is_durable = !entity->router->settings->is_routed;
     }
     send_part(entity, part_create(entity, origin, stanza));
 }

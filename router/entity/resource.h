@@ -18,6 +18,14 @@ struct input_work {
     bool is_durable;
 };
 
+/* <enable/>, until the inputs before it are decided: so our h begins at 0 and not below. */
+struct enable_request {
+    bool is_open;
+    bool may_resume;
+    uint32_t max_s;
+    uint64_t request;
+};
+
 struct csi_buffer;
 struct sm_session;
 
@@ -36,7 +44,9 @@ struct resource {
     bool is_closing;       /* the stream is gone; only its inputs are still at work */
     bool is_told;          /* bound here, or its edge has announced it here */
     struct sm_session *sm; /* NULL: stream management is off */
+    struct enable_request enable;
     bool owes_close_reply;
+    uint32_t close_attach;  /* of the Close that is owed a reply */
     struct csi_buffer *csi; /* not NULL: its client is inactive */
     char *presence_text;    /* children of the last available presence */
     struct str presence;
@@ -63,6 +73,13 @@ struct resource {
 static inline bool counter_is_after(uint32_t a, uint32_t b)
 {
     return (int32_t)(a - b) > 0;
+}
+
+/* What is known of `handled` may be older than the point where h began to count: at least `base`.
+ * So few are missing then that no session wraps by it. */
+static inline uint32_t counter_at_least(uint32_t handled, uint32_t base)
+{
+    return base - handled < (1U << 20) ? base : handled;
 }
 
 enum resource_take {

@@ -65,7 +65,8 @@ static size_t send_to_edge(
     for (size_t i = 0; i < send->count; i++) {
         struct resource *member = send->members[i];
         if (member && !member->sm && strcmp(member->edge, edge) == 0) {
-            targets[count] = (struct egress_target){ member->session, entity->bare, STR_NULL, 0 };
+            targets[count] =
+                    (struct egress_target){ .session = member->session, .bare = entity->bare };
             served[count++] = member;
             send->members[i] = NULL;
         }
@@ -130,7 +131,7 @@ void send_past_csi(struct entity *entity, struct resource *resource, const struc
         sm_send(entity, resource, stanza, 0);
         return;
     }
-    struct egress_target target = { resource->session, entity->bare, STR_NULL, 0 };
+    struct egress_target target = { .session = resource->session, .bare = entity->bare };
     enum err err = egress_deliver(entity->router->egress, resource->edge, stanza, 0, &target, 1);
     if (err != ERR_OK) {
         send_failed(entity, resource, err);

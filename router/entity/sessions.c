@@ -546,10 +546,11 @@ void sessions_handle_close(struct entity *entity, const struct item *item)
 {
     struct resource *resource = entity_find_session(entity, item->session);
     if (!resource || has_moved_on(resource, item)) {
-        egress_close_reply(entity->router->egress, item->edge, item->session);
+        egress_close_reply(entity->router->egress, item->edge, item->session, item->sm.attach);
         return;
     }
     resource->owes_close_reply = true;
+    resource->close_attach = item->sm.attach;
     bool is_resumable = item->sm.is_resumable && resource->sm && resource->sm->is_resumable;
     if (is_resumable && !resource->is_closing) {
         sm_detach(entity, resource);
@@ -572,7 +573,9 @@ static void lose_stream(struct entity *entity, struct resource *resource)
 void sessions_handle_gone(struct entity *entity, const struct item *item)
 {
     struct resource *resource = entity_find_session(entity, item->session);
-    if (resource && strcmp(resource->edge, item->edge) == 0) {
+    bool is_meant = resource && strcmp(resource->edge, item->edge) == 0
+            && (!resource->sm || sm_session_is_current(resource->sm, item->sm.attach));
+    if (is_meant) {
         lose_stream(entity, resource);
     }
 }

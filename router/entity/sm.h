@@ -7,6 +7,7 @@
 
 /* ---- sm.c: of resources with stream management (resource->sm) */
 void sm_handle_enable(struct entity *entity, const struct item *item);
+void sm_finish_enable(struct entity *entity, struct resource *resource);
 void sm_handle_acked(struct entity *entity, const struct item *item);
 /* Numbers it, keeps it, and sends it when an edge holds the stream. */
 void sm_send(struct entity *entity,

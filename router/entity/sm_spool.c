@@ -20,6 +20,12 @@
 
 /* ---- writing */
 
+/* With messages.durability: routed a queue dies with its router. */
+static bool is_spooling(const struct entity *entity)
+{
+    return entity->router->redis && !entity->router->settings->is_routed;
+}
+
 static struct spool_key key_of(const struct entity *entity, const struct resource *resource)
 {
     return (struct spool_key){ entity->bare, resource->session };
@@ -42,7 +48,7 @@ void sm_spool_open(struct entity *entity)
 void sm_spool_push(
         struct entity *entity, const struct resource *resource, const struct sm_entry *entry)
 {
-    if (!entity->router->redis) {
+    if (!is_spooling(entity)) {
         return;
     }
     struct spool_key key = key_of(entity, resource);
@@ -103,11 +109,12 @@ void sm_spool_rewrite(struct entity *entity, struct resource *resource)
     spool_erase(entity->router->redis, &key);
     sm_spool_open(entity);
     sm->queue.forgotten = 0;
-    for (struct sm_entry *entry = sm->queue.head; entry; entry = entry->next) {
+    for (struct sm_entry *entry = is_spooling(entity) ? sm->queue.head : NULL; entry;
+            entry = entry->next) {
         entry->weight = 1;
         spool_push(entity->router->redis, &key, entry->sequence, entry->log_id, &entry->stanza);
     }
-    sm->is_spooled = sm->queue.head != NULL;
+    sm->is_spooled = is_spooling(entity) && sm->queue.head != NULL;
     keep_alive(entity, resource);
 }
 
@@ -161,9 +168,13 @@ static void on_spool(
 void sm_spool_load(
         struct entity *entity, struct resource *resource, void (*done)(struct entity *entity))
 {
+    resource->sm->is_queue_lost = true; /* until it is here */
+    if (!is_spooling(entity)) {
+        done(entity);
+        return;
+    }
     struct sm_load *load = MEM_NEW(struct sm_load);
     *load = (struct sm_load){ entity_ref_create(entity), resource->session, done };
-    resource->sm->is_queue_lost = true; /* until it is here */
     struct spool_key key = key_of(entity, resource);
     spool_load(entity->router->redis, &key, on_spool, load);
 }

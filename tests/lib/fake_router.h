@@ -132,6 +132,7 @@ struct fake {
     const char *full_edge;
     bool is_auto_commit;
     char resume_id[128]; /* of the last ENABLED */
+    uint64_t last_request;
     struct session_record
             written; /* the last one with stream management; resource and edge unset */
     struct {
@@ -346,10 +347,11 @@ void egress_resume_reply(struct egress *egress, const char *edge, const Wire__Re
         buf_printf(&fake.out, "NOT-RESUMED %s %d\n", edge, (int)reply->status);
     }
 }
-void egress_close_reply(struct egress *egress, const char *edge, struct id128 session)
+void egress_close_reply(
+        struct egress *egress, const char *edge, struct id128 session, uint32_t attach)
 {
     (void)egress;
-    buf_printf(&fake.out, "CLOSED %s %s\n", edge, fake_name_of(session));
+    buf_printf(&fake.out, "CLOSED %s %s %u\n", edge, fake_name_of(session), attach);
 }
 void egress_ask_announce(struct egress *egress, const char *edge, unsigned shard)
 {
@@ -1287,13 +1289,23 @@ static inline void fake_acked(const char *edge, const char *full, uint32_t seque
     fake_run();
 }
 
-static inline void fake_post_resume(const char *edge, const char *bare, uint32_t h)
+/* On a stream that had authenticated `before_ms` ago. */
+static inline void fake_post_resume_of(
+        const char *edge, const char *bare, uint32_t h, int64_t before_ms)
 {
     Wire__Resume resume = WIRE__RESUME__INIT;
+    resume.request = ++fake.last_request;
     resume.bare = wire_bytes(str_from_cstr(bare));
     resume.resume_id = wire_bytes(str_from_cstr(fake.resume_id));
     resume.h = h;
-    entity_on_resume(fake.router.entities, edge, &resume);
+    int64_t now_us = loop_wall_us(fake.router.loop);
+    entity_on_resume(fake.router.entities, edge, &resume, now_us - before_ms * 1000);
+}
+
+/* On one that has just authenticated. */
+static inline void fake_post_resume(const char *edge, const char *bare, uint32_t h)
+{
+    fake_post_resume_of(edge, bare, h, -1);
 }
 
 /* The connection is lost. */
