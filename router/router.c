@@ -103,19 +103,23 @@ static void log_unread(struct str why)
     log_error("router", "cannot read a secret", log_str("why", why));
 }
 
-static enum err open_signer(struct router *router)
+/* A secret file whose contents open something; wiped either way. */
+static enum err open_with_key(struct router *router,
+        const char *path,
+        enum err (*open)(struct router *router, struct str key),
+        const char *what)
 {
     struct buf key;
     struct buf why;
     buf_init(&key, 0);
     buf_init(&why, 0);
-    enum err err = config_read_secret(router->settings->token_key_file, &key, &why);
+    enum err err = config_read_secret(path, &key, &why);
     if (err != ERR_OK) {
         log_unread(buf_view(&why));
     } else {
-        err = signer_create(buf_view(&key), &router->signer);
+        err = open(router, buf_view(&key));
         if (err != ERR_OK) {
-            err = fail("router.token_key_file: at least 32 bytes are needed", err);
+            err = fail(what, err);
         }
     }
     buf_fini(&why);
@@ -123,24 +127,30 @@ static enum err open_signer(struct router *router)
     return err;
 }
 
+static enum err make_signer(struct router *router, struct str key)
+{
+    return signer_create(key, &router->signer);
+}
+
+static enum err make_vault(struct router *router, struct str key)
+{
+    return vault_create(key, &router->vault);
+}
+
+static enum err open_signer(struct router *router)
+{
+    return open_with_key(router,
+            router->settings->token_key_file,
+            make_signer,
+            "router.token_key_file: at least 32 bytes are needed");
+}
+
 static enum err open_vault(struct router *router)
 {
-    struct buf key;
-    struct buf why;
-    buf_init(&key, 0);
-    buf_init(&why, 0);
-    enum err err = config_read_secret(router->settings->storage_key_file, &key, &why);
-    if (err != ERR_OK) {
-        log_unread(buf_view(&why));
-    } else {
-        err = vault_create(buf_view(&key), &router->vault);
-        if (err != ERR_OK) {
-            err = fail("router.storage_key_file: at least 32 bytes are needed", err);
-        }
-    }
-    buf_fini(&why);
-    buf_fini_secret(&key);
-    return err;
+    return open_with_key(router,
+            router->settings->storage_key_file,
+            make_vault,
+            "router.storage_key_file: at least 32 bytes are needed");
 }
 
 static enum err open_link(struct router *router, const struct link_config *bus)

@@ -187,7 +187,7 @@ void forward_kept(struct entity *entity,
     if (work) {
         work->pending++;
         work->unappended++;
-        work->is_durable = !entity->router->settings->is_routed;
+        work->is_durable = true;
     }
     send_part(entity, part_create(entity, origin, stanza));
 }
@@ -200,7 +200,9 @@ void forward_stanza(struct entity *entity,
     static const struct origin none;
     struct router *router = entity->router;
     if (work) {
+        bool is_durable = work->is_durable || !router->settings->is_routed;
         forward_kept(entity, origin, stanza, work);
+        work->is_durable = is_durable;
     } else if (shard_is_owned(router->shards, home_shard(router, stanza->to))) {
         entity_on_route(router->entities, origin ? origin : &none, stanza, NULL, NULL);
     } else {
