@@ -170,8 +170,9 @@ static const struct config_field sm_fields[] = {
       .offset = offsetof(struct sm_config, resume_timeout_ms), .default_text = "300s",
       .min = 1000, .max = 86400000,
       .help = "A session whose connection was lost waits so long for its client to resume it (XEP-0198)." },
+    /* By default less than the log leaves unconfirmed (ACCOUNT_LOG_MAX_TRACKED): who never acknowledges is noticed. */
     { .name = "max_unacked_stanzas", .type = CONFIG_INT,
-      .offset = offsetof(struct sm_config, max_unacked_stanzas), .default_text = "2500",
+      .offset = offsetof(struct sm_config, max_unacked_stanzas), .default_text = "1500",
       .min = 10, .max = 1000000,
       .help = "Stanzas sent to one session and not acknowledged; beyond it the session ends. A login brings the presence "
               "of all contacts at once." },

@@ -12,7 +12,7 @@
 #include "router/shard.h"
 
 #define FIRST_TARGETS     8
-#define MAX_TARGETS       500                 /* in one frame */
+#define MAX_TARGETS       1000                /* in one frame */
 #define MAX_ADDRESS_BYTES ((size_t)256 << 10) /* likewise */
 #define MAX_EDGES         64                  /* at a time; beyond it frames leave early */
 

@@ -83,6 +83,7 @@ void roster_load(struct roster_store *store, int64_t owner, roster_loaded done, 
     pg_add_int8(query, owner);
     pg_query_statement(query, sql_rows);
     pg_add_int8(query, owner);
+    pg_query_prove_primary(query); /* an entity lives by what it reads here */
     pg_query_send(query, on_loaded, call);
 }
 
