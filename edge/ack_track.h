@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ACK_TRACK_POINTS 16
+#define ACK_TRACK_POINTS 8
 
 struct ack_point {
     uint64_t plain;

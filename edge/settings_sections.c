@@ -105,7 +105,7 @@ static const struct config_field c2s_fields[] = {
     { "negotiation_timeout", CONFIG_DURATION, C2S(negotiation_timeout_ms), "60s", 100, 60 * MINUTE, NULL, "From connecting to a bound resource." },
     { "keepalive_interval", CONFIG_DURATION, C2S(keepalive_interval_ms), "5m", 1000, DAY, NULL, "Silence after which a space is sent." },
     { "user_timeout", CONFIG_DURATION, C2S(user_timeout_ms), "2m", 1000, DAY, NULL, "How long the client's kernel may leave sent bytes unacknowledged (TCP_USER_TIMEOUT)." },
-    { "parser_idle", CONFIG_DURATION, C2S(parser_idle_ms), "10s", 10, DAY, NULL, "Silence after which a session gives its parser's memory back." },
+    { "parser_idle", CONFIG_DURATION, C2S(parser_idle_ms), "2s", 10, DAY, NULL, "Silence after which a session gives its parser's memory back." },
     { "max_connections", CONFIG_INT, C2S(max_connections), "18000", 1, 10000000, NULL, "Connections of this process." },
     { "max_connections_per_address", CONFIG_INT, C2S(max_connections_per_address), "1000", 1, 10000000, NULL, "Connections at once from one address (IPv6: from one /64)." },
     { "max_attempts_per_minute", CONFIG_INT, C2S(max_attempts_per_minute), "3000", 1, 10000000, NULL, "Connection attempts from one address in a minute." },

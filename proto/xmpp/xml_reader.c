@@ -3,7 +3,6 @@
 #include "proto/xmpp/xml_reader.h"
 
 #include <dlfcn.h>
-#include <malloc.h>
 #include <stdlib.h>
 
 #include "chassis/base/digest.h"
@@ -25,27 +24,21 @@
 /* ---- expat and its memory */
 
 /* Whose allocations run now: expat's memory functions get no context. */
-static _Thread_local size_t *counted_bytes;
+static _Thread_local struct xml_memory *memory_now;
 
-static void *counting_malloc(size_t size)
+static void *reader_malloc(size_t size)
 {
-    void *ptr = mem_alloc(size);
-    *counted_bytes += malloc_usable_size(ptr);
-    return ptr;
+    return xml_memory_alloc(memory_now, size);
 }
 
-static void counting_free(void *ptr)
+static void reader_free(void *ptr)
 {
-    *counted_bytes -= malloc_usable_size(ptr);
-    free(ptr);
+    xml_memory_free(memory_now, ptr);
 }
 
-static void *counting_realloc(void *ptr, size_t size)
+static void *reader_realloc(void *ptr, size_t size)
 {
-    *counted_bytes -= malloc_usable_size(ptr);
-    void *moved = mem_realloc(ptr, size);
-    *counted_bytes += malloc_usable_size(moved);
-    return moved;
+    return xml_memory_realloc(memory_now, ptr, size);
 }
 
 typedef XML_Bool (*deferral_switch)(XML_Parser parser, XML_Bool enabled);
@@ -80,13 +73,14 @@ static unsigned long hash_salt(void)
 static struct reader_work *work_create(struct xml_reader *reader)
 {
     static const XML_Memory_Handling_Suite MEMORY = {
-        counting_malloc,
-        counting_realloc,
-        counting_free,
+        reader_malloc,
+        reader_realloc,
+        reader_free,
     };
     static const XML_Char SEPARATOR[] = { NS_SEPARATOR, '\0' };
     struct reader_work *work = MEM_NEW(struct reader_work);
-    counted_bytes = &work->parser_bytes;
+    xml_memory_init(&work->memory);
+    memory_now = &work->memory;
     work->parser = XML_ParserCreate_MM("UTF-8", &MEMORY, SEPARATOR);
     ASSERT(work->parser != NULL);
     XML_SetHashSalt(work->parser, hash_salt());
@@ -101,8 +95,9 @@ static void work_destroy(struct reader_work *work)
     if (work == NULL) {
         return;
     }
-    counted_bytes = &work->parser_bytes;
+    memory_now = &work->memory;
     XML_ParserFree(work->parser);
+    xml_memory_fini(&work->memory);
     buf_fini(&work->pending);
     buf_fini(&work->content_ns);
     buf_fini(&work->declarations);
@@ -229,7 +224,7 @@ static size_t parse(struct xml_reader *reader, struct str data, bool is_scanned)
     struct reader_work *work = reader->work;
     uint64_t base = work->fed;
     work->fed += data.len;
-    counted_bytes = &work->parser_bytes;
+    memory_now = &work->memory;
     enum XML_Status status = XML_Parse(work->parser, data.ptr, (int)data.len, XML_FALSE);
     if (reader->state == READER_FAILED) {
         return data.len;
@@ -459,7 +454,7 @@ size_t xml_reader_memory_bytes(const struct xml_reader *reader)
     size_t bytes = sizeof *reader + (reader->is_replay_owned ? reader->replay.len : 0);
     const struct reader_work *work = reader->work;
     if (work != NULL) {
-        bytes += sizeof *work + work->parser_bytes + work->pending.capacity
+        bytes += sizeof *work + work->memory.bytes + work->pending.capacity
                 + work->content_ns.capacity + work->declarations.capacity + work->children.capacity
                 + work->text.capacity + work->payload_ns.capacity + work->payload_name.capacity
                 + work->head.capacity + work->namespaces.capacity

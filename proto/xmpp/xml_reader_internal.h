@@ -6,6 +6,7 @@
 
 #include "proto/xmpp/canonical_scan.h"
 #include "proto/xmpp/stanza_flags.h"
+#include "proto/xmpp/xml_memory.h"
 #include "proto/xmpp/xml_reader.h"
 
 /* Between namespace and local name in what expat reports. No namespace name can hold it: expat
@@ -39,8 +40,8 @@ struct reader_token {
 /* Everything a parser in use needs; made at the first byte, gone while idle. */
 struct reader_work {
     XML_Parser parser;
-    size_t parser_bytes; /* what expat holds */
-    uint64_t fed;        /* bytes given to this parser */
+    struct xml_memory memory; /* of expat */
+    uint64_t fed;             /* bytes given to this parser */
     struct reader_token token;
     struct buf pending; /* gathered small reads */
     unsigned depth;     /* open elements, with the root */

@@ -61,8 +61,12 @@ static void store_input(struct entity *entity, struct id128 session, uint32_t h,
         stored->h = counter_is_after(h, stored->h) ? h : stored->h;
         return;
     }
-    if (!entity->stored_inputs) {
-        entity->stored_inputs = mem_calloc(MAX_STORED_INPUTS, sizeof(entity->stored_inputs[0]));
+    if (entity->stored_input_count == entity->stored_input_capacity
+            && entity->stored_input_capacity < MAX_STORED_INPUTS) {
+        entity->stored_input_capacity =
+                entity->stored_input_capacity ? 2 * entity->stored_input_capacity : 2;
+        entity->stored_inputs = mem_realloc(entity->stored_inputs,
+                entity->stored_input_capacity * sizeof(entity->stored_inputs[0]));
     }
     if (entity->stored_input_count == MAX_STORED_INPUTS) { /* the oldest one leaves */
         memmove(entity->stored_inputs,
