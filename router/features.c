@@ -2,6 +2,7 @@
 #include "chassis/base/buf.h"
 #include "router/feature.h"
 
+extern const struct feature feature_carbons;
 extern const struct feature feature_disco;
 extern const struct feature feature_offline;
 extern const struct feature feature_ping;
@@ -14,6 +15,7 @@ extern const struct feature feature_version;
 const struct feature *const features[] = {
     &feature_presence, /* first: later features look at who is available */
     &feature_register, /* may end the account; nothing after it needs to see that stanza */
+    &feature_carbons,  /* copies what will go out: after whatever may refuse it */
     &feature_disco,    /* the rest only answers IQs or speaks for the message log: order is free */
     &feature_ping,
     &feature_time,

@@ -238,6 +238,7 @@ static void restore_session(struct entity *entity, const struct session_record *
             resource_create(record->session, edge, entity->bare, record->resource);
     free(edge);
     resource->is_available = record->is_available;
+    resource->has_carbons = record->has_carbons;
     resource->priority = record->priority;
     resource_set_handled(resource, record->handled);
     sessions_add(entity, resource);

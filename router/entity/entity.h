@@ -15,6 +15,7 @@
 #include "router/entity/resource.h"
 #include "router/store/account_store.h"
 
+struct carbon_memory;
 struct router;
 
 enum entity_state {
@@ -70,6 +71,7 @@ struct entity {
     uint64_t fill_request; /* content of numbered entries being read, likewise */
     struct entity_ref *fill_ref;
     int64_t fill_id;
+    struct carbon_memory *carbons; /* NULL: none was made yet */
     bool is_revived; /* woken because Redis names it among those with managed sessions */
     struct origins origins;
     /* Input counters: from the log, or answered while the stores were away. */
@@ -149,11 +151,18 @@ size_t send_to_group(struct entity *entity,
         int64_t log_id,
         enum send_group group,
         struct id128 targets_out[ACCOUNT_LOG_MAX_TARGETS]);
+/* Has it, or it is on the way there. */
+bool send_is_excepted(const struct entity *entity, const struct resource *resource);
 /* Reads and deliveries that failed are tried again. */
 void entity_retry_soon(struct entity *entity);
 /* What csi_hold_back lets through. */
 void send_past_csi(struct entity *entity, struct resource *resource, const struct stanza *stanza);
 void send_to_session(struct entity *entity, struct resource *resource, const struct stanza *stanza);
+/* A copy of entry `log_id` (0: volatile). False: the session was not reached. */
+bool send_copy(struct entity *entity,
+        struct resource *resource,
+        const struct stanza *stanza,
+        int64_t log_id);
 
 /* ---- effects.c */
 struct turn;

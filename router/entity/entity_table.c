@@ -287,6 +287,7 @@ void entity_drop(struct entity *entity)
     account_log_fini(&entity->log);
     origins_fini(&entity->origins);
     free(entity->stored_inputs);
+    free(entity->carbons);
     free(entity->bare_text);
     free(entity);
 }
