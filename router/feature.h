@@ -19,6 +19,7 @@ enum iq_targets {
     TO_HOST = 1 << 0,
     TO_ACCOUNT =
             1 << 1, /* the bare JID, asked by its own sessions: a stranger learns nothing (C09) */
+    TO_ACCOUNT_BY_OTHERS = 1 << 2, /* the bare JID, asked by anybody else */
 };
 
 struct feature_spec {
@@ -54,11 +55,14 @@ struct feature {
     /* The session is no target any more, but its fields are still there. */
     void (*on_session_close)(struct turn *turn, struct resource *session);
     void (*on_account_removed)(struct turn *turn);
+    /* The account has blocked an address or lets it in again (XEP-0191 §3.3, §3.4). */
+    void (*on_block_changed)(struct turn *turn, struct str jid, bool is_blocked);
 };
 
 /* THE list, NULL-terminated, in order of processing. */
 extern const struct feature *const features[];
 
+void feature_tell_block_changed(struct turn *turn, struct str jid, bool is_blocked);
 bool feature_is_enabled(const struct feature *feature, const struct turn *turn);
 /* The specifications as a table, for people and the README. */
 void features_print(struct buf *out);

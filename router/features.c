@@ -2,21 +2,27 @@
 #include "chassis/base/buf.h"
 #include "router/feature.h"
 
+extern const struct feature feature_blocking;
 extern const struct feature feature_carbons;
 extern const struct feature feature_disco;
 extern const struct feature feature_offline;
 extern const struct feature feature_ping;
 extern const struct feature feature_presence;
+extern const struct feature feature_private_xml;
 extern const struct feature feature_register;
 extern const struct feature feature_stanza_id;
 extern const struct feature feature_time;
+extern const struct feature feature_vcard;
 extern const struct feature feature_version;
 
 const struct feature *const features[] = {
-    &feature_presence, /* first: later features look at who is available */
+    &feature_blocking, /* first: what is blocked reaches no other feature */
+    &feature_presence, /* early: later features look at who is available */
     &feature_register, /* may end the account; nothing after it needs to see that stanza */
     &feature_carbons,  /* copies what will go out: after whatever may refuse it */
     &feature_disco,    /* the rest only answers IQs or speaks for the message log: order is free */
+    &feature_private_xml,
+    &feature_vcard,
     &feature_ping,
     &feature_time,
     &feature_version,
@@ -24,6 +30,15 @@ const struct feature *const features[] = {
     &feature_offline,
     NULL,
 };
+
+void feature_tell_block_changed(struct turn *turn, struct str jid, bool is_blocked)
+{
+    for (const struct feature *const *item = features; *item; item++) {
+        if ((*item)->on_block_changed) {
+            (*item)->on_block_changed(turn, jid, is_blocked);
+        }
+    }
+}
 
 bool feature_is_enabled(const struct feature *feature, const struct turn *turn)
 {

@@ -22,6 +22,7 @@
 #include "router/router_service.h"
 #include "router/shard.h"
 #include "router/signer.h"
+#include "router/store/account_data_store.h"
 #include "router/store/account_store.h"
 
 #define REGISTRY_REFRESH_MS 2000
@@ -225,6 +226,7 @@ static enum err open_parts(struct router *router)
 {
     router->peers = peers_create(router->loop);
     router->accounts = account_store_create(router->pg);
+    router->data = account_data_store_create(router->pg);
     router->passwords = password_work_create(router->loop);
     router->auth = auth_create(router);
     router->registrar = registrar_create(router);
@@ -373,6 +375,7 @@ void router_stop(void *state)
     shard_table_close(router->shards);
     password_work_destroy(router->passwords);
     account_store_destroy(router->accounts);
+    account_data_store_destroy(router->data);
     redis_close(router->redis);
     redis_close(process->registry_redis);
     link_close(router->link);

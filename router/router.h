@@ -25,6 +25,7 @@ struct router {
     struct commit *commit;
     struct log_client *log;
     struct account_store *accounts;
+    struct account_data_store *data;
     struct password_work *passwords; /* bounded PBKDF2 on the thread pool */
     struct auth *auth;
     struct registrar *registrar;

@@ -7,6 +7,7 @@
 #include "chassis/pg.h"
 #include "chassis/redis.h"
 #include "proto/xmpp/jid.h"
+#include "router/settings_features.h"
 
 struct cluster_config {
     int64_t shards;
@@ -261,6 +262,9 @@ const struct config_section *const settings_sections[] = {
     &section_sm,
     &section_register,
     &section_version,
+    &section_blocking,
+    &section_private_xml,
+    &section_vcard,
     &config_section_bus,
     &config_section_redis,
     &config_section_postgres_router,
@@ -324,6 +328,7 @@ struct settings *settings_create(const struct config *config)
             config_get_list(config, &section_hosts, &settings->host_count);
     settings->hosts = make_hosts(&block->arena, hosts, settings->host_count);
     fill_limits(settings, config);
+    settings_fill_features(settings, &block->arena, config);
     const struct router_config *router = config_get(config, &section_router);
     settings->token_key_file = str_dup(&block->arena, str_from_cstr(router->token_key_file)).ptr;
     return settings;

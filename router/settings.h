@@ -37,7 +37,13 @@ struct settings {
     int64_t max_unacked_stanzas;    /* numbered stanzas one session may owe acks for */
     int64_t max_unacked_bytes;      /* likewise */
     int64_t max_uncommitted_bytes;  /* log entries waiting for archive-svc: overload beyond it */
-    const char *token_key_file;     /* key of nonces, grants and tokens; all routers share it */
+    int64_t blocking_max_items;     /* of one account */
+    int64_t blocking_max_bytes;
+    int64_t private_xml_max_items;
+    int64_t private_xml_max_bytes;
+    int64_t vcard_max_bytes;
+    bool vcard_is_public;       /* else contacts only */
+    const char *token_key_file; /* key of nonces, grants and tokens; all routers share it */
 };
 
 const struct host *settings_find_host(

@@ -117,7 +117,9 @@ enum verdict turn_reject(struct turn *turn, enum stanza_condition condition, str
 enum verdict turn_wait_set_password(
         struct turn *turn, struct str password, turn_continuation continuation)
 {
-    turn->request = (struct turn_request){ TURN_REQUEST_SET_PASSWORD, password, continuation };
+    turn->request = (struct turn_request){
+        .kind = TURN_REQUEST_SET_PASSWORD, .password = password, .continuation = continuation
+    };
     return VERDICT_WAIT;
 }
 
@@ -125,5 +127,39 @@ enum verdict turn_wait_delete_account(struct turn *turn, turn_continuation conti
 {
     turn->request = (struct turn_request){ .kind = TURN_REQUEST_DELETE_ACCOUNT,
         .continuation = continuation };
+    return VERDICT_WAIT;
+}
+
+enum verdict turn_wait_load_data(struct turn *turn,
+        enum account_data_kind kind,
+        struct str key,
+        turn_continuation continuation)
+{
+    struct account_datum *item = ARENA_NEW(turn->arena, struct account_datum);
+    item->key = key;
+    turn->request = (struct turn_request){
+        .kind = TURN_REQUEST_LOAD_DATA,
+        .data = { .kind = kind, .items = item, .count = 1 },
+        .continuation = continuation,
+    };
+    return VERDICT_WAIT;
+}
+
+enum verdict turn_wait_store_data(struct turn *turn,
+        enum account_data_kind kind,
+        const struct account_datum *items,
+        size_t count,
+        struct turn_data_limits limits,
+        turn_continuation continuation)
+{
+    turn->request = (struct turn_request){
+        .kind = TURN_REQUEST_STORE_DATA,
+        .data = { .kind = kind,
+                .items = items,
+                .count = count,
+                .max_items = limits.max_items,
+                .max_bytes = limits.max_bytes },
+        .continuation = continuation,
+    };
     return VERDICT_WAIT;
 }

@@ -14,6 +14,7 @@
 #include "proto/xmpp/stanza.h"
 #include "proto/xmpp/stanza_error.h"
 #include "proto/xmpp/stream_error.h"
+#include "router/store/account_data_store.h"
 
 struct entity;
 struct host;
@@ -58,6 +59,8 @@ enum turn_request_kind {
     TURN_REQUEST_NONE,
     TURN_REQUEST_SET_PASSWORD,
     TURN_REQUEST_DELETE_ACCOUNT,
+    TURN_REQUEST_LOAD_DATA,
+    TURN_REQUEST_STORE_DATA,
 };
 
 /* The one storage request of a turn that waits. */
@@ -65,6 +68,7 @@ struct turn_request {
     enum turn_request_kind kind;
     struct str password; /* prepared */
     turn_continuation continuation;
+    struct account_data_change data; /* STORE_DATA; LOAD_DATA: kind, and the key of its one item */
 };
 
 struct turn {
@@ -81,6 +85,7 @@ struct turn {
     struct effect **effects_end;
     struct stanza_error error;
     struct turn_request request;
+    struct str loaded; /* in the continuation of turn_wait_load_data: the value, "": none */
 };
 
 /* `stanza` may be NULL (a session ends). Its addresses are prepared. */
@@ -110,3 +115,21 @@ enum verdict turn_reject(struct turn *turn, enum stanza_condition condition, str
 enum verdict turn_wait_set_password(
         struct turn *turn, struct str password, turn_continuation continuation);
 enum verdict turn_wait_delete_account(struct turn *turn, turn_continuation continuation);
+
+/* The account's own data. */
+enum verdict turn_wait_load_data(struct turn *turn,
+        enum account_data_kind kind,
+        struct str key,
+        turn_continuation continuation);
+struct turn_data_limits {
+    int64_t max_items;
+    int64_t max_bytes;
+};
+/* Items live in the turn's arena. The continuation comes after the commit; ERR_LIMIT: over the
+ * limits, nothing was stored. */
+enum verdict turn_wait_store_data(struct turn *turn,
+        enum account_data_kind kind,
+        const struct account_datum *items,
+        size_t count,
+        struct turn_data_limits limits,
+        turn_continuation continuation);

@@ -6,6 +6,7 @@
 #include "chassis/redis.h"
 #include "proto/xmpp/stanza_error.h"
 #include "router/commit.h"
+#include "router/entity/blocklist.h"
 #include "router/entity/entity.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
@@ -238,6 +239,7 @@ static void restore_session(struct entity *entity, const struct session_record *
             resource_create(record->session, edge, entity->bare, record->resource);
     free(edge);
     resource->is_available = record->is_available;
+    resource->has_blocklist = record->has_blocklist;
     resource->has_carbons = record->has_carbons;
     resource->priority = record->priority;
     resource_set_handled(resource, record->handled);
@@ -311,6 +313,12 @@ static void load_sessions(struct entity *entity)
 
 /* ---- the account */
 
+void entity_set_blocklist(struct entity *entity, struct str stored)
+{
+    blocklist_destroy(entity->blocklist);
+    entity->blocklist = blocklist_create(stored);
+}
+
 static void on_account(void *context, enum err err, const struct account_row *row)
 {
     struct entity *entity = entity_ref_take(context);
@@ -323,6 +331,8 @@ static void on_account(void *context, enum err err, const struct account_row *ro
     }
     int64_t former_id = entity->is_log_open ? entity->account.id : 0;
     entity->account = err == ERR_OK ? *row : (struct account_row){ .state = ACCOUNT_DELETED };
+    entity_set_blocklist(entity, entity->account.blocked);
+    entity->account.blocked = STR_NULL;
     if (entity->account.state != ACCOUNT_ACTIVE) {
         sessions_kick_all(entity, STREAM_ERROR_NOT_AUTHORIZED, STR_NULL);
         entity->account.id = 0;

@@ -15,6 +15,7 @@
 #include "router/entity/resource.h"
 #include "router/store/account_store.h"
 
+struct blocklist;
 struct carbon_memory;
 struct router;
 
@@ -40,6 +41,7 @@ struct entity {
     enum entity_state state;
     unsigned load_tries;
     struct account_row account;
+    struct blocklist *blocklist; /* NULL: nothing is blocked */
 
     struct resource *resources;
     unsigned spools_loading; /* while sessions are loaded */
@@ -109,6 +111,8 @@ struct entity *entity_ref_take(struct entity_ref *ref);
 
 /* ---- activation.c */
 void entity_activate(struct entity *entity);
+/* The stored form, XEP-0191. */
+void entity_set_blocklist(struct entity *entity, struct str stored);
 void entity_reload(struct entity *entity); /* the account row again, from the start */
 
 /* ---- inputs.c */
@@ -173,3 +177,5 @@ void effects_apply(struct turn *turn);
 /* ---- account_request.c */
 void account_request_start(
         struct entity *entity, struct item *item, const struct turn_request *request);
+/* ---- data_request.c: the same for the account's own data; entity->waiting is set. */
+void data_request_start(struct entity *entity, const struct turn_request *request);

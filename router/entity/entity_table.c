@@ -8,6 +8,7 @@
 #include "chassis/metrics.h"
 #include "proto/xmpp/jid.h"
 #include "router/commit.h"
+#include "router/entity/blocklist.h"
 #include "router/entity/entity.h"
 #include "router/entity/posts.h"
 #include "router/entity/sessions.h"
@@ -288,6 +289,7 @@ void entity_drop(struct entity *entity)
     origins_fini(&entity->origins);
     free(entity->stored_inputs);
     free(entity->carbons);
+    blocklist_destroy(entity->blocklist);
     free(entity->bare_text);
     free(entity);
 }

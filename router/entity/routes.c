@@ -364,7 +364,7 @@ static enum verdict answer_for_account(struct turn *turn)
     if (str_equal(turn->from.bare, turn->entity->bare)) {
         return pipeline_iq(turn, TO_ACCOUNT);
     }
-    return turn_reject(turn, STANZA_ERROR_SERVICE_UNAVAILABLE, STR_NULL);
+    return pipeline_iq(turn, TO_ACCOUNT_BY_OTHERS);
 }
 
 /* What RFC 6121 §8 says. True: `done` is answered later. */

@@ -120,6 +120,7 @@ void sessions_write_record(
         .session = resource->session,
         .edge = str_from_cstr(resource->edge),
         .is_available = resource->is_available,
+        .has_blocklist = resource->has_blocklist,
         .has_carbons = resource->has_carbons,
         .priority = resource->priority,
         .handled = resource->handled_sent,

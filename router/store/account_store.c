@@ -3,6 +3,7 @@
 
 #include "chassis/base/mem.h"
 #include "chassis/pg.h"
+#include "router/store/account_data_store.h"
 
 struct account_store {
     struct pg_pool *pool;
@@ -63,11 +64,15 @@ static void on_loaded(void *context,
         request.done.loaded(request.context, ERR_NOT_FOUND, NULL);
     } else {
         struct account_row row = row_of(results[0]);
+        row.blocked = account_data_value(results[0], 0, 2);
         request.done.loaded(request.context, ERR_OK, &row);
     }
 }
 
-static const char sql_load[] = "SELECT id, state FROM router.account WHERE bare = $1";
+/* Kind 3: the block list is needed with the first stanza. */
+static const char sql_load[] = "SELECT a.id, a.state, d.value FROM router.account a"
+                               " LEFT JOIN router.account_data d ON d.owner = a.id AND d.kind = 3"
+                               " WHERE a.bare = $1";
 
 void account_load(struct account_store *store, struct str bare, account_loaded done, void *context)
 {

@@ -21,6 +21,7 @@ enum account_state {
 struct account_row {
     int64_t id;
     enum account_state state;
+    struct str blocked; /* account_load: the stored block list, valid during the callback */
 };
 
 struct verifier {

@@ -28,6 +28,7 @@
 #include "router/shard.h"
 #include "router/signer.h"
 #include "router/spool.h"
+#include "router/store/account_data_store.h"
 
 #define FAKE_SHARDS 8
 #define FAKE_MAX    256
@@ -73,6 +74,8 @@ struct fake_call {
     char bare_text[64];
     uint64_t request;
     bool is_live;
+    enum err err;
+    const struct buf *value;
 };
 
 struct fake {
@@ -109,6 +112,14 @@ struct fake {
     size_t record_count;
     bool is_redis_up;
     bool is_store_down;
+    bool is_fenced;
+    struct fake_datum {
+        int64_t owner;
+        enum account_data_kind kind;
+        struct buf key;
+        struct buf value;
+    } data[FAKE_MAX];
+    size_t data_count;
     bool is_log_down;
     bool has_no_room;
     bool is_foreign[FAKE_SHARDS]; /* shards of another router */
@@ -453,10 +464,94 @@ static inline struct fake_account *fake_find_account(struct str bare)
     return NULL;
 }
 
+static inline struct fake_datum *fake_find_datum(
+        int64_t owner, enum account_data_kind kind, struct str key)
+{
+    for (size_t i = 0; i < fake.data_count; i++) {
+        struct fake_datum *datum = &fake.data[i];
+        if (datum->owner == owner && datum->kind == kind && str_equal(buf_view(&datum->key), key)) {
+            return datum;
+        }
+    }
+    return NULL;
+}
+static inline void fake_answer_data(struct fake_call *call)
+{
+    struct account_datum row = { STR_NULL, call->value ? buf_view(call->value) : STR_NULL };
+    bool is_there = call->err == ERR_OK && row.value.len > 0;
+    ((account_data_loaded)call->done)(
+            call->context, call->err, is_there ? &row : NULL, is_there ? 1 : 0);
+}
+void account_data_load(struct account_data_store *store,
+        int64_t owner,
+        enum account_data_kind kind,
+        struct str key,
+        account_data_loaded done,
+        void *context)
+{
+    (void)store;
+    struct fake_datum *datum = fake_find_datum(owner, kind, key);
+    struct fake_call *call = fake_add_call(fake_answer_data, context);
+    call->done = (void (*)(void))done;
+    call->err = fake.is_store_down ? ERR_UNAVAILABLE : ERR_OK;
+    call->value = datum ? &datum->value : NULL;
+}
+static inline void fake_answer_put(struct fake_call *call)
+{
+    ((account_data_changed)call->done)(call->context, call->err);
+}
+static inline enum err fake_judge_change(const struct account_data_change *change)
+{
+    int64_t bytes = 0;
+    for (size_t i = 0; i < change->count; i++) {
+        bytes += (int64_t)(change->items[i].key.len + change->items[i].value.len);
+    }
+    if (fake.is_store_down) {
+        return ERR_UNAVAILABLE;
+    }
+    if (fake.is_fenced) {
+        return ERR_FENCED;
+    }
+    bool fits = (int64_t)change->count <= change->max_items && bytes <= change->max_bytes;
+    return fits ? ERR_OK : ERR_LIMIT;
+}
+void account_data_put(struct account_data_store *store,
+        const struct account_data_change *change,
+        account_data_changed done,
+        void *context)
+{
+    (void)store;
+    struct fake_call *call = fake_add_call(fake_answer_put, context);
+    call->done = (void (*)(void))done;
+    call->err = fake_judge_change(change);
+    for (size_t i = 0; call->err == ERR_OK && i < change->count; i++) {
+        const struct account_datum *item = &change->items[i];
+        struct fake_datum *datum = fake_find_datum(change->owner, change->kind, item->key);
+        if (!datum) {
+            datum = &fake.data[fake.data_count++];
+            datum->owner = change->owner;
+            datum->kind = change->kind;
+            buf_append_str(&datum->key, item->key);
+        }
+        buf_clear(&datum->value);
+        buf_append_str(&datum->value, item->value);
+        buf_printf(&fake.out,
+                "DATA %" PRId64 " %d " STR_FMT "\n",
+                change->owner,
+                (int)change->kind,
+                STR_ARG(item->value));
+    }
+}
+
 static inline void fake_answer_account(struct fake_call *call)
 {
     struct fake_account *account = fake_find_account(call->bare);
     enum err err = fake.is_store_down ? ERR_UNAVAILABLE : account ? ERR_OK : ERR_NOT_FOUND;
+    if (err == ERR_OK) {
+        struct fake_datum *list =
+                fake_find_datum(account->row.id, ACCOUNT_DATA_BLOCKLIST, STR_NULL);
+        account->row.blocked = list ? buf_view(&list->value) : STR_NULL;
+    }
     ((account_loaded)call->done)(call->context, err, err == ERR_OK ? &account->row : NULL);
 }
 static inline void fake_keep_bare(struct fake_call *call, struct str bare)
@@ -662,6 +757,17 @@ unsigned shard_of(const struct shard_table *table, struct str bare)
 {
     (void)table;
     return jid_shard(bare, FAKE_SHARDS);
+}
+uint64_t shard_epoch(const struct shard_table *table, unsigned shard)
+{
+    (void)table;
+    (void)shard;
+    return 1;
+}
+void shard_fenced(struct shard_table *table, unsigned shard)
+{
+    (void)table;
+    buf_printf(&fake.out, "FENCED %u\n", shard);
 }
 bool shard_is_owned(const struct shard_table *table, unsigned shard)
 {
@@ -916,7 +1022,8 @@ static inline void fake_advance(int64_t ms)
 static inline void fake_add_account(const char *bare)
 {
     int64_t id = (int64_t)fake.account_count + 1;
-    fake.accounts[fake.account_count++] = (struct fake_account){ bare, { id, ACCOUNT_ACTIVE } };
+    fake.accounts[fake.account_count++] =
+            (struct fake_account){ bare, { .id = id, .state = ACCOUNT_ACTIVE } };
 }
 
 static inline int fake_start(void **state)
@@ -943,6 +1050,12 @@ static inline int fake_start(void **state)
         .max_mailbox = 100,
         .catch_up_page_entries = 2,
         .catch_up_page_bytes = 65536,
+        .blocking_max_items = 5,
+        .blocking_max_bytes = 1024,
+        .private_xml_max_items = 5,
+        .private_xml_max_bytes = 1024,
+        .vcard_max_bytes = 1024,
+        .vcard_is_public = true,
     };
     fake.router.loop = &fake.loop;
     fake.router.settings = &fake.settings;
@@ -965,6 +1078,10 @@ static inline int fake_stop(void **state)
     }
     for (size_t i = 0; i < fake.entry_count; i++) {
         buf_fini(&fake.entries[i].packed);
+    }
+    for (size_t i = 0; i < fake.data_count; i++) {
+        buf_fini(&fake.data[i].key);
+        buf_fini(&fake.data[i].value);
     }
     for (size_t i = 0; i < fake.spool_count; i++) {
         buf_fini(&fake.spool[i].packed);
