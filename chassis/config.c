@@ -45,6 +45,8 @@ static const char *const product_sections[] = {
     "blocking",
     "private_xml",
     "vcard",
+    "contact_addresses",
+    "external_services",
     "time",
     "disco",
     "ping",

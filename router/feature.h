@@ -47,6 +47,8 @@ struct feature {
     struct feature_iq iq[FEATURE_MAX_IQ];
     /* NULL: always; else whether the host offers the feature at all (disco and IQs). */
     bool (*is_enabled)(const struct settings *settings, const struct host *host);
+    /* Adds elements to disco#info of the host (XEP-0128). */
+    void (*write_host_info)(const struct turn *turn, struct buf *xml);
     /* turn->session, a session of this entity, sent turn->stanza. */
     enum verdict (*on_outbound)(struct turn *turn);
     /* turn->stanza reached this entity, from anywhere. */
@@ -64,5 +66,3 @@ extern const struct feature *const features[];
 
 void feature_tell_block_changed(struct turn *turn, struct str jid, bool is_blocked);
 bool feature_is_enabled(const struct feature *feature, const struct turn *turn);
-/* The specifications as a table, for people and the README. */
-void features_print(struct buf *out);

@@ -1,10 +1,12 @@
 /* The features of the router, in the order their hooks see a stanza. */
-#include "chassis/base/buf.h"
 #include "router/feature.h"
 
 extern const struct feature feature_blocking;
 extern const struct feature feature_carbons;
+extern const struct feature feature_contact_addresses;
 extern const struct feature feature_disco;
+extern const struct feature feature_external_services;
+extern const struct feature feature_last;
 extern const struct feature feature_offline;
 extern const struct feature feature_ping;
 extern const struct feature feature_presence;
@@ -23,6 +25,9 @@ const struct feature *const features[] = {
     &feature_disco,    /* the rest only answers IQs or speaks for the message log: order is free */
     &feature_private_xml,
     &feature_vcard,
+    &feature_last,
+    &feature_contact_addresses,
+    &feature_external_services,
     &feature_ping,
     &feature_time,
     &feature_version,
@@ -43,20 +48,4 @@ void feature_tell_block_changed(struct turn *turn, struct str jid, bool is_block
 bool feature_is_enabled(const struct feature *feature, const struct turn *turn)
 {
     return !feature->is_enabled || (turn->host && feature->is_enabled(turn->settings, turn->host));
-}
-
-void features_print(struct buf *out)
-{
-    for (const struct feature *const *item = features; *item; item++) {
-        const struct feature *feature = *item;
-        buf_printf(out, "%-12s", feature->name);
-        for (size_t i = 0; i < FEATURE_MAX_SPECS && feature->specs[i].name; i++) {
-            buf_printf(out,
-                    "%s%s %s",
-                    i ? ", " : "",
-                    feature->specs[i].name,
-                    feature->specs[i].version);
-        }
-        buf_append_char(out, '\n');
-    }
 }

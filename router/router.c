@@ -303,6 +303,7 @@ enum err router_start(struct service_context *service, void **state_out)
     router->loop = service_loop(service);
     router->node = service_node_name(service);
     router->boot_epoch = service_boot_epoch(service);
+    router->started_ms = loop_now_ms(router->loop);
     router->settings = settings_create(service_config(service));
     timer_init(&process->health, on_health, router);
     enum err err = open_all(process, service_config(service));

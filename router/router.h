@@ -13,6 +13,7 @@ struct router {
     struct loop *loop;
     const char *node;
     uint64_t boot_epoch;
+    int64_t started_ms;        /* on the loop's clock */
     struct settings *settings; /* hosts, limits: replaced on reload */
     struct link *link;
     struct registry *registry;

@@ -265,6 +265,8 @@ const struct config_section *const settings_sections[] = {
     &section_blocking,
     &section_private_xml,
     &section_vcard,
+    &section_contact_addresses,
+    &section_external_services,
     &config_section_bus,
     &config_section_redis,
     &config_section_postgres_router,
@@ -340,6 +342,7 @@ void settings_destroy(struct settings *settings)
         return;
     }
 
+    settings_wipe_features(settings);
     struct settings_block *block = (struct settings_block *)settings;
     arena_fini(&block->arena);
     free(block);

@@ -33,6 +33,7 @@
 #define NS_PRIVATE             "jabber:iq:private"
 #define NS_VCARD               "vcard-temp"
 #define NS_LAST                "jabber:iq:last"
+#define NS_EXTDISCO            "urn:xmpp:extdisco:2"
 #define NS_FORWARD             "urn:xmpp:forward:0"
 #define NS_MUC_USER            "http://jabber.org/protocol/muc#user"
 #define NS_CONFERENCE          "jabber:x:conference"

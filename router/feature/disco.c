@@ -35,6 +35,15 @@ static void write_features(struct buf *xml, const struct turn *turn, bool is_hos
     }
 }
 
+static void write_forms(struct buf *xml, const struct turn *turn)
+{
+    for (const struct feature *const *item = features; *item; item++) {
+        if ((*item)->write_host_info && feature_is_enabled(*item, turn)) {
+            (*item)->write_host_info(turn, xml);
+        }
+    }
+}
+
 static void reply_with(struct turn *turn, const struct iq *iq, struct buf *xml)
 {
     xml_close(xml, "query");
@@ -58,6 +67,9 @@ static enum verdict answer_info(struct turn *turn, const struct iq *iq)
         write_identity(&xml, "account", "registered", NULL);
     }
     write_features(&xml, turn, is_host);
+    if (is_host) {
+        write_forms(&xml, turn);
+    }
     reply_with(turn, iq, &xml);
     return VERDICT_HANDLED;
 }
