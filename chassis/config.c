@@ -45,6 +45,7 @@ static const char *const product_sections[] = {
     "blocking",
     "private_xml",
     "vcard",
+    "admin",
     "contact_addresses",
     "external_services",
     "time",

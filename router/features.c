@@ -1,6 +1,8 @@
 /* The features of the router, in the order their hooks see a stanza. */
 #include "router/feature.h"
 
+extern const struct feature feature_adhoc;
+extern const struct feature feature_admin;
 extern const struct feature feature_blocking;
 extern const struct feature feature_carbons;
 extern const struct feature feature_contact_addresses;
@@ -12,6 +14,7 @@ extern const struct feature feature_ping;
 extern const struct feature feature_presence;
 extern const struct feature feature_private_xml;
 extern const struct feature feature_register;
+extern const struct feature feature_reporting;
 extern const struct feature feature_stanza_id;
 extern const struct feature feature_time;
 extern const struct feature feature_vcard;
@@ -23,6 +26,9 @@ const struct feature *const features[] = {
     &feature_register, /* may end the account; nothing after it needs to see that stanza */
     &feature_carbons,  /* copies what will go out: after whatever may refuse it */
     &feature_disco,    /* the rest only answers IQs or speaks for the message log: order is free */
+    &feature_adhoc,
+    &feature_admin,
+    &feature_reporting,
     &feature_private_xml,
     &feature_vcard,
     &feature_last,
@@ -36,11 +42,25 @@ const struct feature *const features[] = {
     NULL,
 };
 
-void feature_tell_block_changed(struct turn *turn, struct str jid, bool is_blocked)
+const struct feature_command *feature_find_command(struct str node)
 {
     for (const struct feature *const *item = features; *item; item++) {
-        if ((*item)->on_block_changed) {
-            (*item)->on_block_changed(turn, jid, is_blocked);
+        const struct feature_command *command = (*item)->commands;
+        for (; command && command->node; command++) {
+            if (str_equal(node, str_from_cstr(command->node))) {
+                return command;
+            }
+        }
+    }
+    return NULL;
+}
+
+void feature_tell_block_changed(
+        struct turn *turn, struct str jid, bool is_blocked, const struct element *item)
+{
+    for (const struct feature *const *at = features; *at; at++) {
+        if ((*at)->on_block_changed) {
+            (*at)->on_block_changed(turn, jid, is_blocked, item);
         }
     }
 }

@@ -6,6 +6,7 @@
 #include "chassis/metrics.h"
 #include "proto/xmpp/jid.h"
 #include "router/auth.h"
+#include "router/cluster.h"
 #include "router/commit.h"
 #include "router/egress.h"
 #include "router/entity/entity_table.h"
@@ -473,6 +474,25 @@ static void on_route(struct ingress *ingress, struct peer *peer, const Wire__Env
     entity_on_route(router->entities, &origin, &stanza, on_routed, kept);
 }
 
+static void on_account_changed(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    struct str bare = wire_str(envelope->account_changed->bare);
+    struct jid jid;
+    if (!str_is_utf8(bare) || jid_split(bare, &jid) != ERR_OK || !jid_is_bare(&jid)) {
+        violation(ingress, peer, "address");
+        return;
+    }
+    cluster_account_changed(ingress->router, bare, envelope->account_changed->end_sessions);
+}
+
+static void on_router_load(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    (void)ingress;
+    peer->online_accounts = envelope->router_load->online_accounts;
+}
+
 static void on_route_reply(
         struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
@@ -521,6 +541,8 @@ static const struct verb verbs[] = {
     [WIRE__ENVELOPE__VERB_NOT_OWNER]       = { LINK_ROLE_ROUTER, on_not_owner },
     [WIRE__ENVELOPE__VERB_ROUTE]           = { LINK_ROLE_ROUTER, on_route },
     [WIRE__ENVELOPE__VERB_ROUTE_REPLY]     = { LINK_ROLE_ROUTER, on_route_reply },
+    [WIRE__ENVELOPE__VERB_ACCOUNT_CHANGED] = { LINK_ROLE_ROUTER, on_account_changed },
+    [WIRE__ENVELOPE__VERB_ROUTER_LOAD]     = { LINK_ROLE_ROUTER, on_router_load },
     [WIRE__ENVELOPE__VERB_APPEND_REPLY]    = { LINK_ROLE_ARCHIVE, on_append_reply },
     [WIRE__ENVELOPE__VERB_LOG_OPEN_REPLY]  = { LINK_ROLE_ARCHIVE, on_log_reply },
     [WIRE__ENVELOPE__VERB_LOG_READ_REPLY]  = { LINK_ROLE_ARCHIVE, on_log_reply },

@@ -10,6 +10,7 @@
 #include "chassis/registry.h"
 #include "chassis/service_config.h"
 #include "router/auth.h"
+#include "router/cluster.h"
 #include "router/commit.h"
 #include "router/egress.h"
 #include "router/entity/entity_table.h"
@@ -249,6 +250,7 @@ static enum err open_parts(struct router *router)
 static void on_health(struct timer *timer, void *context)
 {
     struct router *router = context;
+    cluster_tell_load(router);
     service_set_ready(router->service,
             !router->is_draining && shard_has_lease(router->shards) && pg_pool_is_up(router->pg));
     timer_start(loop_timers(router->loop), timer, HEALTH_MS);

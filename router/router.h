@@ -33,4 +33,6 @@ struct router {
     struct entity_table *entities;
     struct ingress *ingress;
     bool is_draining;
+    uint64_t told_online; /* cluster.c: what other routers were told, and when */
+    int64_t told_online_ms;
 };

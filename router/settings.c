@@ -265,6 +265,7 @@ const struct config_section *const settings_sections[] = {
     &section_blocking,
     &section_private_xml,
     &section_vcard,
+    &section_admin,
     &section_contact_addresses,
     &section_external_services,
     &config_section_bus,

@@ -78,7 +78,8 @@ struct settings {
     int64_t private_xml_max_items;
     int64_t private_xml_max_bytes;
     int64_t vcard_max_bytes;
-    bool vcard_is_public; /* else contacts only */
+    bool vcard_is_public;         /* else contacts only */
+    struct settings_texts admins; /* prepared bare addresses */
     const struct contact_addresses *contacts;
     size_t contacts_count;
     const struct external_service *external_services;

@@ -24,6 +24,10 @@ enum {
 
 static const char *const readers[] = { "everybody", "contacts", NULL };
 
+struct admin_config {
+    struct config_strings accounts;
+};
+
 struct contact_config {
     char *host;
     struct config_strings uris[CONTACT_KINDS];
@@ -46,6 +50,12 @@ static const char *const transports[] = { "none", "udp", "tcp", NULL };
 /* clang-format off */
 #define CONTACT(kind) .type = CONFIG_LIST, .default_text = "", \
     .offset = offsetof(struct contact_config, uris) + (kind) * sizeof(struct config_strings)
+
+static const struct config_field admin_fields[] = {
+    { .name = "accounts", .type = CONFIG_LIST, .offset = offsetof(struct admin_config, accounts),
+      .default_text = "", .help = "Bare addresses of administrators: they may run commands (XEP-0133) and hear of reports (XEP-0377)." },
+    { .name = NULL },
+};
 
 static const struct config_field contact_fields[] = {
     { .name = "host", .type = CONFIG_STRING, .offset = offsetof(struct contact_config, host),
@@ -121,6 +131,25 @@ static bool has_control_characters(const char *text)
     return !str_is_utf8(str_from_cstr(text));
 }
 
+static enum err check_admin(const void *section, struct buf *why)
+{
+    const struct admin_config *admin = section;
+    struct arena arena;
+    arena_init(&arena, 0);
+    enum err err = ERR_OK;
+    for (size_t i = 0; i < admin->accounts.count && err == ERR_OK; i++) {
+        struct jid jid;
+        err = jid_parse(&arena, str_from_cstr(admin->accounts.items[i]), &jid);
+        if (err != ERR_OK || !jid_is_bare(&jid) || jid.local.len == 0) {
+            buf_printf(
+                    why, "accounts: \"%s\" is no address of an account", admin->accounts.items[i]);
+            err = ERR_INVALID;
+        }
+    }
+    arena_fini(&arena);
+    return err;
+}
+
 static enum err check_contacts(const void *section, struct buf *why)
 {
     const struct contact_config *contacts = section;
@@ -151,6 +180,15 @@ static enum err check_external(const void *section, struct buf *why)
     buf_fini(&secret);
     return err;
 }
+
+const struct config_section section_admin = {
+    .name = "admin",
+    .help = "Who administrates the service by XMPP.",
+    .fields = admin_fields,
+    .size = sizeof(struct admin_config),
+    .may_reload = true,
+    .check = check_admin,
+};
 
 const struct config_section section_contact_addresses = {
     .name = "contact_addresses",
@@ -210,6 +248,19 @@ static struct settings_texts copy_texts(struct arena *arena, const struct config
         items[i] = copy_text(arena, from->items[i]);
     }
     return (struct settings_texts){ items, from->count };
+}
+
+static void fill_admins(struct settings *settings, struct arena *arena, const struct config *config)
+{
+    const struct admin_config *from = config_get(config, &section_admin);
+    struct str *items = arena_calloc(arena, (from->accounts.count + 1) * sizeof(*items));
+    for (size_t i = 0; i < from->accounts.count; i++) {
+        struct jid jid;
+        enum err err = jid_parse(arena, str_from_cstr(from->accounts.items[i]), &jid);
+        ASSERT(err == ERR_OK); /* check_admin has seen it */
+        items[i] = str_dup(arena, jid.bare);
+    }
+    settings->admins = (struct settings_texts){ items, from->accounts.count };
 }
 
 static void fill_contacts(
@@ -317,6 +368,7 @@ void settings_fill_features(
     const struct vcard_config *vcard = config_get(config, &section_vcard);
     settings->vcard_max_bytes = vcard->max_bytes;
     settings->vcard_is_public = vcard->readable_by == READABLE_BY_EVERYBODY;
+    fill_admins(settings, arena, config);
     fill_contacts(settings, arena, config);
     fill_services(settings, arena, config);
 }

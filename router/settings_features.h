@@ -5,6 +5,7 @@
 
 struct arena;
 
+extern const struct config_section section_admin;
 extern const struct config_section section_blocking;
 extern const struct config_section section_contact_addresses;
 extern const struct config_section section_external_services;

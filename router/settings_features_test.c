@@ -116,9 +116,22 @@ static void external_services_are_read_with_their_secret(void **state)
     assert_refused(yaml, "starling-turn");
 }
 
+static void administrators_are_prepared_addresses(void **state)
+{
+    (void)state;
+    struct settings *settings =
+            settings_of(REQUIRED "admin:\n  accounts: [Boss@Example.NET, b@c]\n");
+    assert_int_equal(settings->admins.count, 2);
+    assert_true(str_equal(settings->admins.items[0], STR("boss@example.net")));
+    settings_destroy(settings);
+    assert_refused(REQUIRED "admin:\n  accounts: [example.net]\n", "no address of an account");
+    assert_refused(REQUIRED "admin:\n  accounts: [a@b/c]\n", "no address of an account");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(administrators_are_prepared_addresses),
         cmocka_unit_test(contact_addresses_are_found_by_domain),
         cmocka_unit_test(external_services_are_read_with_their_secret),
         cmocka_unit_test(limits_of_account_data_are_read),

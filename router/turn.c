@@ -163,3 +163,19 @@ enum verdict turn_wait_store_data(struct turn *turn,
     };
     return VERDICT_WAIT;
 }
+
+void turn_note_audit(struct turn *turn, const struct turn_audit *audit)
+{
+    turn_add(turn, EFFECT_AUDIT)->audit = *audit;
+}
+
+enum verdict turn_wait_admin(
+        struct turn *turn, const struct turn_admin *admin, turn_continuation continuation)
+{
+    turn->request = (struct turn_request){
+        .kind = TURN_REQUEST_ADMIN,
+        .admin = *admin,
+        .continuation = continuation,
+    };
+    return VERDICT_WAIT;
+}

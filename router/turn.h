@@ -41,6 +41,14 @@ enum effect_kind {
     EFFECT_KICK,            /* end a session with a stream error */
     EFFECT_SESSION_CHANGED, /* availability or priority of a session: registry, catch-up */
     EFFECT_ACCOUNT_REMOVED, /* end everything that belongs to this account */
+    EFFECT_AUDIT,           /* a line of the audit log */
+};
+
+/* Who did what to whom, and what came of it. The session's own address is added. */
+struct turn_audit {
+    const char *command;
+    struct str target; /* "": nobody */
+    const char *outcome;
 };
 
 struct effect {
@@ -50,6 +58,7 @@ struct effect {
     struct id128 session;
     enum stream_condition condition;
     struct str text;
+    struct turn_audit audit;
 };
 
 struct turn;
@@ -61,6 +70,29 @@ enum turn_request_kind {
     TURN_REQUEST_DELETE_ACCOUNT,
     TURN_REQUEST_LOAD_DATA,
     TURN_REQUEST_STORE_DATA,
+    TURN_REQUEST_ADMIN,
+};
+
+/* What an administrator asks of accounts (XEP-0133); who may is the feature's business. */
+enum turn_admin_op {
+    TURN_ADMIN_CREATE,       /* bare, password */
+    TURN_ADMIN_SET_PASSWORD, /* bare, password */
+    TURN_ADMIN_DELETE,       /* bare */
+    TURN_ADMIN_DISABLE,      /* bare */
+    TURN_ADMIN_ENABLE,       /* bare */
+    TURN_ADMIN_END_SESSIONS, /* bare */
+    TURN_ADMIN_COUNT,        /* domain, is_disabled: a number */
+    TURN_ADMIN_LIST,         /* domain, max: addresses, one a line */
+    TURN_ADMIN_COUNT_ONLINE, /* a number, of all hosts */
+};
+
+struct turn_admin {
+    enum turn_admin_op op;
+    struct str bare;
+    struct str password; /* prepared */
+    struct str domain;
+    bool is_disabled;
+    int64_t max;
 };
 
 /* The one storage request of a turn that waits. */
@@ -68,6 +100,7 @@ struct turn_request {
     enum turn_request_kind kind;
     struct str password; /* prepared */
     turn_continuation continuation;
+    struct turn_admin admin;
     struct account_data_change data; /* STORE_DATA; LOAD_DATA: kind, and the key of its one item */
 };
 
@@ -85,7 +118,7 @@ struct turn {
     struct effect **effects_end;
     struct stanza_error error;
     struct turn_request request;
-    struct str loaded; /* in the continuation of turn_wait_load_data: the value, "": none */
+    struct str loaded; /* in continuations: the value, "": none */
 };
 
 /* `stanza` may be NULL (a session ends). Its addresses are prepared. */
@@ -104,6 +137,7 @@ void turn_kick(struct turn *turn,
         struct str text);
 void turn_session_changed(struct turn *turn, const struct resource *session);
 void turn_account_removed(struct turn *turn);
+void turn_note_audit(struct turn *turn, const struct turn_audit *audit);
 
 /* Answers to a request; `children` is canonical XML in the turn's arena, may be empty. */
 void turn_reply_result(struct turn *turn, const struct stanza *request, struct str children);
@@ -133,3 +167,6 @@ enum verdict turn_wait_store_data(struct turn *turn,
         size_t count,
         struct turn_data_limits limits,
         turn_continuation continuation);
+/* The continuation finds the answer in turn->loaded. ERR_EXISTS, ERR_NOT_FOUND, ERR_LIMIT. */
+enum verdict turn_wait_admin(
+        struct turn *turn, const struct turn_admin *admin, turn_continuation continuation);

@@ -127,6 +127,10 @@ void account_request_start(
 {
     ASSERT(!entity->waiting);
     entity->waiting = item;
+    if (request->kind == TURN_REQUEST_ADMIN) {
+        admin_request_start(entity, request);
+        return;
+    }
     if (request->kind == TURN_REQUEST_LOAD_DATA || request->kind == TURN_REQUEST_STORE_DATA) {
         data_request_start(entity, request);
         return;
@@ -143,6 +147,7 @@ void account_request_start(
         break;
     case TURN_REQUEST_LOAD_DATA:
     case TURN_REQUEST_STORE_DATA:
+    case TURN_REQUEST_ADMIN:
     case TURN_REQUEST_NONE: finish(wait, ERR_INVALID); break;
     }
 }

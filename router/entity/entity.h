@@ -41,11 +41,14 @@ struct entity {
     enum entity_state state;
     unsigned load_tries;
     struct account_row account;
+    int64_t reports_since_us; /* XEP-0377: how many in this hour */
+    unsigned reports;
     struct blocklist *blocklist; /* NULL: nothing is blocked */
 
     struct resource *resources;
     unsigned spools_loading; /* while sessions are loaded */
     size_t resource_count;   /* without closing ones */
+    bool is_online;          /* counted as such by the table */
     struct id128 kicked[4];  /* ended by us: what their edges still say of them is no news */
     unsigned kicked_next;
     struct id128 asked_session; /* its edge was asked to announce it, last at asked_ms */
@@ -99,6 +102,7 @@ struct entity *entity_get(struct entity_table *table, struct str bare);
 void entity_post(struct entity *entity, struct item *item); /* takes the item */
 void entity_wake(struct entity *entity);                    /* its mailbox may run again */
 void entity_mark_dirty(struct entity *entity);
+void entity_note_online(struct entity *entity); /* resource_count has changed */
 /* Everything of it is gone, nothing is sent; whoever waits for an answer gets ERR_FENCED. */
 void entity_drop(struct entity *entity);
 bool entity_is_quiet(const struct entity *entity); /* nothing waits, runs or flies */
@@ -179,3 +183,5 @@ void account_request_start(
         struct entity *entity, struct item *item, const struct turn_request *request);
 /* ---- data_request.c: the same for the account's own data; entity->waiting is set. */
 void data_request_start(struct entity *entity, const struct turn_request *request);
+/* ---- admin_request.c: the same for what an administrator asks of other accounts. */
+void admin_request_start(struct entity *entity, const struct turn_request *request);

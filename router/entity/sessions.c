@@ -157,6 +157,7 @@ void sessions_add(struct entity *entity, struct resource *resource)
     resource->next = entity->resources;
     entity->resources = resource;
     entity->resource_count++;
+    entity_note_online(entity);
     resource->input_is_stored = find_stored(entity, resource->session, false) != NULL;
     metric_add(&sessions_gauge, 1);
 }
@@ -179,6 +180,7 @@ void sessions_end(struct entity *entity, struct resource *resource)
     }
     resource->is_closing = true;
     entity->resource_count--;
+    entity_note_online(entity);
     metric_add(&sessions_gauge, -1);
     if (!entity_find_resource(entity, resource->name) && entity->router->redis) {
         session_registry_remove(entity->router->redis, entity->bare, resource->name);

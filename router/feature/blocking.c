@@ -78,6 +78,7 @@ static enum verdict answer_list(struct turn *turn, const struct iq *iq)
 /* The addresses a request names, prepared. */
 struct named {
     struct str *jids;
+    const struct element **items; /* of the request */
     size_t count;
 };
 
@@ -107,7 +108,10 @@ static enum stanza_condition read_items(
     if ((int64_t)max > turn->settings->blocking_max_items) {
         return STANZA_ERROR_RESOURCE_CONSTRAINT;
     }
-    struct named named = { arena_calloc(turn->arena, (max + 1) * sizeof(struct str)), 0 };
+    struct named named = {
+        .jids = arena_calloc(turn->arena, (max + 1) * sizeof(struct str)),
+        .items = arena_calloc(turn->arena, (max + 1) * sizeof(struct element *)),
+    };
     XML_FOREACH_CHILD(item, payload) {
         struct jid jid;
         if (!element_is(item, NS_BLOCKING, "item")) {
@@ -117,6 +121,7 @@ static enum stanza_condition read_items(
             return STANZA_ERROR_JID_MALFORMED;
         }
         if (!named_has(&named, jid.full)) {
+            named.items[named.count] = item;
             named.jids[named.count++] = jid.full;
         }
     }
@@ -193,7 +198,7 @@ static void tell_presence(struct turn *turn, bool is_blocking, const struct name
     for (size_t i = 0; i < count; i++) {
         struct str jid = is_all ? str_dup(turn->arena, blocklist_at(list, i)) : named->jids[i];
         if (blocklist_has(list, jid) != is_blocking) {
-            feature_tell_block_changed(turn, jid, is_blocking);
+            feature_tell_block_changed(turn, jid, is_blocking, is_all ? NULL : named->items[i]);
         }
     }
 }

@@ -18,6 +18,7 @@
 #include "proto/wire/wire.h"
 #include "proto/xmpp/jid.h"
 #include "proto/xmpp/ns.h"
+#include "router/cluster.h"
 #include "router/commit.h"
 #include "router/entity/entity.h"
 #include "router/entity/entity_table.h"
@@ -569,7 +570,7 @@ void account_load(struct account_store *store, struct str bare, account_loaded d
 static inline void fake_answer_change(struct fake_call *call)
 {
     ((account_changed)call->done)(
-            call->context, fake.is_store_down ? ERR_UNAVAILABLE : ERR_OK, call->owner);
+            call->context, fake.is_store_down ? ERR_UNAVAILABLE : call->err, call->owner);
 }
 void account_set_verifiers(struct account_store *store,
         struct str bare,
@@ -584,6 +585,76 @@ void account_set_verifiers(struct account_store *store,
     call->done = (void (*)(void))done;
     buf_printf(&fake.out, "PASSWORD " STR_FMT "\n", STR_ARG(bare));
 }
+static inline void fake_answer_told(struct fake_call *call)
+{
+    ((account_told)call->done)(call->context, ERR_OK, str_from_cstr(call->bare_text));
+}
+void account_create(struct account_store *store,
+        struct str bare,
+        const struct verifier verifiers[VERIFIERS],
+        account_changed done,
+        void *context)
+{
+    (void)store;
+    (void)verifiers;
+    struct fake_call *call = fake_add_call(fake_answer_change, context);
+    call->done = (void (*)(void))done;
+    call->err = fake_find_account(bare) ? ERR_EXISTS : ERR_OK;
+    buf_printf(&fake.out, "CREATE " STR_FMT "\n", STR_ARG(bare));
+}
+void account_set_state(struct account_store *store,
+        struct str bare,
+        enum account_state state,
+        account_changed done,
+        void *context)
+{
+    (void)store;
+    struct fake_account *account = fake_find_account(bare);
+    struct fake_call *call = fake_add_call(fake_answer_change, context);
+    call->done = (void (*)(void))done;
+    call->err = account ? ERR_OK : ERR_NOT_FOUND;
+    if (account) {
+        account->row.state = state;
+    }
+    buf_printf(&fake.out, "STATE " STR_FMT " %d\n", STR_ARG(bare), (int)state);
+}
+void account_count(struct account_store *store,
+        struct str domain,
+        enum account_state state,
+        account_told done,
+        void *context)
+{
+    (void)store;
+    (void)domain;
+    struct fake_call *call = fake_add_call(fake_answer_told, context);
+    call->done = (void (*)(void))done;
+    (void)snprintf(call->bare_text, sizeof(call->bare_text), "%d", 10 + (int)state);
+}
+void account_list(struct account_store *store,
+        struct str domain,
+        int64_t max,
+        account_told done,
+        void *context)
+{
+    (void)store;
+    (void)domain;
+    struct fake_call *call = fake_add_call(fake_answer_told, context);
+    call->done = (void (*)(void))done;
+    (void)snprintf(call->bare_text, sizeof(call->bare_text), "a@x\nb@x\nmax%d@x", (int)max);
+}
+void cluster_tell_account_changed(struct router *router, struct str bare, bool end_sessions)
+{
+    (void)router;
+    buf_printf(&fake.out, "CHANGED " STR_FMT "%s\n", STR_ARG(bare), end_sessions ? " end" : "");
+    entity_on_account_changed(fake.router.entities, bare);
+    if (end_sessions) {
+        entity_on_end_sessions(fake.router.entities, bare);
+    }
+}
+uint64_t cluster_count_online(const struct router *router)
+{
+    return entity_count_online(router->entities);
+}
 void account_delete(
         struct account_store *store, struct str bare, account_changed done, void *context)
 {
@@ -591,9 +662,9 @@ void account_delete(
     struct fake_call *call = fake_add_call(fake_answer_change, context);
     call->done = (void (*)(void))done;
     buf_printf(&fake.out, "DELETE " STR_FMT "\n", STR_ARG(bare));
-    if (!fake.is_store_down) {
-        struct fake_account *account = fake_find_account(bare);
-        ASSERT(account);
+    struct fake_account *account = fake_find_account(bare);
+    call->err = account ? ERR_OK : ERR_NOT_FOUND;
+    if (!fake.is_store_down && account) {
         account->row.state = ACCOUNT_DELETED;
     }
 }
@@ -617,6 +688,29 @@ enum err password_derive(struct password_work *work,
     struct fake_call *call = fake_add_call(fake_answer_derive, context);
     call->done = (void (*)(void))done;
     memcpy(call->bare_text, parameters->salt, sizeof(parameters->salt));
+    return ERR_OK;
+}
+
+static inline void fake_answer_derive_all(struct fake_call *call)
+{
+    struct verifier verifiers[VERIFIERS] = { 0 };
+    for (int i = 0; i < VERIFIERS; i++) {
+        verifiers[i].iterations = (uint32_t)fake.settings.scram_iterations;
+        verifiers[i].salt[0] = (uint8_t)i;
+    }
+    ((password_derived_all)call->done)(call->context, verifiers);
+}
+enum err password_derive_all(struct password_work *work,
+        struct str password,
+        uint32_t iterations,
+        password_derived_all done,
+        void *context)
+{
+    (void)work;
+    (void)iterations;
+    assert_true(password.len > 0);
+    struct fake_call *call = fake_add_call(fake_answer_derive_all, context);
+    call->done = (void (*)(void))done;
     return ERR_OK;
 }
 
