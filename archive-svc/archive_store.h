@@ -12,7 +12,7 @@ struct archive_store;
 struct pg_pool;
 
 /* The migration this program is written for (deploy/sql/archive). */
-#define ARCHIVE_SCHEMA_NUMBER 1
+#define ARCHIVE_SCHEMA_NUMBER 2
 
 /* The pools are borrowed and live longer. */
 struct archive_store *archive_store_create(struct pg_pool *append_pool, struct pg_pool *read_pool);

@@ -722,7 +722,7 @@ static void migrate(void)
             " psql -X -q -h %s -U postgres -v ON_ERROR_STOP=1 >/dev/null",
             fixture.dir);
     assert_int_equal(system(command), 0);
-    psql("INSERT INTO public.starling_migration (service, number, name) VALUES ('archive', 1, 'log');"
+    psql("INSERT INTO public.starling_migration (service, number, name) VALUES ('archive', 2, 'log');"
          " INSERT INTO router.shard_lease (shard, owner, epoch)"
          " VALUES (1, 'r1', 11), (2, 'r1', 22), (3, 'r2', 33)");
 }

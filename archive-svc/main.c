@@ -102,15 +102,11 @@ static void on_room(void *context, struct link_peer *peer)
 
 static const struct link_handlers link_handlers = { on_record, on_up, on_down, on_room };
 
-/* Edges do not talk to us, so only the core secret matters. */
 static enum err read_core_secret(const struct link_config *bus, struct buf *secret)
 {
-    if (bus->core_secret_file[0] == '\0') {
-        return ERR_OK;
-    }
     struct buf why;
     buf_init(&why, 0);
-    enum err err = config_read_secret(bus->core_secret_file, secret, &why);
+    enum err err = link_config_read_secret(bus, LINK_ROLE_ARCHIVE, secret, &why);
     if (err != ERR_OK) {
         log_error("archive", "secret cannot be read", log_str("reason", buf_view(&why)));
     }
@@ -123,17 +119,16 @@ static enum err open_link(struct process *process, const struct link_config *bus
     struct buf secret;
     buf_init(&secret, 0);
     enum err err = read_core_secret(bus, &secret);
-    if (err != ERR_OK) {
-        return err;
+    if (err == ERR_OK) {
+        struct link_options options = link_config_options(bus);
+        options.node = service_node_name(process->service);
+        options.role = LINK_ROLE_ARCHIVE;
+        options.boot_epoch = service_boot_epoch(process->service);
+        options.core_secret = buf_view(&secret);
+        err = link_open(
+                service_loop(process->service), &options, &link_handlers, process, &process->link);
     }
-    struct link_options options = link_config_options(bus);
-    options.node = service_node_name(process->service);
-    options.role = LINK_ROLE_ARCHIVE;
-    options.boot_epoch = service_boot_epoch(process->service);
-    options.core_secret = buf_view(&secret);
-    err = link_open(
-            service_loop(process->service), &options, &link_handlers, process, &process->link);
-    buf_fini(&secret);
+    buf_fini_secret(&secret);
     return err;
 }
 

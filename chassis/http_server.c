@@ -365,8 +365,7 @@ void http_server_close(struct http_server *server)
         free(route->path);
         free(route);
     }
-    secret_wipe(server->token.data, server->token.capacity);
-    buf_fini(&server->token);
+    buf_fini_secret(&server->token);
     free(server);
 }
 

@@ -308,11 +308,11 @@ void link_close(struct link *link)
     if (metric_inflight.context == link) {
         metric_inflight.context = NULL;
     }
-    buf_fini(&link->edge_secret);
-    buf_fini(&link->core_secret);
+    buf_fini_secret(&link->edge_secret);
+    buf_fini_secret(&link->core_secret);
     buf_fini(&link->tls.ca);
     buf_fini(&link->tls.cert);
-    buf_fini(&link->tls.key);
+    buf_fini_secret(&link->tls.key);
     arena_fini(&link->arena);
     char *texts[] = { link->node, link->address, link->listen_address, link->advertise };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {

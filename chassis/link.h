@@ -120,3 +120,10 @@ struct link_config {
 extern const struct config_section config_section_bus;
 /* What the section says; the caller adds node, role, boot epoch and secret. Texts are borrowed. */
 struct link_options link_config_options(const struct link_config *config);
+/* What `role` proves itself with: an edge its own secret, all others the core secret; nothing
+ * without a file. The caller ends it with buf_fini_secret, also after a failure. `why` is for
+ * people. */
+MUST_USE enum err link_config_read_secret(const struct link_config *config,
+        enum link_role role,
+        struct buf *secret_out,
+        struct buf *why);

@@ -63,9 +63,8 @@ void link_auth_edge_secret(
     hex_encode(&text, str_from(mac, sizeof(mac)));
     memcpy(text_out, text.data, LINK_EDGE_SECRET_BYTES);
     secret_wipe(mac, sizeof(mac));
-    secret_wipe(text.data, text.capacity);
     buf_fini(&label);
-    buf_fini(&text);
+    buf_fini_secret(&text);
 }
 
 struct str link_auth_secret(const struct link_auth_self *self,

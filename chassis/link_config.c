@@ -178,3 +178,12 @@ struct link_options link_config_options(const struct link_config *config)
         .peer_timeout_ms = config->peer_timeout_ms,
     };
 }
+
+enum err link_config_read_secret(const struct link_config *config,
+        enum link_role role,
+        struct buf *secret_out,
+        struct buf *why)
+{
+    const char *file = role == LINK_ROLE_EDGE ? config->edge_secret_file : config->core_secret_file;
+    return file[0] == '\0' ? ERR_OK : config_read_secret(file, secret_out, why);
+}

@@ -1,12 +1,8 @@
-/* Byte streams over NNG's nng_stream: the only file of the tree that calls NNG. TCP and TLS (NNG's
- * mbedTLS: TLS 1.2).
+/* Byte streams of the bus: tcp:// over sockets on the loop (link_stream_tcp.c), tls+tcp:// over
+ * NNG's nng_stream (link_stream_tls.c: the only file of the tree that calls NNG; TLS 1.2). All
+ * calls and all events happen on the loop thread.
  *
- * Threads: NNG completes operations on threads of its own. Such a completion only moves a struct
- * into a queue and wakes the loop; all calls here and all events happen on the loop thread. Freeing
- * NNG objects may wait for one of its threads, so that is done on the thread pool, and only when
- * no operation is under way. No NNG time-outs: each costs it most of a millisecond of CPU.
- *
- * No fork() after link_streams_create: NNG aborts. */
+ * No fork() after the first tls+tcp address was used: NNG aborts. */
 #pragma once
 
 #include <stdbool.h>
@@ -58,7 +54,7 @@ void link_stream_send(struct link_stream *stream, struct buf *bytes);
 bool link_stream_is_sending(const struct link_stream *stream);
 /* The next receive has a buffer of this size; streams begin with a small one. */
 void link_stream_set_receive_bytes(struct link_stream *stream, size_t bytes);
-/* No event after it; the stream is freed when NNG has let go of it. */
+/* No event after it; the stream is freed when nobody uses it any more. */
 void link_stream_close(struct link_stream *stream);
 
 /* `on_accept` gets a stream, to start or to close. Accepting goes on after any error. */

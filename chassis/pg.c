@@ -7,6 +7,7 @@
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/metrics.h"
+#include "chassis/pg_hosts.h"
 #include "chassis/pg_internal.h"
 
 enum {
@@ -26,6 +27,8 @@ struct pg_pool {
     struct loop *loop;
     struct pg_options options;
     char *conninfo;
+    struct pg_hosts *hosts;
+    int64_t timeline; /* the latest seen; 0: none yet */
     struct pg_connection **connections;
     size_t connection_count;
     size_t ready_count;
@@ -219,6 +222,25 @@ const struct pg_options *pg_pool_options(const struct pg_pool *pool)
     return &pool->options;
 }
 
+struct pg_hosts *pg_pool_hosts(const struct pg_pool *pool)
+{
+    return pool->hosts;
+}
+
+bool pg_pool_accepts_timeline(struct pg_pool *pool, int64_t timeline)
+{
+    if (timeline < pool->timeline) {
+        return false;
+    }
+    if (timeline > pool->timeline) {
+        pool->timeline = timeline;
+        for (size_t i = 0; i < pool->connection_count; i++) {
+            pg_connection_retire(pool->connections[i], timeline);
+        }
+    }
+    return true;
+}
+
 /* There are as many as SQL constants in the program: a short walk. */
 size_t pg_pool_intern(struct pg_pool *pool, const char *sql)
 {
@@ -261,20 +283,6 @@ void pg_pool_on_connection(struct pg_pool *pool, bool is_ready)
 
 /* ---- the pool */
 
-static enum err check_conninfo(const char *conninfo)
-{
-    char *why = NULL;
-    PQconninfoOption *parsed = PQconninfoParse(conninfo, &why);
-    if (parsed != NULL) {
-        PQconninfoFree(parsed);
-        return ERR_OK;
-    }
-    /* libpq's text quotes the string, which may hold a password: not logged. */
-    log_error("pg", "conninfo is not a connection string");
-    PQfreemem(why);
-    return ERR_INVALID;
-}
-
 static int64_t positive_or(int64_t value, int64_t otherwise)
 {
     return value > 0 ? value : otherwise;
@@ -284,13 +292,16 @@ enum err pg_pool_open(
         struct loop *loop, const struct pg_options *options, struct pg_pool **pool_out)
 {
     const char *conninfo = options->conninfo != NULL ? options->conninfo : "";
-    enum err err = check_conninfo(conninfo);
+    struct pg_hosts *hosts = NULL;
+    enum err err = pg_hosts_create(conninfo, &hosts);
     if (err != ERR_OK) {
+        log_error("pg", "conninfo is not a connection string");
         return err;
     }
     struct pg_pool *pool = MEM_NEW(struct pg_pool);
     pool->loop = loop;
     pool->options = *options;
+    pool->hosts = hosts;
     pool->conninfo = str_to_cstr(str_from_cstr(conninfo));
     pool->options.conninfo = pool->conninfo;
     pool->options.reconnect_min_ms = positive_or(options->reconnect_min_ms, RECONNECT_MIN_MS);
@@ -333,6 +344,7 @@ void pg_pool_close(struct pg_pool *pool)
     free(pool->connections);
     free(pool->statements);
     free(pool->conninfo);
+    pg_hosts_destroy(pool->hosts);
     free(pool);
 }
 

@@ -1,6 +1,11 @@
 /* PostgreSQL, asynchronous and pipelined (libpq), on the loop thread. A pool of connections; each
  * query is a transaction of one or more prepared statements sent in one round trip. Reconnects with
- * backoff; a query has its own time-out. */
+ * backoff; a query has its own time-out.
+ *
+ * With several hosts in the connection string each attempt begins with another one, so that a host
+ * that swallows packets costs one connect time-out. A server with an older timeline than one this
+ * process has talked to is a primary of the past and refused (G06); that holds until the process
+ * ends, so whoever puts an older database in place of a newer one restarts the services. */
 #pragma once
 
 #include <stdbool.h>
@@ -70,6 +75,11 @@ void pg_query_discard(struct pg_query *query); /* one that was not sent */
 /* Adds a statement; `sql` must be a string constant: its address names the prepared statement on
  * each connection. Parameters follow through pg_add_* in order $1, $2, ... */
 void pg_query_statement(struct pg_query *query, const char *sql);
+/* As the last statement of a query that only reads: what it read comes back only if the server
+ * could commit afterwards, so was the primary when it read. A primary whose synchronous standby was
+ * promoted away from it does not know, and its answers are old (G06). One commit; nothing with a
+ * single host. */
+void pg_query_prove_primary(struct pg_query *query);
 void pg_add_int8(struct pg_query *query, int64_t value);
 void pg_add_int4(struct pg_query *query, int32_t value);
 void pg_add_bool(struct pg_query *query, bool value);

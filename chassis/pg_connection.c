@@ -12,6 +12,7 @@
 #include "chassis/base/id128.h"
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
+#include "chassis/pg_hosts.h"
 #include "chassis/pg_internal.h"
 
 enum pg_state {
@@ -43,7 +44,10 @@ struct pg_connection {
     enum pg_state state;
     PGconn *raw;
     struct loop_watch *watch;
-    struct timer timer; /* connect time-out, or the wait for the next attempt */
+    struct timer timer; /* connect time-out, the wait for the next attempt, or the end of one that
+                           is ready and retired */
+    size_t first_host;  /* where the next attempt begins */
+    int64_t timeline;   /* of the server, while ready */
     int64_t backoff_ms;
     struct pg_unit *head;
     struct pg_unit **tail;
@@ -54,9 +58,19 @@ struct pg_connection {
     bool is_closing;
 };
 
-static const char sql_setup[] = "VALUES (set_config('statement_timeout', $1::text, false),"
-                                " set_config('idle_in_transaction_session_timeout', $1, false),"
-                                " set_config('TimeZone', 'UTC', false))";
+/* Two things tell the primary of today from one of yesterday that still takes connections (G06).
+ * The timeline grows with every promotion, but a process that has just started knows no later one.
+ * So each connection begins with a commit: a primary whose synchronous standby was promoted away
+ * from it waits for ever, the attempt times out and the next host is tried. A standby does neither.
+ */
+static const char sql_setup[] =
+        "VALUES (CASE WHEN pg_is_in_recovery() THEN 0 ELSE"
+        " ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint END,"
+        " CASE WHEN NOT pg_is_in_recovery() THEN"
+        " pg_logical_emit_message(true, 'starling', 'connected') END,"
+        " set_config('statement_timeout', $1::text, false),"
+        " set_config('idle_in_transaction_session_timeout', $1, false),"
+        " set_config('TimeZone', 'UTC', false))";
 
 static void connection_start(struct pg_connection *connection);
 static void connection_lose(struct pg_connection *connection, enum err err, const char *why);
@@ -294,14 +308,22 @@ static void on_setup_done(void *context,
         size_t count)
 {
     (void)sqlstate;
-    (void)results;
     (void)count;
     struct pg_connection *connection = context;
     if (err != ERR_OK) {
         connection->is_spoiled = true; /* or it is being dropped already */
         return;
     }
+    int64_t timeline = pg_result_int(results[0], 0, 0);
+    if (!pg_pool_accepts_timeline(connection->pool, timeline)) {
+        log_warn("pg",
+                "a primary of the past is refused: a standby was promoted since",
+                log_int("timeline", timeline));
+        connection->is_spoiled = true;
+        return;
+    }
     timer_stop(&connection->timer);
+    connection->timeline = timeline;
     connection->state = PG_STATE_READY;
     connection->backoff_ms = 0;
     log_info("pg", "connected", log_int("backend", PQbackendPID(connection->raw)));
@@ -369,10 +391,20 @@ static void ignore_notice(void *context, const PGresult *result)
 static void connection_start(struct pg_connection *connection)
 {
     const struct pg_options *options = pg_pool_options(connection->pool);
-    const char *const keywords[] = {
-        "dbname", "client_encoding", "fallback_application_name", NULL
+    struct pg_hosts_view from =
+            pg_hosts_from(pg_pool_hosts(connection->pool), connection->first_host);
+    const char *const keywords[] = { /* what comes later counts, unless it is NULL */
+        "dbname",
+        "host",
+        "hostaddr",
+        "port",
+        "client_encoding",
+        "fallback_application_name",
+        NULL
     };
-    const char *const values[] = { options->conninfo, "UTF8", "starling", NULL };
+    const char *const values[] = {
+        options->conninfo, from.host, from.hostaddr, from.port, "UTF8", "starling", NULL
+    };
     connection->raw = PQconnectStartParams(keywords, values, 1);
     ASSERT(connection->raw != NULL); /* out of memory */
     connection->state = PG_STATE_CONNECTING;
@@ -396,6 +428,8 @@ static void on_timer(struct timer *timer, void *context)
     struct pg_connection *connection = context;
     if (connection->state == PG_STATE_WAITING) {
         connection_start(connection);
+    } else if (connection->state == PG_STATE_READY) {
+        connection_lose(connection, ERR_UNAVAILABLE, "its server is a primary of the past");
     } else {
         connection_lose(connection, ERR_UNAVAILABLE, "connecting took too long");
     }
@@ -463,6 +497,9 @@ static void connection_lose(struct pg_connection *connection, enum err err, cons
     if (!connection->is_closing) {
         log_loss(connection, why); /* before PQfinish: the text is libpq's */
     }
+    if (!was_ready) {
+        connection->first_host++; /* this one may be what swallowed the attempt */
+    }
     connection->state = PG_STATE_WAITING;
     timer_stop(&connection->timer);
     loop_watch_destroy(connection->watch);
@@ -483,6 +520,7 @@ static void connection_lose(struct pg_connection *connection, enum err err, cons
 
 void pg_connection_time_out(struct pg_connection *connection)
 {
+    connection->first_host++; /* whoever is silent to queries will be silent to an attempt */
     connection_lose(connection, ERR_UNAVAILABLE, "a query took too long");
 }
 
@@ -511,6 +549,14 @@ void pg_connection_destroy(struct pg_connection *connection)
 bool pg_connection_is_ready(const struct pg_connection *connection)
 {
     return connection->state == PG_STATE_READY && !connection->is_spoiled;
+}
+
+void pg_connection_retire(struct pg_connection *connection, int64_t timeline)
+{
+    if (connection->state == PG_STATE_READY && connection->timeline < timeline) {
+        connection->is_spoiled = true; /* takes nothing more; dropped from the loop */
+        timer_start(loop_timers(pg_pool_loop(connection->pool)), &connection->timer, 0);
+    }
 }
 
 size_t pg_connection_in_flight(const struct pg_connection *connection)

@@ -76,6 +76,8 @@ struct pg_connection *pg_connection_create(struct pg_pool *pool);
 void pg_connection_destroy(
         struct pg_connection *connection); /* its queries end with ERR_CLOSED; accepts NULL */
 bool pg_connection_is_ready(const struct pg_connection *connection);
+/* Drops it soon if its server is older than this timeline. */
+void pg_connection_retire(struct pg_connection *connection, int64_t timeline);
 size_t pg_connection_in_flight(const struct pg_connection *connection);
 /* Takes the query into the pipeline; without a live server it ends with ERR_UNAVAILABLE. */
 void pg_connection_send(struct pg_connection *connection, struct pg_query *query);
@@ -86,6 +88,10 @@ void pg_connection_time_out(struct pg_connection *connection);
 
 struct loop *pg_pool_loop(const struct pg_pool *pool);
 const struct pg_options *pg_pool_options(const struct pg_pool *pool);
+struct pg_hosts *pg_pool_hosts(const struct pg_pool *pool);
+/* False: this process has seen a later timeline, so that server was primary once and is cut off. A
+ * later one than before retires the connections to older servers. */
+bool pg_pool_accepts_timeline(struct pg_pool *pool, int64_t timeline);
 size_t pg_pool_intern(struct pg_pool *pool, const char *sql);
 const char *pg_pool_sql(const struct pg_pool *pool, size_t name);
 /* A connection became ready or stopped being so; or has room again. */

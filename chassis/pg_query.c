@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "chassis/base/mem.h"
+#include "chassis/pg_hosts.h"
 #include "chassis/pg_internal.h"
 
 enum {
@@ -50,6 +51,15 @@ void pg_query_statement(struct pg_query *query, const char *sql)
         .name = pg_pool_intern(query->pool, sql),
         .first_slot = query->slot_count,
     };
+}
+
+static const char sql_prove[] = "VALUES (pg_logical_emit_message(true, 'starling', 'read'))";
+
+void pg_query_prove_primary(struct pg_query *query)
+{
+    if (pg_hosts_count(pg_pool_hosts(query->pool)) > 1) {
+        pg_query_statement(query, sql_prove);
+    }
 }
 
 static struct pg_slot *add_slot(struct pg_query *query)

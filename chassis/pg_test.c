@@ -1,8 +1,11 @@
 /* The PostgreSQL client against a real server (tests/lib/scratch-pg). */
 #include "chassis/pg.h"
 
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -474,6 +477,177 @@ static void test_malformed_conninfo_is_refused(void **state)
     assert_null(pool);
 }
 
+/* ---- several hosts (G06, T04) */
+
+/* A port that takes connections and never says a word. */
+static int listen_in_silence(int *port_out)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = { .sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof(address);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    *port_out = ntohs(address.sin_port);
+    return fd;
+}
+
+/* fixture.conninfo stays what it is for the tests behind this one. */
+static void open_pool_at(const char *conninfo, int connections, int64_t connect_timeout_ms)
+{
+    struct pg_options options = {
+        .conninfo = conninfo,
+        .connections = connections,
+        .connect_timeout_ms = connect_timeout_ms,
+        .query_timeout_ms = QUERY_TIMEOUT_MS,
+        .reconnect_min_ms = 20,
+        .reconnect_max_ms = 100,
+        .max_queued = 100,
+    };
+    assert_int_equal(pg_pool_open(fixture.loop, &options, &fixture.pool), ERR_OK);
+}
+
+static void test_a_silent_host_costs_one_attempt(void **state)
+{
+    (void)state;
+    int port = 0;
+    int fd = listen_in_silence(&port);
+    char conninfo[512];
+    (void)snprintf(conninfo,
+            sizeof(conninfo),
+            "host=127.0.0.1,%s port=%d,5432 user=postgres target_session_attrs=read-write",
+            fixture.dir,
+            port);
+    open_pool_at(conninfo, 1, 300);
+    assert_true(scratch_run_until(fixture.loop, is_up, NULL, WAIT_MS));
+    run("SELECT 1");
+    close(fd);
+}
+
+static void expect_timeline(const char *expected)
+{
+    struct answer answer = { 0 };
+    ask("SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)", &answer);
+    await(&answer);
+    assert_int_equal(answer.err, ERR_OK);
+    assert_string_equal(answer.text, expected);
+}
+
+static void test_a_primary_of_the_past_is_refused(void **state)
+{
+    (void)state;
+    char newer[128];
+    scratch_start("scratch-pg", newer);
+    scratch_do("scratch-pg", "promote", newer);
+    char conninfo[512];
+    (void)snprintf(conninfo, sizeof(conninfo), "host=%s,%s user=postgres", newer, fixture.dir);
+    open_pool_at(conninfo, 1, 2000);
+    assert_true(scratch_run_until(fixture.loop, is_up, NULL, WAIT_MS));
+    expect_timeline("00000002");
+    scratch_do("scratch-pg", "crash", newer);
+    struct answer lost = { 0 };
+    ask("SELECT pg_sleep(0)", &lost);
+    await(&lost);
+    bool never = false;
+    (void)scratch_run_until(fixture.loop, scratch_is_true, &never, 600);
+    assert_false(pg_pool_is_up(fixture.pool)); /* the older one would have taken it */
+    scratch_do("scratch-pg", "restart", newer);
+    assert_true(scratch_run_until(fixture.loop, is_up, NULL, WAIT_MS));
+    expect_timeline("00000002");
+    close_pool(NULL);
+    scratch_do("scratch-pg", "stop", newer);
+}
+
+/* A process that starts now knows no timeline; but this server cannot commit. */
+static void test_a_primary_that_cannot_commit_is_passed_by(void **state)
+{
+    (void)state;
+    char alone[128];
+    scratch_start("scratch-pg", alone);
+    scratch_do("scratch-pg", "abandon", alone);
+    char conninfo[512];
+    (void)snprintf(conninfo,
+            sizeof(conninfo),
+            "host=%s,%s user=postgres target_session_attrs=read-write",
+            alone,
+            fixture.dir);
+    open_pool_at(conninfo, 1, 500);
+    assert_true(scratch_run_until(fixture.loop, is_up, NULL, WAIT_MS));
+    struct answer answer = { 0 };
+    ask("SHOW synchronous_standby_names", &answer);
+    await(&answer);
+    assert_int_equal(answer.err, ERR_OK);
+    assert_string_equal(answer.text, "");
+    close_pool(NULL);
+    scratch_do("scratch-pg", "stop", alone);
+}
+
+/* A connection of before the promotion: it reads, but what it reads is not believed. */
+static void test_a_read_that_cannot_be_followed_by_a_commit_is_not_answered(void **state)
+{
+    (void)state;
+    char alone[128];
+    scratch_start("scratch-pg", alone);
+    char conninfo[512];
+    (void)snprintf(conninfo, sizeof(conninfo), "host=%s,%s user=postgres", alone, fixture.dir);
+    open_pool_at(conninfo, 1, 500);
+    assert_true(scratch_run_until(fixture.loop, is_up, NULL, WAIT_MS));
+    scratch_do("scratch-pg", "abandon", alone);
+    struct answer plain = { 0 };
+    ask("SELECT 11::bigint", &plain);
+    await(&plain);
+    assert_int_equal(plain.err, ERR_OK);
+    struct answer proven = { 0 };
+    struct pg_query *query = pg_query_create(fixture.pool);
+    pg_query_statement(query, "SELECT 11::bigint");
+    pg_query_prove_primary(query);
+    pg_query_send(query, on_answer, &proven);
+    await(&proven);
+    assert_int_equal(proven.err, ERR_TIMEOUT);
+    assert_int_equal(proven.count, 0);
+    assert_true(scratch_run_until(fixture.loop, is_up, NULL, WAIT_MS)); /* at the other one */
+    proven = (struct answer){ 0 };
+    query = pg_query_create(fixture.pool);
+    pg_query_statement(query, "SELECT 12::bigint");
+    pg_query_prove_primary(query);
+    pg_query_send(query, on_answer, &proven);
+    await(&proven);
+    assert_int_equal(proven.err, ERR_OK);
+    assert_int_equal(proven.values[0], 12);
+    close_pool(NULL);
+    scratch_do("scratch-pg", "stop", alone);
+}
+
+/* One of two connections meets the promoted server; the other one leaves the old server at once. */
+static void test_a_promotion_retires_connections_to_the_old_primary(void **state)
+{
+    (void)state;
+    char newer[128];
+    scratch_start("scratch-pg", newer);
+    scratch_do("scratch-pg", "promote", newer);
+    scratch_do("scratch-pg", "crash", newer);
+    char conninfo[512];
+    (void)snprintf(conninfo, sizeof(conninfo), "host=%s,%s user=postgres", newer, fixture.dir);
+    open_pool_at(conninfo, 2, 2000);
+    int both = 2;
+    assert_true(scratch_run_until(fixture.loop, are_all_free, &both, WAIT_MS));
+    expect_timeline("00000001");
+    scratch_do("scratch-pg", "restart", newer);
+    struct answer killed = { 0 };
+    ask("SELECT pg_terminate_backend(pg_backend_pid())  ", &killed);
+    await(&killed);
+    assert_int_equal(killed.err, ERR_UNAVAILABLE);
+    bool never = false;
+    (void)scratch_run_until(fixture.loop, scratch_is_true, &never, 300);
+    assert_true(scratch_run_until(fixture.loop, are_all_free, &both, WAIT_MS));
+    for (int i = 0; i < 4; i++) {
+        expect_timeline("00000002");
+    }
+    close_pool(NULL);
+    scratch_do("scratch-pg", "stop", newer);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -514,6 +688,11 @@ int main(void)
         TEST(test_without_a_server_queries_wait_bounded_and_end_unavailable),
         TEST(test_close_ends_what_is_in_flight_and_what_waits),
         TEST(test_malformed_conninfo_is_refused),
+        TEST(test_a_silent_host_costs_one_attempt),
+        TEST(test_a_primary_of_the_past_is_refused),
+        TEST(test_a_primary_that_cannot_commit_is_passed_by),
+        TEST(test_a_read_that_cannot_be_followed_by_a_commit_is_not_answered),
+        TEST(test_a_promotion_retires_connections_to_the_old_primary),
     };
     return cmocka_run_group_tests_name("pg", tests, set_up, tear_down);
 }

@@ -414,10 +414,7 @@ static bool send_auth(struct redis *redis)
     } else {
         log_error("redis", "password file cannot be read", log_str("reason", buf_view(&why)));
     }
-    if (secret.data != NULL) {
-        explicit_bzero(secret.data, secret.capacity);
-    }
-    buf_fini(&secret);
+    buf_fini_secret(&secret);
     buf_fini(&why);
     return is_read;
 }

@@ -149,10 +149,7 @@ static void apply_token(const struct service_context *context)
     } else {
         http_server_set_token(context->http, buf_view(&token));
     }
-    if (token.data != NULL) {
-        secret_wipe(token.data, token.capacity);
-    }
-    buf_fini(&token);
+    buf_fini_secret(&token);
     buf_fini(&why);
 }
 

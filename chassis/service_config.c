@@ -35,10 +35,7 @@ static enum err check_http(const void *section, struct buf *why)
     struct buf token;
     buf_init(&token, 0);
     enum err err = config_read_secret(http->token_file, &token, why);
-    if (token.data != NULL) {
-        secret_wipe(token.data, token.capacity);
-    }
-    buf_fini(&token);
+    buf_fini_secret(&token);
     return err;
 }
 

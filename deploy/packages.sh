@@ -4,7 +4,7 @@ packages_build="build-essential cmake ninja-build pkg-config libssl-dev libexpat
   uthash-dev"
 packages_run="postgresql-15 redis-server openssl python3 python3-slixmpp procps"
 packages_test="clang clang-format libclang-rt-14-dev llvm libcmocka-dev python3-openssl git curl jq tmux profanity testssl.sh sslscan
-  go-sendxmpp sendxmpp libstrophe-dev libnet-xmpp-perl bsdextrautils dnsutils valgrind"
+  go-sendxmpp sendxmpp libstrophe-dev libnet-xmpp-perl bsdextrautils dnsutils valgrind nftables iproute2 strace faketime redis-sentinel"
 
 # install_packages NAME...: only what is missing. Needs root (or sudo without a password) only then.
 install_packages() {

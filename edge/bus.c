@@ -96,18 +96,11 @@ static const struct link_handlers link_handlers = {
     .on_room = on_room,
 };
 
-static enum err read_secret(const struct link_config *bus, struct buf *secret, struct buf *why)
-{
-    return bus->edge_secret_file[0] == '\0'
-            ? ERR_OK
-            : config_read_secret(bus->edge_secret_file, secret, why);
-}
-
 static enum err open_link(struct edge *edge, const struct link_config *bus, struct buf *why)
 {
     struct buf secret;
     buf_init(&secret, 0);
-    enum err err = read_secret(bus, &secret, why);
+    enum err err = link_config_read_secret(bus, LINK_ROLE_EDGE, &secret, why);
     if (err == ERR_OK) {
         struct link_options options = link_config_options(bus);
         options.node = edge->node;
@@ -119,10 +112,7 @@ static enum err open_link(struct edge *edge, const struct link_config *bus, stru
             buf_printf(why, "cannot open the bus at %s: %s", bus->address, err_name(err));
         }
     }
-    if (secret.data) {
-        secret_wipe(secret.data, secret.capacity);
-    }
-    buf_fini(&secret);
+    buf_fini_secret(&secret);
     return err;
 }
 

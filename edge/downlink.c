@@ -133,14 +133,18 @@ void downlink_session_ends(struct downlink *downlink, struct session *session, b
 
 /* ---- deliveries */
 
-static void answer_gone(
-        struct downlink *downlink, struct link_peer *peer, struct id128 id, struct str bare)
+static void answer_gone(struct downlink *downlink,
+        struct link_peer *peer,
+        struct id128 id,
+        struct str bare,
+        uint32_t attach)
 {
     metric_add(&gone_total, 1);
     Wire__Id session = WIRE_ID_INIT(id);
     Wire__SessionGone gone = WIRE__SESSION_GONE__INIT;
     gone.session = &session;
     gone.bare = wire_bytes(bare);
+    gone.attach = attach;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_SESSION_GONE;
     envelope.session_gone = &gone;
@@ -245,12 +249,15 @@ static void take_deliver(
         const Wire__Target *target = message->targets[i];
         struct id128 id = wire_id(target->session);
         struct session *session = session_table_find(downlink->edge->sessions, id);
+        if (session && !session_is_meant(session, target->attach)) {
+            continue;
+        }
         if (session && session_has_sm(session)) {
             deliver_in_order(downlink, session, &stanza, target);
         } else if (session) {
             deliver(downlink, session, &stanza, message->log_id, wire_str(target->to));
         } else {
-            answer_gone(downlink, peer, id, wire_str(target->bare));
+            answer_gone(downlink, peer, id, wire_str(target->bare), target->attach);
         }
     }
 }
@@ -260,11 +267,11 @@ static void take_kick(struct downlink *downlink, struct link_peer *peer, const W
     struct id128 id = wire_id(kick->session);
     struct session *session = session_table_find(downlink->edge->sessions, id);
     if (!session) {
-        answer_gone(downlink, peer, id, wire_str(kick->bare));
+        answer_gone(downlink, peer, id, wire_str(kick->bare), kick->attach);
         return;
     }
-    if (kick->attach != 0 && (!session->sm || kick->attach != session->sm->attach)) {
-        return; /* a former or later attachment is meant */
+    if (!session_is_meant(session, kick->attach)) {
+        return;
     }
     if (kick->is_moved) {
         uplink_let_go(downlink->edge->uplink, session);

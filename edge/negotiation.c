@@ -19,10 +19,7 @@ void negotiation_destroy(struct negotiation *negotiation)
     }
     ASSERT(negotiation->request == NULL);
     sasl_exchange_destroy(negotiation->exchange);
-    if (negotiation->grant.data) {
-        secret_wipe(negotiation->grant.data, negotiation->grant.capacity);
-    }
-    buf_fini(&negotiation->grant);
+    buf_fini_secret(&negotiation->grant);
     secret_wipe(negotiation->bindings, sizeof(negotiation->bindings));
     free(negotiation->bare);
     free(negotiation->iq_id);

@@ -40,8 +40,7 @@ static void request_free(struct requests *requests, struct request *request)
 {
     HASH_DEL(requests->by_id, request);
     DL_DELETE(requests->by_age, request);
-    secret_wipe(request->record.data, request->record.capacity); /* may hold a password */
-    buf_fini(&request->record);
+    buf_fini_secret(&request->record); /* may hold a password */
     free(request);
     if (!requests->by_age) {
         timer_stop(&requests->timer);

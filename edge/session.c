@@ -68,6 +68,17 @@ bool session_has_sm(const struct session *session)
     return session->sm && session->sm->phase == SM_ON;
 }
 
+uint32_t session_attach(const struct session *session)
+{
+    bool is_named = session_has_sm(session) && session->sm->attach != 0;
+    return is_named ? session->sm->attach : SM_FIRST_ATTACH;
+}
+
+bool session_is_meant(const struct session *session, uint32_t attach)
+{
+    return attach == 0 || attach == session_attach(session);
+}
+
 bool session_may_resume(const struct session *session)
 {
     return session_has_sm(session) && session->sm->may_resume;
@@ -146,6 +157,7 @@ void session_push_input(
     input.session = &id;
     input.counter = ++session->counter;
     input.bare = wire_bytes(session->bare);
+    input.attach = session_attach(session);
     input.stanza = &message;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_INPUT;

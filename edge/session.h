@@ -64,6 +64,10 @@ struct session *session_create_resumed(const Wire__ResumeReply *reply, unsigned 
 void session_destroy(struct session *session); /* accepts NULL; it must be NEW or ENDED */
 /* Stanzas to and from the client are numbered. */
 bool session_has_sm(const struct session *session);
+/* Which attachment of the session this is; the first is 1. */
+uint32_t session_attach(const struct session *session);
+/* What a router sends is for this attachment, not a former one on this edge; 0: it does not say. */
+bool session_is_meant(const struct session *session, uint32_t attach);
 /* If its stream were lost now, it would wait for another one. */
 bool session_may_resume(const struct session *session);
 

@@ -35,7 +35,7 @@ void session_record_close(struct buf *record, const struct session *session)
     close.session = &id;
     close.bare = wire_bytes(session->bare);
     close.is_resumable = !session->is_ended && session_may_resume(session);
-    close.attach = session->sm ? session->sm->attach : 0;
+    close.attach = session_attach(session);
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_CLOSE;
     envelope.close = &close;
@@ -49,6 +49,7 @@ void session_record_acked(struct buf *record, const struct session *session)
     acked.session = &id;
     acked.bare = wire_bytes(session->bare);
     acked.sequence = session->sm->acked;
+    acked.attach = session_attach(session);
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_ACKED;
     envelope.acked = &acked;
@@ -62,6 +63,7 @@ void session_record_client_state(struct buf *record, const struct session *sessi
     client_state.session = &id;
     client_state.bare = wire_bytes(session->bare);
     client_state.is_inactive = session->is_inactive;
+    client_state.attach = session_attach(session);
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_CLIENT_STATE;
     envelope.client_state = &client_state;

@@ -214,6 +214,28 @@ static void flood_of_stanzas_is_slowed_and_then_cut(void **state)
     assert_true(fixture.time.monotonic_ms - began_ms >= 5000);
 }
 
+/* Few bytes, many stanzas: 10 000 a second where about 50 are paid for. */
+static void flood_of_small_stanzas_is_held_back(void **state)
+{
+    (void)state;
+    open_session();
+    uint32_t before = 0;
+    for (int second = 0; second < 4; second++) {
+        before = the_session()->counter;
+        for (int i = 0; i < 100; i++) {
+            for (int j = 0; j < 100 && fixture.transport->held.len < 20000; j++) {
+                client_sends("<presence to='b@e.org'/>");
+            }
+            session_handled(fixture.edge.sessions, the_session(), the_session()->counter);
+            stream_window_changed(fixture.edge.streams);
+            pass_time(10);
+            feed_held();
+        }
+    }
+    uint32_t in_the_last_second = the_session()->counter - before;
+    assert_in_range(in_the_last_second, 20, 60); /* C21: 10000 B/s, 224 B each */
+}
+
 static void end_of_the_connection_ends_the_session(void **state)
 {
     (void)state;
@@ -259,6 +281,7 @@ int main(void)
         SESSION_TEST(silence_is_broken_by_white_space_only),
         SESSION_TEST(white_space_flood_ends_the_stream),
         SESSION_TEST(flood_of_stanzas_is_slowed_and_then_cut),
+        SESSION_TEST(flood_of_small_stanzas_is_held_back),
         SESSION_TEST(end_of_the_connection_ends_the_session),
         SESSION_TEST(limits_after_authentication_are_wider),
     };

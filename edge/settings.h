@@ -45,7 +45,7 @@ struct c2s_settings {
     int64_t keepalive_interval_ms, user_timeout_ms, parser_idle_ms;
     int64_t max_connections, max_connections_per_address, max_attempts_per_minute;
     int64_t max_auth_failures, max_auth_attempts, sasl_failure_delay_ms;
-    int64_t bytes_per_second, burst_bytes, flood_timeout_ms;
+    int64_t bytes_per_second, burst_bytes, stanza_cost_bytes, flood_timeout_ms;
     int64_t max_unhandled_stanzas, max_unhandled_bytes, max_unhandled_total_bytes;
     int64_t max_write_bytes, read_bytes_per_turn;
     int64_t max_lingering_sessions, linger_timeout_ms;

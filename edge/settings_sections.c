@@ -114,6 +114,7 @@ static const struct config_field c2s_fields[] = {
     { "sasl_failure_delay", CONFIG_DURATION, C2S(sasl_failure_delay_ms), "200ms", 0, MINUTE, NULL, "Wait before a failure is told; grows with the failures of an address." },
     { "bytes_per_second", CONFIG_SIZE, C2S(bytes_per_second), "1MiB", 1000, GIB, NULL, "What is read of one client in the long run." },
     { "burst_bytes", CONFIG_SIZE, C2S(burst_bytes), "2MiB", 1000, GIB, NULL, "What is read of one client at once." },
+    { "stanza_cost_bytes", CONFIG_SIZE, C2S(stanza_cost_bytes), "200", 0, MIB, NULL, "What each stanza counts in bytes_per_second and burst_bytes besides its bytes: 5000 small ones a second are as much as 1MiB." },
     { "flood_timeout", CONFIG_DURATION, C2S(flood_timeout_ms), "60s", 100, DAY, NULL, "A client that sends faster than its rate for so long is cut off." },
     { "max_unhandled_stanzas", CONFIG_INT, C2S(max_unhandled_stanzas), "64", 1, 100000, NULL, "Stanzas of a session that no router has answered for yet; no more are read." },
     { "max_unhandled_bytes", CONFIG_SIZE, C2S(max_unhandled_bytes), "256KiB", 1000, GIB, NULL, "The same in bytes." },

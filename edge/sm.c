@@ -18,7 +18,9 @@ enum sm_ack sm_take_ack(struct sm *sm, uint32_t h)
         return SM_ACK_TOO_HIGH;
     }
     if ((int32_t)(acked - sm->acked) <= 0) {
-        return SM_ACK_OLD;
+        /* Said before, if it is not from before the first one: h = 2^32 - 1 takes nothing back. */
+        bool was_sent = sm->acked - acked <= sm->acked - sm->sequence_base;
+        return was_sent ? SM_ACK_OLD : SM_ACK_TOO_HIGH;
     }
     sm->acked = acked;
     return SM_ACK_NEWS;

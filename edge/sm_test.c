@@ -26,6 +26,7 @@ static void router_enables(uint32_t sequence)
     session->sm->phase = SM_ON;
     session->sm->sequence_base = session->sm->written = session->sm->acked = sequence;
     session->sm->counter_base = session->counter;
+    session->sm->attach = SM_FIRST_ATTACH;
     session->sm->enabled(session, &reply);
     feed_held();
 }
@@ -280,7 +281,16 @@ static void wrong_acks_end_the_session(void **state)
     client_sends("<a " SM " h='3'/>");
     expect("<handled-count-too-high xmlns='urn:xmpp:sm:3' h='3' send-count='2'/></stream:error>"
            "</stream:stream>");
-    assert_int_equal(fixture.ended_sessions, 8);
+    turn();
+    fixture.is_finished = false;
+    fixture.enables = 0;
+    open_managed_session();
+    write_numbered(2);
+    client_sends("<a " SM " h='1'/><a " SM " h='0'/>"); /* old news are no mistake */
+    expect_silence();
+    client_sends("<a " SM " h='4294967295'/>"); /* and this is not behind 0 */
+    expect("<handled-count-too-high xmlns='urn:xmpp:sm:3' h='4294967295' send-count='2'/>");
+    assert_int_equal(fixture.ended_sessions, 9);
     assert_int_equal(fixture.detached_sessions, 0);
 }
 
@@ -330,7 +340,7 @@ static void router_resumes(Wire__Status status, bool has_h)
     resumed.counter = 5;
     resumed.sequence = 1000;
     resumed.acked = 1004;
-    resumed.attach = 1;
+    resumed.attach = 2;
     resumed.has_h = has_h;
     resumed.is_available = true;
     resumed.priority = 3;
@@ -360,7 +370,7 @@ static void resumption_carries_the_counts_over(void **state)
     router_resumes(WIRE__STATUS__STATUS_OK, false);
     assert_string_equal(server_said(), "<resumed xmlns='urn:xmpp:sm:3' h='7' previd='a&amp;b'/>");
     assert_int_equal(the_session()->counter, 13); /* of the message behind it */
-    assert_int_equal(the_session()->sm->attach, 1);
+    assert_int_equal(the_session()->sm->attach, 2);
     assert_int_equal(the_session()->priority, 3);
     assert_true(session_may_resume(the_session()));
     assert_int_equal(fixture.edge.preauth_count, 0);
@@ -383,7 +393,7 @@ static void former_stream_on_this_edge_ends_with_conflict(void **state)
     assert_true(stream_is_over(former));
     assert_int_equal(fixture.detached_sessions + fixture.ended_sessions, 0);
     assert_int_equal(fixture.edge.stream_count, 1);
-    assert_int_equal(the_session()->sm->attach, 1);
+    assert_int_equal(the_session()->sm->attach, 2);
 }
 
 static void refused_resumption_leaves_the_way_to_bind(void **state)
@@ -437,6 +447,73 @@ static void routers_that_cannot_answer_are_asked_again(void **state)
     expect("<resumed");
 }
 
+/* Two routers, one after the other, have answered: the later stream keeps the session. */
+static void answer_older_than_the_session_here_is_refused(void **state)
+{
+    (void)state;
+    open_managed_session();
+    struct session *session = the_session();
+    session->sm->attach = 3;
+    authenticate_to_resume();
+    client_sends("<resume " SM " previd='x' h='0'/>");
+    router_resumes(WIRE__STATUS__STATUS_OK, false);
+    expect("<failed xmlns='urn:xmpp:sm:3'><item-not-found");
+    assert_ptr_equal(session_table_find(fixture.edge.sessions, session->id), session);
+    assert_non_null(session->stream);
+}
+
+/* Behind 2^32 in both directions: what the client says, and what we say. */
+static void counts_wrap(void **state)
+{
+    (void)state;
+    authenticate_to_resume();
+    client_sends("<resume " SM " previd='x' h='4294967294'/>");
+    router_resumes(WIRE__STATUS__STATUS_OK, false);
+    expect("<resumed");
+    struct session *session = the_session();
+    session->sm->sequence_base = 7;
+    session->sm->acked = session->sm->written = 7 + UINT32_MAX - 1;
+    session->sm->counter_base = 5;
+    session->counter = session->handled = 5 + UINT32_MAX - 1;
+    write_numbered(3);
+    client_sends("<a " SM " h='4294967295'/><a " SM " h='1'/>");
+    assert_int_equal(sm_unacked(session->sm), 0);
+    client_sends(MESSAGE "<r " SM "/>");
+    handled(session->counter);
+    assert_string_equal(server_said(), "<a xmlns='urn:xmpp:sm:3' h='4294967295'/>");
+    client_sends(MESSAGE "<r " SM "/>");
+    handled(session->counter);
+    assert_string_equal(server_said(), "<a xmlns='urn:xmpp:sm:3' h='0'/>");
+    client_sends("<a " SM " h='2'/>");
+    expect("<handled-count-too-high xmlns='urn:xmpp:sm:3' h='2' send-count='1'/>");
+}
+
+static void resume_says_true_in_two_ways(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool may_resume;
+    } cases[] = {
+        { "1", true }, { "true", true }, { "0", false }, { "false", false }, { "TRUE", false }
+    };
+    char element[96];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fixture.is_finished = false;
+        fixture.enables = 0;
+        open_session();
+        (void)snprintf(element, sizeof(element), "<enable " SM " resume='%s'/>", cases[i].text);
+        client_sends(element);
+        assert_int_equal(the_session()->sm->may_resume, cases[i].may_resume);
+        router_enables(0);
+        const char *said = server_said();
+        assert_int_equal(strstr(said, " id=") != NULL, cases[i].may_resume);
+        assert_int_equal(strstr(said, " resume='true'") != NULL, cases[i].may_resume);
+        client_sends("</stream:stream>");
+        turn();
+    }
+}
+
 /* ---- XEP-0352 */
 
 static void changes_of_the_client_state_are_passed_on(void **state)
@@ -477,6 +554,9 @@ int main(void)
         SM_TEST(refused_resumption_leaves_the_way_to_bind),
         SM_TEST(nonsense_is_not_asked),
         SM_TEST(routers_that_cannot_answer_are_asked_again),
+        SM_TEST(answer_older_than_the_session_here_is_refused),
+        SM_TEST(counts_wrap),
+        SM_TEST(resume_says_true_in_two_ways),
         SM_TEST(changes_of_the_client_state_are_passed_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

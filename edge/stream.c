@@ -436,6 +436,8 @@ static void on_element(void *context, const struct xml_element *element)
     if (kind == ELEMENT_ERROR) {
         stream_metrics_error_in();
     }
+    /* Many small ones are as much work as a few large ones (C21). */
+    rate_charge(&stream->rate, (size_t)stream->edge->settings->c2s->stanza_cost_bytes);
     stream_states_find(stream->state, kind)(stream, element);
     if (stream_is_over(stream) && stream->is_feeding) {
         xml_reader_pause(stream->reader);

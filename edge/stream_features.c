@@ -14,6 +14,7 @@ static const struct stream_feature *const features[] = {
     &feature_sm, /* behind bind: a resumption takes its place */
     &feature_csi,
     &feature_session, /* clients of RFC 3921 look for it behind bind */
+    &feature_roster,
     &feature_limits,
 };
 

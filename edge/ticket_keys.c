@@ -62,9 +62,8 @@ enum err ticket_keys_load(const char *path, struct ticket_keys *keys_out, struct
     enum err err = config_read_secret(path, &secret, why);
     if (err == ERR_OK) {
         err = ticket_keys_parse(buf_view(&secret), keys_out, why);
-        secret_wipe(secret.data, secret.capacity);
     }
-    buf_fini(&secret);
+    buf_fini_secret(&secret);
     return err;
 }
 

@@ -388,9 +388,14 @@ static enum io read_once(struct transport *transport, size_t *len_out)
     return tcp_read(transport->fd, read_buffer, sizeof(read_buffer), len_out);
 }
 
-static bool may_read_more(const struct transport *transport, size_t done)
+/* What OpenSSL holds is read on; what the socket still has wakes the loop again, which is cheaper
+ * than asking each time to be told that there is nothing. */
+static bool may_read_more(const struct transport *transport, size_t done, size_t last)
 {
-    return may_offer(transport) && transport->held.len == 0
+    bool is_more_likely = done == 0
+            || (transport->tls != NULL ? tls_session_has_pending(transport->tls)
+                                       : last == sizeof(read_buffer));
+    return is_more_likely && may_offer(transport) && transport->held.len == 0
             && done < transport->read_bytes_per_turn;
 }
 
@@ -414,9 +419,9 @@ static void end_reading(struct transport *transport, enum io io)
 static void read_turn(struct transport *transport)
 {
     size_t done = 0;
+    size_t len = 0;
     enum io io = IO_DONE;
-    while (io == IO_DONE && may_read_more(transport, done)) {
-        size_t len = 0;
+    while (io == IO_DONE && may_read_more(transport, done, len)) {
         io = read_once(transport, &len);
         if (io == IO_DONE) {
             done += len;

@@ -601,7 +601,7 @@ static void take_not_owner(struct uplink *uplink, struct link_peer *peer, unsign
 static void take_close_reply(struct uplink *uplink, const Wire__CloseReply *reply)
 {
     struct session *session = session_table_find(uplink->edge->sessions, wire_id(reply->session));
-    if (session && session->state == SESSION_LINGERING && session->is_close_sent) {
+    if (session && session_is_meant(session, reply->attach) && session->is_close_sent) {
         forget_session(uplink, session);
     }
 }

@@ -42,6 +42,8 @@ static struct {
     struct session *ends; /* with the next change of a window */
     unsigned answers, empty_answers;
     uint64_t enable_request;
+    uint32_t gone_attach;  /* of the last SessionGone */
+    uint32_t input_attach; /* of the last Input */
     enum stream_condition fail_condition;
 } t;
 
@@ -91,7 +93,10 @@ static void say_envelope(struct link_peer *peer, const Wire__Envelope *envelope)
 {
     switch ((int)envelope->verb_case) {
     case WIRE__ENVELOPE__VERB_ANNOUNCE: say_announce(peer, envelope->announce); break;
-    case WIRE__ENVELOPE__VERB_INPUT: say_number(peer, "input", envelope->input->counter); break;
+    case WIRE__ENVELOPE__VERB_INPUT:
+        t.input_attach = envelope->input->attach;
+        say_number(peer, "input", envelope->input->counter);
+        break;
     case WIRE__ENVELOPE__VERB_CLOSE:
         if (envelope->close->is_resumable) {
             say_number(peer, "detach", envelope->close->attach);
@@ -101,7 +106,10 @@ static void say_envelope(struct link_peer *peer, const Wire__Envelope *envelope)
         break;
     case WIRE__ENVELOPE__VERB_AUTH_PLAIN: say(peer, "plain"); break;
     case WIRE__ENVELOPE__VERB_BIND: say(peer, "bind"); break;
-    case WIRE__ENVELOPE__VERB_SESSION_GONE: say(peer, "gone"); break;
+    case WIRE__ENVELOPE__VERB_SESSION_GONE:
+        t.gone_attach = envelope->session_gone->attach;
+        say(peer, "gone");
+        break;
     case WIRE__ENVELOPE__VERB_DELIVERED: say_ids(peer, envelope->delivered); break;
     case WIRE__ENVELOPE__VERB_ACKED: say_number(peer, "acked", envelope->acked->sequence); break;
     case WIRE__ENVELOPE__VERB_ENABLE:
@@ -340,15 +348,22 @@ UNUSED static void handled(struct session *session, uint32_t counter)
     uplink_take(t.edge.uplink, &t.one, &envelope);
 }
 
-UNUSED static void close_reply(struct id128 session)
+/* `attach` 0: a router that does not say. */
+UNUSED static void close_reply_to(struct id128 session, uint32_t attach)
 {
     Wire__Id id = WIRE_ID_INIT(session);
     Wire__CloseReply message = WIRE__CLOSE_REPLY__INIT;
     message.session = &id;
+    message.attach = attach;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_CLOSE_REPLY;
     envelope.close_reply = &message;
     uplink_take(t.edge.uplink, &t.one, &envelope);
+}
+
+UNUSED static void close_reply(struct id128 session)
+{
+    close_reply_to(session, 0);
 }
 
 UNUSED static void not_owner(struct link_peer *peer, struct session *session)
@@ -367,7 +382,8 @@ UNUSED static void assert_said(struct link_peer *peer, const char *expected)
     peer->said[0] = '\0';
 }
 
-UNUSED static void deliver_numbered(struct id128 session, int64_t log_id, uint32_t sequence)
+UNUSED static void deliver_to(
+        struct id128 session, int64_t log_id, uint32_t sequence, uint32_t attach)
 {
     Wire__Id id = WIRE_ID_INIT(session);
     Wire__Target target = WIRE__TARGET__INIT;
@@ -375,6 +391,7 @@ UNUSED static void deliver_numbered(struct id128 session, int64_t log_id, uint32
     target.session = &id;
     target.bare = wire_bytes(STR("user@example.org"));
     target.sequence = sequence;
+    target.attach = attach;
     const struct stanza stanza = {
         .kind = STANZA_MESSAGE,
         .from = STR("bob@example.org/x"),
@@ -393,6 +410,11 @@ UNUSED static void deliver_numbered(struct id128 session, int64_t log_id, uint32
     envelope.verb_case = WIRE__ENVELOPE__VERB_DELIVER;
     envelope.deliver = &deliver_message;
     downlink_take(t.edge.downlink, &t.one, &envelope);
+}
+
+UNUSED static void deliver_numbered(struct id128 session, int64_t log_id, uint32_t sequence)
+{
+    deliver_to(session, log_id, sequence, 0);
 }
 
 UNUSED static void deliver(struct id128 session, int64_t log_id)

@@ -304,6 +304,66 @@ static void answer_to_a_resume_nobody_waits_for_detaches(void **state)
     assert_int_equal(session_table_find(t.edge.sessions, key)->sm->attach, 2);
 }
 
+/* A session that was resumed here and whose stream is gone again: attachment 2. */
+static struct id128 resumed_and_lost(void)
+{
+    struct session *session = managed_session();
+    struct id128 key = session->id;
+    session->sm->attach = 2;
+    uplink_end_session(t.edge.uplink, session, false);
+    assert_said(&t.one, "detach:2");
+    return key;
+}
+
+static void late_reply_to_a_former_close_forgets_nothing(void **state)
+{
+    (void)state;
+    struct id128 key = resumed_and_lost();
+    close_reply_to(key, 1);
+    assert_non_null(session_table_find(t.edge.sessions, key));
+    close_reply_to(key, 2);
+    assert_null(session_table_find(t.edge.sessions, key));
+}
+
+static void router_that_does_not_say_is_believed(void **state)
+{
+    (void)state;
+    struct id128 key = resumed_and_lost();
+    close_reply_to(key, 0);
+    assert_null(session_table_find(t.edge.sessions, key));
+}
+
+static void late_delivery_for_a_former_attachment_is_not_written(void **state)
+{
+    (void)state;
+    struct session *session = managed_session();
+    session->sm->attach = 2;
+    deliver_to(session->id, 0, 101, 1);
+    assert_int_equal(messages_written(), 0);
+    assert_int_equal(session->sm->written, 100);
+    deliver_to(session->id, 0, 101, 2);
+    assert_int_equal(messages_written(), 1);
+    deliver_to((struct id128){ 7, 99 }, 0, 5, 3); /* what is gone is named as it was meant */
+    assert_said(&t.one, "gone");
+    assert_int_equal(t.gone_attach, 3);
+}
+
+static void inputs_name_their_attachment(void **state)
+{
+    (void)state;
+    map_says(1, 1, 10);
+    struct session *session = new_session(1);
+    send_stanza(session);
+    assert_int_equal(t.input_attach, 1);
+    want(session);
+    send_stanza(session);
+    assert_int_equal(t.input_attach, 1);
+    enable_reply(t.enable_request, WIRE__STATUS__STATUS_OK, 100, 0);
+    session->sm->attach = 4;
+    send_stanza(session);
+    assert_int_equal(t.input_attach, 4);
+}
+
 /* ---- XEP-0352 */
 
 static void client_state_is_told_to_each_owner(void **state)
@@ -346,6 +406,10 @@ int main(void)
         SM_TEST(moved_session_is_let_go_without_a_word),
         SM_TEST(moved_session_that_lingers_is_forgotten),
         SM_TEST(answer_to_a_resume_nobody_waits_for_detaches),
+        SM_TEST(late_reply_to_a_former_close_forgets_nothing),
+        SM_TEST(router_that_does_not_say_is_believed),
+        SM_TEST(late_delivery_for_a_former_attachment_is_not_written),
+        SM_TEST(inputs_name_their_attachment),
         SM_TEST(client_state_is_told_to_each_owner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

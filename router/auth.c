@@ -150,10 +150,10 @@ static void succeed(struct attempt *attempt, struct str signature)
     metric_family_add(&metric_results, "ok", 1);
     struct buf grant;
     buf_init(&grant, 0);
-    signer_grant(auth->router->signer,
+    signer_make_grant(auth->router->signer,
             attempt->bare,
             str_from_cstr(link_peer_node(attempt->edge->link)),
-            now_s(auth),
+            loop_wall_us(auth->router->loop),
             &grant);
     send_result(attempt, WIRE__STATUS__STATUS_OK, signature, buf_view(&grant));
     buf_fini(&grant);

@@ -2,6 +2,7 @@
 #include "router/cluster.h"
 
 #include "chassis/loop.h"
+#include "proto/xmpp/jid.h"
 #include "router/egress.h"
 #include "router/entity/entity_table.h"
 #include "router/peers.h"
@@ -26,7 +27,8 @@ static void tell_routers(struct router *router, const Wire__Envelope *envelope)
     }
 }
 
-void cluster_account_changed(struct router *router, struct str bare, bool end_sessions)
+/* This router reads the account again, if it is its home. */
+static void account_changed(struct router *router, struct str bare, bool end_sessions)
 {
     if (!shard_is_held(router->shards, shard_of(router->shards, bare))) {
         return;
@@ -46,7 +48,23 @@ void cluster_tell_account_changed(struct router *router, struct str bare, bool e
     envelope.verb_case = WIRE__ENVELOPE__VERB_ACCOUNT_CHANGED;
     envelope.account_changed = &message;
     tell_routers(router, &envelope);
-    cluster_account_changed(router, bare, end_sessions);
+    account_changed(router, bare, end_sessions);
+}
+
+enum err cluster_on_news(struct router *router, struct peer *peer, const Wire__Envelope *envelope)
+{
+    if (envelope->verb_case == WIRE__ENVELOPE__VERB_ROUTER_LOAD) {
+        peer->online_accounts = envelope->router_load->online_accounts;
+        return ERR_OK;
+    }
+    const Wire__AccountChanged *message = envelope->account_changed;
+    struct str bare = wire_str(message->bare);
+    struct jid jid;
+    if (!str_is_utf8(bare) || jid_split(bare, &jid) != ERR_OK || !jid_is_bare(&jid)) {
+        return ERR_INVALID;
+    }
+    account_changed(router, bare, message->end_sessions);
+    return ERR_OK;
 }
 
 void cluster_tell_load(struct router *router)

@@ -5,12 +5,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "chassis/base/str.h"
+#include "chassis/base/err.h"
+#include "proto/wire/wire.h"
 
+struct peer;
 struct router;
 
-/* Another router, or this one, has changed the account: its home reads it again. */
-void cluster_account_changed(struct router *router, struct str bare, bool end_sessions);
+/* AccountChanged and RouterLoad of another router. ERR_INVALID: no address. */
+MUST_USE enum err cluster_on_news(
+        struct router *router, struct peer *peer, const Wire__Envelope *envelope);
 /* To all routers, this one included. A router that is away reads the account when it comes back. */
 void cluster_tell_account_changed(struct router *router, struct str bare, bool end_sessions);
 /* Now and then, and soon after a change. */

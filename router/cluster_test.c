@@ -100,8 +100,22 @@ static void a_change_is_told_to_every_router(void **state)
     cluster_tell_account_changed(&router, STR("a@b"), false);
     assert_int_equal(changed, 1);
     assert_int_equal(ended, 0);
-    cluster_account_changed(&router, STR("a@b"), true);
+    Wire__AccountChanged message = WIRE__ACCOUNT_CHANGED__INIT;
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_ACCOUNT_CHANGED;
+    envelope.account_changed = &message;
+    message.bare = wire_bytes(STR("a@b"));
+    message.end_sessions = true;
+    assert_int_equal(cluster_on_news(&router, &peer[0], &envelope), ERR_OK);
     assert_int_equal(ended, 1);
+    message.bare = wire_bytes(STR("a@b/c"));
+    assert_int_equal(cluster_on_news(&router, &peer[0], &envelope), ERR_INVALID);
+    Wire__RouterLoad load = WIRE__ROUTER_LOAD__INIT;
+    load.online_accounts = 9;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_ROUTER_LOAD;
+    envelope.router_load = &load;
+    assert_int_equal(cluster_on_news(&router, &peer[0], &envelope), ERR_OK);
+    assert_int_equal(peer[0].online_accounts, 9);
 }
 
 static void who_is_online_is_told_when_it_changes_and_now_and_then(void **state)

@@ -147,6 +147,7 @@ static void add_targets(struct egress *egress,
         target->bare = wire_bytes(targets[i].bare);
         target->to = wire_bytes(targets[i].to);
         target->sequence = targets[i].sequence;
+        target->attach = targets[i].attach;
         deliver->targets[i] = target;
     }
 }
@@ -265,11 +266,13 @@ void egress_resume_reply(struct egress *egress, const char *edge, const Wire__Re
     buf_fini(&token);
 }
 
-void egress_close_reply(struct egress *egress, const char *edge, struct id128 session)
+void egress_close_reply(
+        struct egress *egress, const char *edge, struct id128 session, uint32_t attach)
 {
     Wire__Id id = WIRE_ID_INIT(session);
     Wire__CloseReply reply = WIRE__CLOSE_REPLY__INIT;
     reply.session = &id;
+    reply.attach = attach;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_CLOSE_REPLY;
     envelope.close_reply = &reply;
@@ -492,6 +495,11 @@ void egress_route(struct egress *egress,
         flush_shard(egress, shard); /* never into an entity from inside another one's turn */
     }
     watch_waiting(egress);
+}
+
+bool egress_has_waiting(const struct egress *egress, unsigned shard)
+{
+    return egress->routes.by_shard[shard].waiting > 0;
 }
 
 static void unsend(struct egress *egress, unsigned shard, const struct peer *peer)

@@ -2,6 +2,7 @@
  * leaves in one frame per peer (link). Views are copied or packed before the call returns. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "chassis/base/err.h"
@@ -25,6 +26,7 @@ struct egress_target {
     struct str bare;
     struct str to;     /* "" : stanza.to */
     uint32_t sequence; /* 0: not numbered */
+    uint32_t attach;   /* likewise */
 };
 
 MUST_USE enum err egress_create(struct router *router, struct egress **egress_out);
@@ -55,7 +57,9 @@ void egress_kick_moved(struct egress *egress,
 void egress_enable_reply(struct egress *egress, const char *edge, const Wire__EnableReply *reply);
 /* With STATUS_OK, the session's token is added. */
 void egress_resume_reply(struct egress *egress, const char *edge, const Wire__ResumeReply *reply);
-void egress_close_reply(struct egress *egress, const char *edge, struct id128 session);
+/* `attach`: as Close said. */
+void egress_close_reply(
+        struct egress *egress, const char *edge, struct id128 session, uint32_t attach);
 /* With STATUS_OK and without a token, the session's token is added. */
 void egress_bind_reply(struct egress *egress, const char *edge, const Wire__BindReply *reply);
 void egress_not_owner(struct egress *egress, struct link_peer *peer, unsigned shard);
@@ -75,6 +79,8 @@ void egress_route(struct egress *egress,
         const struct stanza *stanza,
         egress_route_done done,
         void *context);
+/* A route to that shard waits for its home: whatever comes later has to wait behind it. */
+bool egress_has_waiting(const struct egress *egress, unsigned shard);
 /* The answer of the recipient's home. */
 void egress_on_route_reply(
         struct egress *egress, struct link_peer *peer, const Wire__RouteReply *reply);

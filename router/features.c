@@ -15,17 +15,21 @@ extern const struct feature feature_presence;
 extern const struct feature feature_private_xml;
 extern const struct feature feature_register;
 extern const struct feature feature_reporting;
+extern const struct feature feature_roster;
 extern const struct feature feature_stanza_id;
+extern const struct feature feature_subscription;
 extern const struct feature feature_time;
 extern const struct feature feature_vcard;
 extern const struct feature feature_version;
 
 const struct feature *const features[] = {
-    &feature_blocking, /* first: what is blocked reaches no other feature */
-    &feature_presence, /* early: later features look at who is available */
-    &feature_register, /* may end the account; nothing after it needs to see that stanza */
-    &feature_carbons,  /* copies what will go out: after whatever may refuse it */
-    &feature_disco,    /* the rest only answers IQs or speaks for the message log: order is free */
+    &feature_blocking,     /* first: what is blocked reaches no other feature */
+    &feature_subscription, /* before presence, which answers for all other types */
+    &feature_presence,     /* early: later features look at who is available */
+    &feature_register,     /* may end the account; nothing after it needs to see that stanza */
+    &feature_roster,       /* before what answers for the account: a stranger gets forbidden */
+    &feature_carbons,      /* copies what will go out: after whatever may refuse it */
+    &feature_disco, /* the rest only answers IQs or speaks for the message log: order is free */
     &feature_adhoc,
     &feature_admin,
     &feature_reporting,

@@ -13,6 +13,7 @@
 #include "router/log_client.h"
 #include "router/peers.h"
 #include "router/registrar.h"
+#include "router/route_many.h"
 #include "router/router.h"
 #include "router/shard.h"
 #include "router/signer.h"
@@ -340,7 +341,8 @@ static void on_resume(struct ingress *ingress, struct peer *peer, const Wire__En
         status = WIRE__STATUS__STATUS_NOT_FOUND;
     }
     if (status == WIRE__STATUS__STATUS_OK) {
-        entity_on_resume(router->entities, edge, resume);
+        entity_on_resume(
+                router->entities, edge, resume, signer_grant_issued_us(wire_str(resume->grant)));
         return;
     }
 
@@ -474,23 +476,25 @@ static void on_route(struct ingress *ingress, struct peer *peer, const Wire__Env
     entity_on_route(router->entities, &origin, &stanza, on_routed, kept);
 }
 
-static void on_account_changed(
-        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+static void on_news(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
-    struct str bare = wire_str(envelope->account_changed->bare);
-    struct jid jid;
-    if (!str_is_utf8(bare) || jid_split(bare, &jid) != ERR_OK || !jid_is_bare(&jid)) {
+    if (cluster_on_news(ingress->router, peer, envelope) != ERR_OK) {
         violation(ingress, peer, "address");
-        return;
     }
-    cluster_account_changed(ingress->router, bare, envelope->account_changed->end_sessions);
 }
 
-static void on_router_load(
+static void on_route_many(
         struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
-    (void)ingress;
-    peer->online_accounts = envelope->router_load->online_accounts;
+    if (route_many_on_route(ingress->router->many, peer->link, envelope->route_many) != ERR_OK) {
+        violation(ingress, peer, "stanza");
+    }
+}
+
+static void on_route_many_reply(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    route_many_on_reply(ingress->router->many, peer->link, envelope->route_many_reply);
 }
 
 static void on_route_reply(
@@ -541,8 +545,10 @@ static const struct verb verbs[] = {
     [WIRE__ENVELOPE__VERB_NOT_OWNER]       = { LINK_ROLE_ROUTER, on_not_owner },
     [WIRE__ENVELOPE__VERB_ROUTE]           = { LINK_ROLE_ROUTER, on_route },
     [WIRE__ENVELOPE__VERB_ROUTE_REPLY]     = { LINK_ROLE_ROUTER, on_route_reply },
-    [WIRE__ENVELOPE__VERB_ACCOUNT_CHANGED] = { LINK_ROLE_ROUTER, on_account_changed },
-    [WIRE__ENVELOPE__VERB_ROUTER_LOAD]     = { LINK_ROLE_ROUTER, on_router_load },
+    [WIRE__ENVELOPE__VERB_ACCOUNT_CHANGED] = { LINK_ROLE_ROUTER, on_news },
+    [WIRE__ENVELOPE__VERB_ROUTER_LOAD]     = { LINK_ROLE_ROUTER, on_news },
+    [WIRE__ENVELOPE__VERB_ROUTE_MANY]      = { LINK_ROLE_ROUTER, on_route_many },
+    [WIRE__ENVELOPE__VERB_ROUTE_MANY_REPLY] = { LINK_ROLE_ROUTER, on_route_many_reply },
     [WIRE__ENVELOPE__VERB_APPEND_REPLY]    = { LINK_ROLE_ARCHIVE, on_append_reply },
     [WIRE__ENVELOPE__VERB_LOG_OPEN_REPLY]  = { LINK_ROLE_ARCHIVE, on_log_reply },
     [WIRE__ENVELOPE__VERB_LOG_READ_REPLY]  = { LINK_ROLE_ARCHIVE, on_log_reply },
@@ -611,6 +617,7 @@ static void on_dead(struct router *router, struct peer *peer)
             log_cstr("peer", link_peer_node(peer->link)),
             log_cstr("role", link_role_name(peer->role)));
     egress_on_peer_dead(router->egress, peer->link);
+    route_many_on_peer_dead(router->many, peer->link);
     if (peer->role == LINK_ROLE_EDGE) {
         peer->lost_boot = peer->boot_epoch;
         entity_on_edge_dead(router->entities, link_peer_node(peer->link));
@@ -663,6 +670,7 @@ const struct link_handlers ingress_link_handlers = {
 void ingress_on_map(struct ingress *ingress)
 {
     egress_on_map(ingress->router->egress);
+    route_many_on_map(ingress->router->many);
 }
 
 enum err ingress_create(struct router *router, struct ingress **ingress_out)

@@ -20,11 +20,14 @@
 #include "router/password_work.h"
 #include "router/peers.h"
 #include "router/registrar.h"
+#include "router/route_many.h"
 #include "router/router_service.h"
 #include "router/shard.h"
 #include "router/signer.h"
 #include "router/store/account_data_store.h"
 #include "router/store/account_store.h"
+#include "router/store/roster_store.h"
+#include "router/vault.h"
 
 #define REGISTRY_REFRESH_MS 2000
 #define REGISTRY_TTL_MS     10000
@@ -97,47 +100,71 @@ static enum err fail(const char *what, enum err err)
     return err;
 }
 
-static enum err read_secret(const char *path, struct buf *secret)
+static void log_unread(struct str why)
 {
+    log_error("router", "cannot read a secret", log_str("why", why));
+}
+
+/* A secret file whose contents open something; wiped either way. */
+static enum err open_with_key(struct router *router,
+        const char *path,
+        enum err (*open)(struct router *router, struct str key),
+        const char *what)
+{
+    struct buf key;
     struct buf why;
+    buf_init(&key, 0);
     buf_init(&why, 0);
-    enum err err = config_read_secret(path, secret, &why);
+    enum err err = config_read_secret(path, &key, &why);
     if (err != ERR_OK) {
-        log_error("router", "cannot read a secret", log_str("why", buf_view(&why)));
+        log_unread(buf_view(&why));
+    } else {
+        err = open(router, buf_view(&key));
+        if (err != ERR_OK) {
+            err = fail(what, err);
+        }
     }
     buf_fini(&why);
+    buf_fini_secret(&key);
     return err;
 }
 
-static void forget_secret(struct buf *secret)
+static enum err make_signer(struct router *router, struct str key)
 {
-    if (secret->data != NULL) {
-        secret_wipe(secret->data, secret->capacity);
-    }
-    buf_fini(secret);
+    return signer_create(key, &router->signer);
+}
+
+static enum err make_vault(struct router *router, struct str key)
+{
+    return vault_create(key, &router->vault);
 }
 
 static enum err open_signer(struct router *router)
 {
-    struct buf key;
-    buf_init(&key, 0);
-    enum err err = read_secret(router->settings->token_key_file, &key);
-    if (err == ERR_OK) {
-        err = signer_create(buf_view(&key), &router->signer);
-        if (err != ERR_OK) {
-            err = fail("router.token_key_file: at least 32 bytes are needed", err);
-        }
-    }
-    forget_secret(&key);
-    return err;
+    return open_with_key(router,
+            router->settings->token_key_file,
+            make_signer,
+            "router.token_key_file: at least 32 bytes are needed");
+}
+
+static enum err open_vault(struct router *router)
+{
+    return open_with_key(router,
+            router->settings->storage_key_file,
+            make_vault,
+            "router.storage_key_file: at least 32 bytes are needed");
 }
 
 static enum err open_link(struct router *router, const struct link_config *bus)
 {
     struct buf core_secret;
+    struct buf why;
     buf_init(&core_secret, 0);
-    enum err err = read_secret(bus->core_secret_file, &core_secret);
-    if (err == ERR_OK) {
+    buf_init(&why, 0);
+    enum err err = link_config_read_secret(bus, LINK_ROLE_ROUTER, &core_secret, &why);
+    if (err != ERR_OK) {
+        log_unread(buf_view(&why));
+    } else {
         struct link_options options = link_config_options(bus);
         options.node = router->node;
         options.role = LINK_ROLE_ROUTER;
@@ -148,7 +175,8 @@ static enum err open_link(struct router *router, const struct link_config *bus)
             err = fail(bus->address, err);
         }
     }
-    forget_secret(&core_secret);
+    buf_fini(&why);
+    buf_fini_secret(&core_secret);
     return err;
 }
 
@@ -228,9 +256,11 @@ static enum err open_parts(struct router *router)
     router->peers = peers_create(router->loop);
     router->accounts = account_store_create(router->pg);
     router->data = account_data_store_create(router->pg);
+    router->rosters = roster_store_create(router->pg);
     router->passwords = password_work_create(router->loop);
     router->auth = auth_create(router);
     router->registrar = registrar_create(router);
+    router->many = route_many_create(router);
     enum err err = egress_create(router, &router->egress);
     if (err == ERR_OK) {
         err = commit_create(router, &router->commit);
@@ -261,6 +291,9 @@ static enum err open_all(struct router_process *process, const struct config *co
     struct router *router = &process->router;
     const struct link_config *bus = config_get(config, &config_section_bus);
     enum err err = open_signer(router);
+    if (err == ERR_OK) {
+        err = open_vault(router);
+    }
     if (err == ERR_OK) {
         err = open_link(router, bus);
     }
@@ -374,16 +407,19 @@ void router_stop(void *state)
     registrar_destroy(router->registrar);
     pg_pool_close(router->pg);
     commit_destroy(router->commit);
+    route_many_destroy(router->many);
     egress_destroy(router->egress);
     shard_table_close(router->shards);
     password_work_destroy(router->passwords);
     account_store_destroy(router->accounts);
     account_data_store_destroy(router->data);
+    roster_store_destroy(router->rosters);
     redis_close(router->redis);
     redis_close(process->registry_redis);
     link_close(router->link);
     peers_destroy(router->peers);
     signer_destroy(router->signer);
+    vault_destroy(router->vault);
     settings_destroy(router->settings);
     free(process);
 }

@@ -21,12 +21,15 @@ struct router {
     struct pg_pool *pg;
     struct peers *peers;
     struct signer *signer; /* nonces, grants, session tokens */
+    struct vault *vault;   /* keys of what accounts store */
     struct shard_table *shards;
     struct egress *egress;
+    struct route_many *many;
     struct commit *commit;
     struct log_client *log;
     struct account_store *accounts;
     struct account_data_store *data;
+    struct roster_store *rosters;
     struct password_work *passwords; /* bounded PBKDF2 on the thread pool */
     struct auth *auth;
     struct registrar *registrar;

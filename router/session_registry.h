@@ -37,13 +37,21 @@ struct session_record {
     bool has_carbons;
     int8_t priority;
     uint32_t handled;
+    bool is_interested; /* asked for the roster */
     bool has_sm;
     struct session_record_sm sm;
+    /* In a field of its own ("p:{bare}"), since most sessions have none of it. */
+    struct str presence; /* children of the last presence */
+    uint32_t presence_child_count;
+    struct str directed; /* addresses of directed presence, each with a NUL behind it */
 };
 
 void session_registry_write(
         struct redis *redis, struct str bare, const struct session_record *record);
 void session_registry_remove(struct redis *redis, struct str bare, struct str resource);
+/* presence, presence_child_count and directed; nothing of it: forgets them. */
+void session_registry_write_presence(
+        struct redis *redis, struct str bare, const struct session_record *record);
 void session_registry_erase(struct redis *redis, struct str bare);
 
 /* Records are valid during the callback; broken ones are left out. ERR_UNAVAILABLE, ERR_TIMEOUT:
@@ -57,4 +65,7 @@ void session_registry_load(
  * priority, u32 handled; in version 2 base sequence, base counter, acked, attach, max_s (u32 each)
  * and u64 wall ms; edge. */
 void session_record_encode(struct buf *out, const struct session_record *record);
+/* Of "p:{bare}": u32 child count, u32 length, children, directed. */
+void session_presence_encode(struct buf *out, const struct session_record *record);
+MUST_USE enum err session_presence_decode(struct str value, struct session_record *record_out);
 MUST_USE enum err session_record_decode(struct str value, struct session_record *record_out);

@@ -29,6 +29,7 @@ struct router_config {
     int64_t max_mailbox;
     int64_t max_uncommitted_bytes;
     char *token_key_file;
+    char *storage_key_file;
 };
 
 struct messages_config {
@@ -42,6 +43,18 @@ struct register_config {
     int64_t scram_iterations;
     int64_t max_resources;
     int64_t per_hour;
+};
+
+struct roster_config {
+    int64_t max_items;
+    int64_t max_groups;
+    int64_t max_name_bytes;
+    int64_t max_bytes;
+    int64_t subscriptions_per_hour;
+};
+
+struct presence_config {
+    int64_t max_directed;
 };
 
 struct version_config {
@@ -109,13 +122,19 @@ static const struct config_field router_fields[] = {
     { .name = "token_key_file", .type = CONFIG_PATH, .offset = offsetof(struct router_config, token_key_file),
       .default_text = NULL,
       .help = "Secret of at least 32 bytes that all routers share and edges must not read." },
+    { .name = "storage_key_file", .type = CONFIG_PATH,
+      .offset = offsetof(struct router_config, storage_key_file), .default_text = NULL,
+      .help = "Secret of at least 32 bytes, shared by all routers, that wraps the keys of what accounts store; lost, "
+              "rosters are lost." },
     { .name = NULL },
 };
 
 static const struct config_field messages_fields[] = {
     { .name = "durability", .type = CONFIG_ENUM, .offset = offsetof(struct messages_config, durability),
       .default_text = "committed", .choices = durability_words,
-      .help = "committed: a message is delivered after PostgreSQL has it." },
+      .help = "committed: a message is delivered and acknowledged after PostgreSQL has it. routed: when it has "
+              "been sent to the recipient's sessions, which a dead router forgets; only messages for "
+              "offline users are kept." },
     { .name = "commit_timeout", .type = CONFIG_DURATION,
       .offset = offsetof(struct messages_config, commit_timeout_ms), .default_text = "10s",
       .min = 500, .max = 600000,
@@ -148,12 +167,36 @@ static const struct config_field sm_fields[] = {
       .min = 1000, .max = 86400000,
       .help = "A session whose connection was lost waits so long for its client to resume it (XEP-0198)." },
     { .name = "max_unacked_stanzas", .type = CONFIG_INT,
-      .offset = offsetof(struct sm_config, max_unacked_stanzas), .default_text = "1000",
+      .offset = offsetof(struct sm_config, max_unacked_stanzas), .default_text = "2500",
       .min = 10, .max = 1000000,
-      .help = "Stanzas sent to one session and not acknowledged; beyond it the session ends." },
+      .help = "Stanzas sent to one session and not acknowledged; beyond it the session ends. A login brings the presence "
+              "of all contacts at once." },
     { .name = "max_unacked_bytes", .type = CONFIG_SIZE,
-      .offset = offsetof(struct sm_config, max_unacked_bytes), .default_text = "1MiB",
+      .offset = offsetof(struct sm_config, max_unacked_bytes), .default_text = "2MiB",
       .min = 65536, .max = INT64_C(1) << 30, .help = "The same in bytes." },
+    { .name = NULL },
+};
+
+static const struct config_field roster_fields[] = {
+    { .name = "max_items", .type = CONFIG_INT, .offset = offsetof(struct roster_config, max_items),
+      .default_text = "1000", .min = 1, .max = 100000, .help = "Contacts in one roster." },
+    { .name = "max_groups", .type = CONFIG_INT, .offset = offsetof(struct roster_config, max_groups),
+      .default_text = "32", .min = 1, .max = 1000, .help = "Groups one contact may be in." },
+    { .name = "max_name_bytes", .type = CONFIG_SIZE, .offset = offsetof(struct roster_config, max_name_bytes),
+      .default_text = "1023", .min = 16, .max = 65535, .help = "Longest name of a contact or a group." },
+    { .name = "max_bytes", .type = CONFIG_SIZE, .offset = offsetof(struct roster_config, max_bytes),
+      .default_text = "256KiB", .min = 4096, .max = 1 << 24,
+      .help = "Addresses, names and groups of one roster together: it is sent as one stanza." },
+    { .name = "subscriptions_per_hour", .type = CONFIG_INT,
+      .offset = offsetof(struct roster_config, subscriptions_per_hour), .default_text = "120",
+      .min = 1, .max = 1000000, .help = "Subscription requests one account may send in an hour." },
+    { .name = NULL },
+};
+
+static const struct config_field presence_fields[] = {
+    { .name = "max_directed", .type = CONFIG_INT, .offset = offsetof(struct presence_config, max_directed),
+      .default_text = "200", .min = 1, .max = 10000,
+      .help = "Addresses outside the roster a session may be available to at a time by directed presence." },
     { .name = NULL },
 };
 
@@ -183,17 +226,6 @@ static enum err check_host(const void *section, struct buf *why)
         return ERR_DENIED;
     }
 #endif
-    return ERR_OK;
-}
-
-static enum err check_messages(const void *section, struct buf *why)
-{
-    const struct messages_config *messages = section;
-    if (messages->durability == DURABILITY_ROUTED) {
-        buf_printf(why, "durability: this release delivers only what is committed");
-        return ERR_UNSUPPORTED;
-    }
-
     return ERR_OK;
 }
 
@@ -227,7 +259,6 @@ static const struct config_section section_messages = {
     .fields = messages_fields,
     .size = sizeof(struct messages_config),
     .may_reload = true,
-    .check = check_messages,
 };
 
 static const struct config_section section_register = {
@@ -246,6 +277,22 @@ static const struct config_section section_version = {
     .may_reload = true,
 };
 
+static const struct config_section section_roster = {
+    .name = "roster",
+    .help = "Contact lists and subscriptions (RFC 6121).",
+    .fields = roster_fields,
+    .size = sizeof(struct roster_config),
+    .may_reload = true,
+};
+
+static const struct config_section section_presence = {
+    .name = "presence",
+    .help = "Who learns that somebody is there.",
+    .fields = presence_fields,
+    .size = sizeof(struct presence_config),
+    .may_reload = true,
+};
+
 static const struct config_section section_sm = {
     .name = "sm",
     .help = "Sessions that survive their connection (XEP-0198).",
@@ -261,6 +308,8 @@ const struct config_section *const settings_sections[] = {
     &section_messages,
     &section_sm,
     &section_register,
+    &section_roster,
+    &section_presence,
     &section_version,
     &section_blocking,
     &section_private_xml,
@@ -305,6 +354,7 @@ static void fill_limits(struct settings *settings, const struct config *config)
     settings->scram_iterations = registration->scram_iterations;
     settings->max_resources = registration->max_resources;
     settings->registrations_per_hour = registration->per_hour;
+    settings->is_routed = messages->durability == DURABILITY_ROUTED;
     settings->commit_timeout_ms = messages->commit_timeout_ms;
     settings->catch_up_page_entries = messages->catch_up_page_entries;
     settings->catch_up_page_bytes = messages->catch_up_page_bytes;
@@ -320,6 +370,18 @@ static void fill_limits(struct settings *settings, const struct config *config)
     settings->show_version = version->show;
 }
 
+static void fill_roster_limits(struct settings *settings, const struct config *config)
+{
+    const struct roster_config *roster = config_get(config, &section_roster);
+    const struct presence_config *presence = config_get(config, &section_presence);
+    settings->roster_max_items = roster->max_items;
+    settings->roster_max_groups = roster->max_groups;
+    settings->roster_max_name_bytes = roster->max_name_bytes;
+    settings->roster_max_bytes = roster->max_bytes;
+    settings->subscriptions_per_hour = roster->subscriptions_per_hour;
+    settings->max_directed = presence->max_directed;
+}
+
 struct settings *settings_create(const struct config *config)
 {
     struct settings_block *block = MEM_NEW(struct settings_block);
@@ -332,8 +394,11 @@ struct settings *settings_create(const struct config *config)
     settings->hosts = make_hosts(&block->arena, hosts, settings->host_count);
     fill_limits(settings, config);
     settings_fill_features(settings, &block->arena, config);
+    fill_roster_limits(settings, config);
     const struct router_config *router = config_get(config, &section_router);
     settings->token_key_file = str_dup(&block->arena, str_from_cstr(router->token_key_file)).ptr;
+    settings->storage_key_file =
+            str_dup(&block->arena, str_from_cstr(router->storage_key_file)).ptr;
     return settings;
 }
 

@@ -1,5 +1,5 @@
 /* The router's configuration as its parts read it: sections cluster, hosts, router, messages,
- * sm, register, version. */
+ * sm, register, roster, presence, version. */
 #pragma once
 
 #include <stdbool.h>
@@ -59,6 +59,7 @@ struct settings {
     size_t host_count;
     int64_t scram_iterations;      /* at least 10000 */
     int64_t max_resources;         /* per account */
+    bool is_routed;                /* messages.durability: routed; acks do not wait for the log */
     int64_t commit_timeout_ms;     /* 10 s: then what was never sent comes back as a retryable error
                                       (G01) */
     int64_t lease_ms;              /* shard lease, 3 s */
@@ -84,7 +85,14 @@ struct settings {
     size_t contacts_count;
     const struct external_service *external_services;
     size_t external_service_count;
-    const char *token_key_file; /* key of nonces, grants and tokens; all routers share it */
+    const char *token_key_file;     /* key of nonces, grants and tokens; all routers share it */
+    const char *storage_key_file;   /* wraps the keys of accounts in PostgreSQL; likewise */
+    int64_t roster_max_items;       /* per account */
+    int64_t roster_max_groups;      /* per item */
+    int64_t roster_max_name_bytes;  /* of an item's name, and of a group's */
+    int64_t roster_max_bytes;       /* of all items: addresses, names, groups */
+    int64_t subscriptions_per_hour; /* requests one account may send (C12) */
+    int64_t max_directed;           /* addresses one session may send presence to directly (C36) */
 };
 
 const struct host *settings_find_host(

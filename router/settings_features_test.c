@@ -24,7 +24,7 @@ static struct config *load(const char *yaml, struct buf *why)
 
 /* clang-format off */
 #define REQUIRED \
-    "router:\n  token_key_file: token.key\n" \
+    "router:\n  token_key_file: token.key\n  storage_key_file: storage.key\n" \
     "bus:\n  address: tcp://127.0.0.1:0\n" \
     "postgres_router:\n  conninfo: host=/nowhere\n" \
     "hosts:\n  - domain: example.net\n"

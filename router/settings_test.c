@@ -23,7 +23,7 @@ static struct config *load(const char *yaml, struct buf *why)
 
 /* clang-format off */
 #define REQUIRED \
-    "router:\n  token_key_file: token.key\n" \
+    "router:\n  token_key_file: token.key\n  storage_key_file: storage.key\n" \
     "bus:\n  address: tcp://127.0.0.1:0\n" \
     "postgres_router:\n  conninfo: host=/nowhere\n"
 /* clang-format on */
@@ -79,7 +79,7 @@ static void nonsense_is_refused_with_a_reason(void **state)
     (void)state;
     static const char *const bad[] = {
         REQUIRED "hosts:\n  - domain: \"a b\"\n",
-        REQUIRED "messages:\n  durability: routed\n",
+        REQUIRED "messages:\n  durability: sometimes\n",
         REQUIRED "register:\n  scram_iterations: 4096\n",
         REQUIRED "cluster:\n  shards: 0\n",
         "router:\n  lease: 3s\n",

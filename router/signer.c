@@ -4,10 +4,11 @@
 #include "chassis/base/encoding.h"
 #include "chassis/base/mem.h"
 
-#define MAC_BYTES       32
-#define SHORT_MAC_BYTES 16
-#define RANDOM_BYTES    12
-#define EXPIRY_BYTES    8
+#define MAC_BYTES         32
+#define SHORT_MAC_BYTES   16
+#define RANDOM_BYTES      12
+#define EXPIRY_BYTES      8
+#define GRANT_TIMES_BYTES (EXPIRY_BYTES + 8) /* and when it was given, in us */
 
 enum purpose {
     PURPOSE_NONCE,
@@ -78,7 +79,7 @@ static void put_u64(uint8_t *out, uint64_t value)
     }
 }
 
-static int64_t get_expiry(struct str bytes)
+static int64_t get_u64(struct str bytes)
 {
     uint64_t value = 0;
     for (size_t i = 0; i < EXPIRY_BYTES; i++) {
@@ -138,34 +139,35 @@ bool signer_nonce_is_valid(const struct signer *signer,
         uint8_t mac[MAC_BYTES];
         nonce_mac(signer, login, str_from(view.ptr, EXPIRY_BYTES + RANDOM_BYTES), mac);
         struct str given = str_from(view.ptr + EXPIRY_BYTES + RANDOM_BYTES, SHORT_MAC_BYTES);
-        is_valid = str_equal_secret(given, str_from(mac, SHORT_MAC_BYTES))
-                && now_s <= get_expiry(view);
+        is_valid =
+                str_equal_secret(given, str_from(mac, SHORT_MAC_BYTES)) && now_s <= get_u64(view);
     }
     buf_fini(&raw);
     return is_valid;
 }
 
-/* ---- grants: expiry and MAC */
+/* ---- grants: expiry, time of issue and MAC */
 
 static void grant_mac(const struct signer *signer,
         struct str bare,
         struct str edge,
-        struct str expiry,
+        struct str times,
         uint8_t out[MAC_BYTES])
 {
-    struct str fields[] = { expiry, bare, edge };
+    struct str fields[] = { times, bare, edge };
     mac_of(signer, PURPOSE_GRANT, fields, sizeof(fields) / sizeof(fields[0]), out);
 }
 
-void signer_grant(const struct signer *signer,
+void signer_make_grant(const struct signer *signer,
         struct str bare,
         struct str edge,
-        int64_t now_s,
+        int64_t now_us,
         struct buf *out)
 {
-    uint8_t raw[EXPIRY_BYTES + MAC_BYTES];
-    put_u64(raw, (uint64_t)(now_s + SIGNER_GRANT_VALID_S));
-    grant_mac(signer, bare, edge, str_from(raw, EXPIRY_BYTES), raw + EXPIRY_BYTES);
+    uint8_t raw[GRANT_TIMES_BYTES + MAC_BYTES];
+    put_u64(raw, (uint64_t)(now_us / 1000000 + SIGNER_GRANT_VALID_S));
+    put_u64(raw + EXPIRY_BYTES, (uint64_t)now_us);
+    grant_mac(signer, bare, edge, str_from(raw, GRANT_TIMES_BYTES), raw + GRANT_TIMES_BYTES);
     buf_append(out, raw, sizeof(raw));
 }
 
@@ -175,14 +177,24 @@ bool signer_grant_is_valid(const struct signer *signer,
         struct str grant,
         int64_t now_s)
 {
-    if (grant.len != EXPIRY_BYTES + MAC_BYTES) {
+    /* Of the version before: the expiry only. */
+    bool is_timed = grant.len == GRANT_TIMES_BYTES + MAC_BYTES;
+    if (!is_timed && grant.len != EXPIRY_BYTES + MAC_BYTES) {
         return false;
     }
 
+    struct str times = str_from(grant.ptr, grant.len - MAC_BYTES);
     uint8_t mac[MAC_BYTES];
-    grant_mac(signer, bare, edge, str_from(grant.ptr, EXPIRY_BYTES), mac);
-    return str_equal_secret(str_from(grant.ptr + EXPIRY_BYTES, MAC_BYTES), str_from(mac, MAC_BYTES))
-            && now_s <= get_expiry(grant);
+    grant_mac(signer, bare, edge, times, mac);
+    return str_equal_secret(str_from(grant.ptr + times.len, MAC_BYTES), str_from(mac, MAC_BYTES))
+            && now_s <= get_u64(grant);
+}
+
+int64_t signer_grant_issued_us(struct str grant)
+{
+    return grant.len == GRANT_TIMES_BYTES + MAC_BYTES
+            ? get_u64(str_from(grant.ptr + EXPIRY_BYTES, EXPIRY_BYTES))
+            : 0;
 }
 
 /* ---- session tokens: MAC alone */

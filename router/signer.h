@@ -42,16 +42,18 @@ bool signer_nonce_is_valid(const struct signer *signer,
         int64_t now_s);
 
 /* "This edge has proved to us that its client is `bare`": what Bind presents. */
-void signer_grant(const struct signer *signer,
+void signer_make_grant(const struct signer *signer,
         struct str bare,
         struct str edge,
-        int64_t now_s,
+        int64_t now_us,
         struct buf *out);
 bool signer_grant_is_valid(const struct signer *signer,
         struct str bare,
         struct str edge,
         struct str grant,
         int64_t now_s);
+/* When a valid one was given, on the wall clock of who gave it; 0: it does not say. */
+int64_t signer_grant_issued_us(struct str grant);
 
 /* "This edge holds this session": what Announce presents, as long as the session lives (P9). */
 void signer_token(const struct signer *signer,

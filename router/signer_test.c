@@ -103,7 +103,7 @@ static void a_grant_is_for_one_account_at_one_edge(void **state)
     struct signer *signer = make(key_a);
     struct buf grant;
     buf_init(&grant, 0);
-    signer_grant(signer, login.bare, login.edge, NOW, &grant);
+    signer_make_grant(signer, login.bare, login.edge, NOW * INT64_C(1000000) + 7, &grant);
     struct str text = buf_view(&grant);
     assert_true(signer_grant_is_valid(signer, login.bare, login.edge, text, NOW + 60));
     assert_false(signer_grant_is_valid(signer, login.bare, login.edge, text, NOW + 61));
@@ -111,6 +111,12 @@ static void a_grant_is_for_one_account_at_one_edge(void **state)
     assert_false(signer_grant_is_valid(signer, STR("juliet@example.net"), login.edge, text, NOW));
     assert_false(signer_grant_is_valid(
             signer, login.bare, login.edge, str_from(text.ptr, text.len - 1), NOW));
+    assert_int_equal(signer_grant_issued_us(text), NOW * INT64_C(1000000) + 7);
+    char forged[128];
+    memcpy(forged, text.ptr, text.len);
+    forged[15] ^= 1; /* another time of issue */
+    assert_false(
+            signer_grant_is_valid(signer, login.bare, login.edge, str_from(forged, text.len), NOW));
     buf_fini(&grant);
     signer_destroy(signer);
 }

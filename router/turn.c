@@ -5,6 +5,7 @@
 #include "proto/xmpp/ns.h"
 #include "router/entity/entity.h"
 #include "router/entity/resource.h"
+#include "router/entity/roster.h"
 
 void turn_init(
         struct turn *turn, struct arena *arena, struct entity *entity, const struct stanza *stanza)
@@ -43,6 +44,20 @@ static struct effect *turn_add(struct turn *turn, enum effect_kind kind)
 void turn_route(struct turn *turn, const struct stanza *stanza)
 {
     turn_add(turn, EFFECT_ROUTE)->stanza = *stanza;
+}
+
+void turn_route_kept(struct turn *turn, const struct stanza *stanza)
+{
+    turn_add(turn, EFFECT_ROUTE_KEPT)->stanza = *stanza;
+}
+
+void turn_route_many(
+        struct turn *turn, const struct stanza *stanza, const struct str *to, size_t count)
+{
+    struct effect *effect = turn_add(turn, EFFECT_ROUTE_MANY);
+    effect->stanza = *stanza;
+    effect->to = to;
+    effect->to_count = count;
 }
 
 void turn_deliver(struct turn *turn, const struct resource *session, const struct stanza *stanza)
@@ -177,5 +192,14 @@ enum verdict turn_wait_admin(
         .admin = *admin,
         .continuation = continuation,
     };
+    return VERDICT_WAIT;
+}
+
+enum verdict turn_wait_change_roster(
+        struct turn *turn, const struct roster_item *item, turn_continuation continuation)
+{
+    turn->request = (struct turn_request){ .kind = TURN_REQUEST_CHANGE_ROSTER,
+        .item = roster_item_create(item),
+        .continuation = continuation };
     return VERDICT_WAIT;
 }

@@ -14,11 +14,13 @@
 #include "proto/xmpp/stanza.h"
 #include "proto/xmpp/stanza_error.h"
 #include "proto/xmpp/stream_error.h"
+#include "router/egress.h"
 #include "router/store/account_data_store.h"
 
 struct entity;
 struct host;
 struct resource;
+struct roster_item;
 struct settings;
 
 enum verdict {
@@ -37,6 +39,8 @@ struct iq {
 
 enum effect_kind {
     EFFECT_ROUTE,           /* stanza to the home of stanza.to, this entity included */
+    EFFECT_ROUTE_KEPT,      /* likewise, and repeated until it is worked off there */
+    EFFECT_ROUTE_MANY,      /* one presence to the homes of many addresses */
     EFFECT_DELIVER,         /* stanza to one session of this entity (volatile) */
     EFFECT_KICK,            /* end a session with a stream error */
     EFFECT_SESSION_CHANGED, /* availability or priority of a session: registry, catch-up */
@@ -55,6 +59,8 @@ struct effect {
     struct effect *next;
     enum effect_kind kind;
     struct stanza stanza;
+    const struct str *to; /* ROUTE_MANY */
+    size_t to_count;
     struct id128 session;
     enum stream_condition condition;
     struct str text;
@@ -71,6 +77,7 @@ enum turn_request_kind {
     TURN_REQUEST_LOAD_DATA,
     TURN_REQUEST_STORE_DATA,
     TURN_REQUEST_ADMIN,
+    TURN_REQUEST_CHANGE_ROSTER,
 };
 
 /* What an administrator asks of accounts (XEP-0133); who may is the feature's business. */
@@ -98,10 +105,17 @@ struct turn_admin {
 /* The one storage request of a turn that waits. */
 struct turn_request {
     enum turn_request_kind kind;
-    struct str password; /* prepared */
+    struct str password;      /* SET_PASSWORD: prepared */
+    struct roster_item *item; /* CHANGE_ROSTER: owned */
     turn_continuation continuation;
     struct turn_admin admin;
     struct account_data_change data; /* STORE_DATA; LOAD_DATA: kind, and the key of its one item */
+};
+
+/* What a continuation of CHANGE_ROSTER sees: the roster has it already. */
+struct roster_change {
+    const struct roster_item *item; /* as it is now; flags 0: it is gone */
+    unsigned before;                /* its flags until now */
 };
 
 struct turn {
@@ -118,7 +132,10 @@ struct turn {
     struct effect **effects_end;
     struct stanza_error error;
     struct turn_request request;
-    struct str loaded; /* in continuations: the value, "": none */
+    struct str loaded;    /* in continuations: the value, "": none */
+    struct origin origin; /* of the stanza; a repeat has the same one (P2) */
+    uint32_t parts;       /* routed and kept by now */
+    const struct roster_change *change;
 };
 
 /* `stanza` may be NULL (a session ends). Its addresses are prepared. */
@@ -130,6 +147,13 @@ const struct element *turn_parse_children(struct turn *turn);
 
 /* Texts of effects are views: they must live as long as the turn's arena. */
 void turn_route(struct turn *turn, const struct stanza *stanza);
+/* What belongs to the stanza at work and must arrive (P5): the sender's client hears its ack when
+ * the other home is done with it. */
+void turn_route_kept(struct turn *turn, const struct stanza *stanza);
+/* Presence (available, unavailable, probe) to each of `to` (DESIGN 3.6). Views, as all texts.
+ * Whoever is not in memory at its home has no session and is not woken. */
+void turn_route_many(
+        struct turn *turn, const struct stanza *stanza, const struct str *to, size_t count);
 void turn_deliver(struct turn *turn, const struct resource *session, const struct stanza *stanza);
 void turn_kick(struct turn *turn,
         const struct resource *session,
@@ -170,3 +194,6 @@ enum verdict turn_wait_store_data(struct turn *turn,
 /* The continuation finds the answer in turn->loaded. ERR_EXISTS, ERR_NOT_FOUND, ERR_LIMIT. */
 enum verdict turn_wait_admin(
         struct turn *turn, const struct turn_admin *admin, turn_continuation continuation);
+/* The item (copied) becomes what it says; without flags it goes. */
+enum verdict turn_wait_change_roster(
+        struct turn *turn, const struct roster_item *item, turn_continuation continuation);

@@ -183,9 +183,9 @@ static struct curl_slist *authorization(const char *token_file)
         buf_append_char(&header, '\0');
         list = curl_slist_append(NULL, buf_view(&header).ptr);
     }
-    buf_fini(&secret);
+    buf_fini_secret(&secret);
     buf_fini(&why);
-    buf_fini(&header);
+    buf_fini_secret(&header);
     return list;
 }
 

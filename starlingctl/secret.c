@@ -47,10 +47,7 @@ static enum ctl_exit secret_edge(struct ctl *ctl, int argc, char **argv)
         print_secret(ctl, argv[0], str_from(text, sizeof(text)));
         secret_wipe(text, sizeof(text));
     }
-    if (core.data != NULL) {
-        secret_wipe(core.data, core.capacity);
-    }
-    buf_fini(&core);
+    buf_fini_secret(&core);
     return code;
 }
 

@@ -23,6 +23,14 @@ void buf_fini(struct buf *buf)
     buf_init(buf, buf->max);
 }
 
+void buf_fini_secret(struct buf *buf)
+{
+    if (buf->data) {
+        explicit_bzero(buf->data, buf->capacity);
+    }
+    buf_fini(buf);
+}
+
 void buf_clear(struct buf *buf)
 {
     buf->start = 0;

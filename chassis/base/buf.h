@@ -21,7 +21,10 @@ struct buf {
 };
 
 void buf_init(struct buf *buf, size_t max);
-void buf_fini(struct buf *buf);  /* releases memory; the buffer may be used again */
+void buf_fini(struct buf *buf); /* releases memory; the buffer may be used again */
+/* The same for a secret: wiped first. One that grew has left copies: reserve what it needs at once.
+ */
+void buf_fini_secret(struct buf *buf);
 void buf_clear(struct buf *buf); /* keeps the memory, clears overflowed */
 
 struct str buf_view(const struct buf *buf); /* valid until the next change */

@@ -105,6 +105,22 @@ static void reserve_then_commit(void **state)
     buf_fini(&buf);
 }
 
+/* The memory itself cannot be looked at afterwards: that it is given back and may be used again. */
+static void secret_ends_like_any_other(void **state)
+{
+    (void)state;
+    struct buf buf;
+    buf_init(&buf, 0);
+    buf_fini_secret(&buf);
+    buf_append_literal(&buf, "secret");
+    buf_fini_secret(&buf);
+    assert_null(buf.data);
+    assert_int_equal(buf.len, 0);
+    buf_append_literal(&buf, "again");
+    assert_true(str_equal(buf_view(&buf), STR("again")));
+    buf_fini(&buf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +129,7 @@ int main(void)
         cmocka_unit_test(consuming_and_appending_keeps_order),
         cmocka_unit_test(integers_are_big_endian),
         cmocka_unit_test(reserve_then_commit),
+        cmocka_unit_test(secret_ends_like_any_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,6 +143,11 @@ static void resumed(struct stream *stream, const Wire__ResumeReply *reply)
         return;
     }
     struct session *former = session_table_find(edge->sessions, session->id);
+    if (former && (int32_t)(session_attach(session) - session_attach(former)) <= 0) {
+        session_destroy(session); /* two routers have answered: the later resume is here already */
+        refuse_resume(stream, "item-not-found", NULL);
+        return;
+    }
     if (former) {
         uplink_let_go(edge->uplink, former);
     }

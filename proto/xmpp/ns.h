@@ -15,6 +15,8 @@
 #define NS_STREAM_LIMITS       "urn:xmpp:stream-limits:0"
 #define NS_REGISTER            "jabber:iq:register"
 #define NS_ROSTER              "jabber:iq:roster"
+#define NS_ROSTER_VERSIONING   "urn:xmpp:features:rosterver"
+#define NS_PRE_APPROVAL        "urn:xmpp:features:pre-approval"
 #define NS_PING                "urn:xmpp:ping"
 #define NS_TIME                "urn:xmpp:time"
 #define NS_VERSION             "jabber:iq:version"

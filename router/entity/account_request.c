@@ -3,9 +3,11 @@
 #include "chassis/base/digest.h"
 #include "chassis/base/mem.h"
 #include "router/entity/entity.h"
+#include "router/entity/roster_access.h"
 #include "router/entity/sessions.h"
 #include "router/password_work.h"
 #include "router/router.h"
+#include "router/shard.h"
 #include "router/turn.h"
 
 struct account_request {
@@ -17,6 +19,8 @@ struct account_request {
     size_t password_len;
     struct verifier verifiers[VERIFIERS];
     unsigned derived;
+    struct roster_change change;
+    struct roster_item *item; /* a copy for the continuation */
 };
 
 static struct account_request *request_create(
@@ -33,6 +37,7 @@ static struct account_request *request_create(
 static void request_destroy(struct account_request *wait)
 {
     free(wait->bare);
+    roster_item_destroy(wait->item);
     secret_wipe(wait->verifiers, sizeof(wait->verifiers));
     free(wait);
 }
@@ -47,26 +52,44 @@ static void end_item(struct entity *entity, struct item *item)
     item_destroy(item);
 }
 
-static void finish(struct account_request *wait, enum err err)
+static void run_continuation(
+        struct entity *entity, struct item *item, const struct account_request *wait, enum err err)
 {
-    struct entity *entity = entity_ref_take(wait->ref);
-    turn_continuation continuation = wait->continuation;
-    request_destroy(wait);
-    if (!entity || !entity->waiting) {
-        return; /* the shard went: the edge asks the next home */
-    }
-    struct item *item = entity->waiting;
-    entity->waiting = NULL;
     struct arena arena;
     struct turn turn;
     arena_init(&arena, 0);
     effects_begin(&turn, &arena, entity, &item->stanza);
-    turn.session = item->kind == ITEM_INPUT ? entity_find_session(entity, item->session) : NULL;
-    continuation(&turn, &item->stanza, err);
+    turn.origin = item->origin;
+    if (item->kind == ITEM_INPUT) {
+        turn.session = entity_find_session(entity, item->session);
+        turn.origin = (struct origin){ item->session, item->counter, 0 };
+    }
+    turn.change = &wait->change;
+    wait->continuation(&turn, &item->stanza, err);
     effects_apply(&turn);
     arena_fini(&arena);
+}
+
+static void finish(struct account_request *wait, enum err err)
+{
+    struct entity *entity = entity_ref_take(wait->ref);
+    if (!entity || !entity->waiting || err == ERR_FENCED) {
+        request_destroy(wait); /* the shard went: the next home is asked */
+        if (entity && err == ERR_FENCED) {
+            shard_fenced(entity->router->shards, entity->shard);
+            entity_drop(entity);
+        }
+        return;
+    }
+    struct item *item = entity->waiting;
+    entity->waiting = NULL;
+    run_continuation(entity, item, wait, err);
+    request_destroy(wait);
     end_item(entity, item);
     entity_mark_dirty(entity);
+    if (entity->state == ENTITY_ACTIVE && !entity->roster.is_loaded) {
+        entity_reload(entity); /* nobody knows what was written */
+    }
     entity_wake(entity);
 }
 
@@ -122,6 +145,22 @@ static void derive_next(struct account_request *wait)
     }
 }
 
+/* ---- a change of the roster */
+
+static void on_roster_saved(void *context, enum err err)
+{
+    finish(context, err);
+}
+
+static void start_roster(
+        struct entity *entity, struct account_request *wait, struct roster_item *item)
+{
+    wait->item = roster_item_create(item);
+    wait->change.item = wait->item;
+    wait->change.before = roster_flags(&entity->roster, item->jid);
+    roster_access_save(entity, item, on_roster_saved, wait);
+}
+
 void account_request_start(
         struct entity *entity, struct item *item, const struct turn_request *request)
 {
@@ -148,6 +187,7 @@ void account_request_start(
     case TURN_REQUEST_LOAD_DATA:
     case TURN_REQUEST_STORE_DATA:
     case TURN_REQUEST_ADMIN:
+    case TURN_REQUEST_CHANGE_ROSTER: start_roster(entity, wait, request->item); break;
     case TURN_REQUEST_NONE: finish(wait, ERR_INVALID); break;
     }
 }

@@ -1,6 +1,6 @@
-/* What an entity reads before its first turn: account row, sessions (Redis, best effort), then the
- * tail of its log. A store that is away is asked again with backoff; meanwhile what waits too long
- * is answered (G01). */
+/* What an entity reads before its first turn: account row, roster, sessions (Redis, best
+ * effort), then the tail of its log. A store that is away is asked again with backoff; meanwhile
+ * what waits too long is answered (G01). */
 #include "chassis/log.h"
 #include "chassis/loop.h"
 #include "chassis/redis.h"
@@ -8,16 +8,19 @@
 #include "router/commit.h"
 #include "router/entity/blocklist.h"
 #include "router/entity/entity.h"
+#include "router/entity/roster_access.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/log_client.h"
 #include "router/router.h"
 #include "router/session_registry.h"
+#include "router/shard.h"
 #include "router/spool.h"
 #include "router/turn.h"
 
 #define REDIS_WAIT_MS     300
 #define SPOOL_WAIT_MS     2000 /* sessions are there, so Redis is: what they were sent comes, too */
+#define UNTOLD_WAIT_MS    15000 /* edges announce what they hold as soon as they see a new home */
 #define BACKOFF_FIRST_MS  100
 #define BACKOFF_DOUBLINGS 6 /* to 6.4 s */
 #define ORIGINS_WINDOW_US \
@@ -35,7 +38,7 @@ static void answer_expired_input(struct entity *entity, struct item *item)
     effects_begin(&turn, &arena, entity, &item->stanza);
     struct stanza_error error = { .condition = STANZA_ERROR_INTERNAL_SERVER_ERROR };
     turn_reply_error(&turn, &item->stanza, &error);
-    struct egress_target target = { item->session, entity->bare, STR_NULL, 0 };
+    struct egress_target target = { .session = item->session, .bare = entity->bare };
     if (turn.effects
             && egress_deliver(
                        entity->router->egress, item->edge, &turn.effects->stanza, 0, &target, 1)
@@ -147,17 +150,44 @@ static void back_off(struct entity *entity, const char *what, enum err err)
 
 /* ---- the log */
 
-/* Redis named it among those with managed sessions, and it has none. */
+/* Redis named it among those to be woken, and it has no such session. */
 static void settle_revived(struct entity *entity)
 {
-    bool has_sm = false;
-    for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
-        has_sm = has_sm || resource->sm;
-    }
-    if (entity->is_revived && !has_sm && entity->router->redis) {
+    bool is_live = sessions_is_live(entity);
+    if (entity->is_revived && !is_live && entity->router->redis) {
         spool_remove_live(entity->router->redis, entity->shard, entity->bare);
     }
+    entity->is_live = is_live;
     entity->is_revived = false;
+}
+
+/* Neither resumable nor announced: its edge is gone, too, and nobody else will say so (RFC 6121
+ * §4.5.3). One that is announced after all is available again then. */
+static void on_untold(struct timer *timer, void *context)
+{
+    struct entity *entity = context;
+    struct resource *next;
+    if (!shard_may_give_up(entity->router->shards)) { /* we have slept: others may know better */
+        timer_start(loop_timers(entity->router->loop), timer, UNTOLD_WAIT_MS);
+        return;
+    }
+    for (struct resource *resource = entity->resources; resource; resource = next) {
+        next = resource->next;
+        if (!resource->is_told && !resource->is_closing && !resource->sm) {
+            sessions_end(entity, resource);
+        }
+    }
+}
+
+static void await_announces(struct entity *entity)
+{
+    for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
+        if (!resource->is_told && !resource->sm) {
+            timer_init(&entity->untold_timer, on_untold, entity);
+            timer_start(loop_timers(entity->router->loop), &entity->untold_timer, UNTOLD_WAIT_MS);
+            return;
+        }
+    }
 }
 
 static void finish(struct entity *entity, enum entity_state state)
@@ -165,6 +195,7 @@ static void finish(struct entity *entity, enum entity_state state)
     entity->state = state;
     entity->load_tries = 0;
     settle_revived(entity);
+    await_announces(entity);
     if (state == ENTITY_ACTIVE) {
         account_log_poke(&entity->log);
     }
@@ -232,6 +263,16 @@ static void restore_sm(
     }
 }
 
+static void restore_presence(struct resource *resource, const struct session_record *record)
+{
+    resource_set_presence(resource, record->presence, record->presence_child_count);
+    struct str rest = record->directed;
+    while (rest.len > 0) {
+        resource_add_directed(resource, str_cut(&rest, '\0'));
+    }
+    resource->is_presence_stored = record->presence.len > 0 || record->directed.len > 0;
+}
+
 static void restore_session(struct entity *entity, const struct session_record *record)
 {
     char *edge = str_to_cstr(record->edge);
@@ -241,7 +282,10 @@ static void restore_session(struct entity *entity, const struct session_record *
     resource->is_available = record->is_available;
     resource->has_blocklist = record->has_blocklist;
     resource->has_carbons = record->has_carbons;
+    resource->is_initialised = record->is_available;
+    resource->is_interested = record->is_interested;
     resource->priority = record->priority;
+    restore_presence(resource, record);
     resource_set_handled(resource, record->handled);
     sessions_add(entity, resource);
     if (record->has_sm) {
@@ -278,6 +322,7 @@ static void on_sessions(
     if (!entity || entity->state != ENTITY_LOADING_SESSIONS) {
         return; /* too late: edges announce what is missing */
     }
+    entity->knows_sessions = err == ERR_OK;
     for (size_t i = 0; err == ERR_OK && i < count; i++) {
         const struct session_record *record = &records[i];
         if (entity_find_session(entity, record->session)
@@ -319,6 +364,33 @@ void entity_set_blocklist(struct entity *entity, struct str stored)
     entity->blocklist = blocklist_create(stored);
 }
 
+static void go_on(struct entity *entity)
+{
+    if (entity->is_log_open) {
+        finish(entity, ENTITY_ACTIVE); /* a reload: sessions and log are known */
+    } else {
+        load_sessions(entity);
+    }
+}
+
+static void on_roster(struct entity *entity, enum err err)
+{
+    if (entity->state != ENTITY_LOADING_ROSTER) {
+        return;
+    }
+    if (err != ERR_OK) {
+        back_off(entity, "roster", err);
+    } else {
+        go_on(entity);
+    }
+}
+
+static void load_roster(struct entity *entity)
+{
+    entity->state = ENTITY_LOADING_ROSTER;
+    roster_access_load(entity, on_roster);
+}
+
 static void on_account(void *context, enum err err, const struct account_row *row)
 {
     struct entity *entity = entity_ref_take(context);
@@ -337,11 +409,15 @@ static void on_account(void *context, enum err err, const struct account_row *ro
         sessions_kick_all(entity, STREAM_ERROR_NOT_AUTHORIZED, STR_NULL);
         entity->account.id = 0;
         entity->is_log_open = false; /* should it come back, the log is opened anew */
+        roster_clear(&entity->roster);
         finish(entity, ENTITY_UNKNOWN);
-    } else if (former_id == entity->account.id && former_id != 0) {
-        finish(entity, ENTITY_ACTIVE); /* a reload: sessions and log are known */
+        return;
+    }
+    entity->is_log_open = former_id == entity->account.id;
+    if (entity->roster.is_loaded && entity->is_log_open) {
+        go_on(entity);
     } else {
-        load_sessions(entity);
+        load_roster(entity);
     }
 }
 

@@ -37,7 +37,8 @@ bool csi_hold_back(struct entity *entity,
 void csi_handle_state(struct entity *entity, const struct item *item)
 {
     struct resource *resource = entity_find_session(entity, item->session);
-    if (!resource || resource->is_closing || strcmp(resource->edge, item->edge) != 0) {
+    if (!resource || resource->is_closing || strcmp(resource->edge, item->edge) != 0
+            || (resource->sm && !sm_session_is_current(resource->sm, item->sm.attach))) {
         return;
     }
     if (item->sm.is_inactive && !resource->csi) {

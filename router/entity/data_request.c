@@ -31,7 +31,11 @@ static void go_on(
     struct turn turn;
     arena_init(&arena, 0);
     effects_begin(&turn, &arena, entity, &item->stanza);
-    turn.session = item->kind == ITEM_INPUT ? entity_find_session(entity, item->session) : NULL;
+    turn.origin = item->origin;
+    if (item->kind == ITEM_INPUT) {
+        turn.session = entity_find_session(entity, item->session);
+        turn.origin = (struct origin){ item->session, item->counter, 0 };
+    }
     turn.loaded = loaded;
     continuation(&turn, &item->stanza, err);
     effects_apply(&turn);

@@ -2,6 +2,7 @@
 #include "chassis/log.h"
 #include "chassis/loop.h"
 #include "router/entity/entity.h"
+#include "router/entity/fanout.h"
 #include "router/entity/sessions.h"
 #include "router/log_client.h"
 #include "router/pipeline.h"
@@ -30,6 +31,23 @@ static void apply_route(struct entity *entity, const struct stanza *stanza)
     }
 }
 
+/* Contacts at domains that are not served learn nothing, until there is federation. */
+static void apply_route_kept(struct turn *turn, const struct stanza *stanza)
+{
+    struct entity *entity = turn->entity;
+    struct jid to;
+    if (jid_split(stanza->to, &to) != ERR_OK || to.local.len == 0
+            || !settings_find_host(entity->router->settings, to.domain)) {
+        return;
+    }
+    /* An answer of the server's own is not the stanza it answers. */
+    struct origin origin = turn->session ? turn->origin : (struct origin){ .part = 0 };
+    origin.part = turn->parts++;
+    struct input_work *work =
+            turn->session ? resource_find_work(turn->session, origin.counter) : NULL;
+    forward_kept(entity, &origin, stanza, work);
+}
+
 static void on_erased(void *context, enum err err)
 {
     (void)context;
@@ -49,6 +67,7 @@ static void apply_account_removed(struct turn *turn)
     entity->is_log_open = false;
     entity->state = ENTITY_UNKNOWN;
     sessions_kick_all(entity, STREAM_ERROR_NOT_AUTHORIZED, STR("Account removed"));
+    roster_clear(&entity->roster);
     if (entity->router->redis) {
         session_registry_erase(entity->router->redis, entity->bare);
     }
@@ -71,6 +90,8 @@ static void apply(struct turn *turn, const struct effect *effect)
     bool is_there = resource && !resource->is_closing;
     switch (effect->kind) {
     case EFFECT_ROUTE: apply_route(entity, &effect->stanza); break;
+    case EFFECT_ROUTE_KEPT: apply_route_kept(turn, &effect->stanza); break;
+    case EFFECT_ROUTE_MANY: fanout_send(entity, effect); break;
     case EFFECT_DELIVER:
         if (is_there) {
             send_to_session(entity, resource, &effect->stanza);

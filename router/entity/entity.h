@@ -1,5 +1,5 @@
 /* An account and everything that is true of it while this router is its home. Internal to
- * router/entity; features see bare, account and resources. */
+ * router/entity; features see bare, account, roster and resources. */
 #pragma once
 
 #include <stddef.h>
@@ -13,6 +13,7 @@
 #include "router/entity/origins.h"
 #include "router/entity/outbox.h"
 #include "router/entity/resource.h"
+#include "router/entity/roster.h"
 #include "router/store/account_store.h"
 
 struct blocklist;
@@ -22,6 +23,7 @@ struct router;
 enum entity_state {
     ENTITY_NEW,
     ENTITY_LOADING_ACCOUNT,
+    ENTITY_LOADING_ROSTER,
     ENTITY_LOADING_SESSIONS,
     ENTITY_LOADING_LOG,
     ENTITY_BACKING_OFF, /* a store was away: tried again soon */
@@ -44,6 +46,9 @@ struct entity {
     int64_t reports_since_us; /* XEP-0377: how many in this hour */
     unsigned reports;
     struct blocklist *blocklist; /* NULL: nothing is blocked */
+    struct roster roster;
+    int64_t asking_since_ms; /* subscription requests sent in this hour (C12) */
+    int64_t asked;
 
     struct resource *resources;
     unsigned spools_loading; /* while sessions are loaded */
@@ -77,7 +82,9 @@ struct entity {
     struct entity_ref *fill_ref;
     int64_t fill_id;
     struct carbon_memory *carbons; /* NULL: none was made yet */
-    bool is_revived; /* woken because Redis names it among those with managed sessions */
+    bool is_live;                  /* Redis names it among those to be woken by the next home */
+    bool knows_sessions;           /* Redis has told them: one that is announced now had ended */
+    bool is_revived;               /* woken because Redis names it there */
     struct origins origins;
     /* Input counters: from the log, or answered while the stores were away. */
     struct stored_input {
@@ -87,8 +94,9 @@ struct entity {
     } * stored_inputs;
     size_t stored_input_count;
 
-    struct timer load_timer;  /* time-out of Redis, backoff */
-    struct timer retry_timer; /* reads and deliveries that failed */
+    struct timer load_timer;   /* time-out of Redis, backoff */
+    struct timer untold_timer; /* sessions from Redis whose edges do not announce them */
+    struct timer retry_timer;  /* reads and deliveries that failed */
     int64_t idle_since_ms;
     struct entity *idle_next; /* least recently used first */
     struct entity *idle_prev;
@@ -115,8 +123,7 @@ struct entity *entity_ref_take(struct entity_ref *ref);
 
 /* ---- activation.c */
 void entity_activate(struct entity *entity);
-/* The stored form, XEP-0191. */
-void entity_set_blocklist(struct entity *entity, struct str stored);
+void entity_set_blocklist(struct entity *entity, struct str stored); /* XEP-0191 */
 void entity_reload(struct entity *entity); /* the account row again, from the start */
 
 /* ---- inputs.c */
@@ -143,6 +150,12 @@ void forward_stanza(struct entity *entity,
         const struct stanza *stanza,
         struct input_work *work);
 
+/* Followed until it is decided, like a durable part. `work` NULL: nobody's input waits for it. */
+void forward_kept(struct entity *entity,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        struct input_work *work);
+
 /* The entity goes; its parts stay until they are decided. */
 void forward_forget(struct entity *entity);
 
@@ -159,17 +172,19 @@ size_t send_to_group(struct entity *entity,
         int64_t log_id,
         enum send_group group,
         struct id128 targets_out[ACCOUNT_LOG_MAX_TARGETS]);
-/* Has it, or it is on the way there. */
+/* Has it already, or soon. */
 bool send_is_excepted(const struct entity *entity, const struct resource *resource);
+/* What egress_deliver said of a session without stream management. */
+void send_failed(struct entity *entity, struct resource *resource, enum err err);
 /* Reads and deliveries that failed are tried again. */
 void entity_retry_soon(struct entity *entity);
 /* What csi_hold_back lets through. */
 void send_past_csi(struct entity *entity, struct resource *resource, const struct stanza *stanza);
 void send_to_session(struct entity *entity, struct resource *resource, const struct stanza *stanza);
-/* A copy of entry `log_id` (0: volatile). False: the session was not reached. */
+/* Of entry `log_id` (0: volatile). False: the session was not reached. */
 bool send_copy(struct entity *entity,
         struct resource *resource,
-        const struct stanza *stanza,
+        const struct stanza *copy,
         int64_t log_id);
 
 /* ---- effects.c */
@@ -181,7 +196,6 @@ void effects_apply(struct turn *turn);
 /* ---- account_request.c */
 void account_request_start(
         struct entity *entity, struct item *item, const struct turn_request *request);
-/* ---- data_request.c: the same for the account's own data; entity->waiting is set. */
+/* data_request.c, admin_request.c: for it, when entity->waiting is set. */
 void data_request_start(struct entity *entity, const struct turn_request *request);
-/* ---- admin_request.c: the same for what an administrator asks of other accounts. */
 void admin_request_start(struct entity *entity, const struct turn_request *request);

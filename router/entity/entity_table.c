@@ -10,6 +10,7 @@
 #include "router/commit.h"
 #include "router/entity/blocklist.h"
 #include "router/entity/entity.h"
+#include "router/entity/fanout.h"
 #include "router/entity/posts.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
@@ -21,6 +22,7 @@
 #define SWEEP_MS         1000
 #define QUIESCE_POLL_MS  20
 #define UNKNOWN_CACHE_MS 5000
+#define SETTLE_MS        60000 /* edges have announced, Redis was asked */
 
 struct quiesce {
     bool is_wanted;
@@ -50,6 +52,8 @@ struct entity_table {
     bool is_closed;
     struct revivals revivals;
     uint64_t online; /* accounts with a session */
+    struct fanouts fanouts;
+    int64_t *gained_ms; /* by shard */
 };
 
 static struct metric entities_gauge = METRIC_GAUGE_INIT("entities", "Entities in memory", NULL);
@@ -283,6 +287,7 @@ void entity_drop(struct entity *entity)
     idle_remove(entity);
     unlink_runnable(entity);
     timer_stop(&entity->load_timer);
+    timer_stop(&entity->untold_timer);
     timer_stop(&entity->retry_timer);
     routes_cancel_read(entity);
     sm_cancel_fill(entity);
@@ -303,6 +308,7 @@ void entity_drop(struct entity *entity)
         resource_destroy(resource);
     }
     account_log_fini(&entity->log);
+    roster_clear(&entity->roster);
     origins_fini(&entity->origins);
     free(entity->stored_inputs);
     free(entity->carbons);
@@ -418,6 +424,7 @@ static unsigned run_entity(struct entity *entity)
         if (entity->has_lost_sessions) {
             sessions_end_lost(entity);
         }
+        fanouts_run(entity->table);
     }
     metric_add(&turns_total, turns);
     return turns;
@@ -438,6 +445,7 @@ static void on_work(void *context)
 {
     struct entity_table *table = context;
     unsigned turns = 0;
+    fanouts_run(table);
     while (table->run_head && turns < TURNS_PER_PHASE) {
         struct entity *entity = table->run_head;
         table->run_head = entity->run_next;
@@ -447,6 +455,7 @@ static void on_work(void *context)
         entity_wake(entity);
         idle_update(entity);
     }
+    fanouts_run(table);
     flush_dirty(table);
     if (table->run_head) {
         loop_task_cancel(table->router->loop, &table->work);
@@ -541,6 +550,27 @@ struct router *entity_table_router(struct entity_table *table)
     return table->router;
 }
 
+struct fanouts *entity_table_fanouts(struct entity_table *table)
+{
+    return &table->fanouts;
+}
+
+void entity_table_schedule(struct entity_table *table)
+{
+    schedule(table);
+}
+
+bool entity_table_is_settled(const struct entity_table *table, unsigned shard)
+{
+    int64_t held_ms = loop_now_ms(table->router->loop) - table->gained_ms[shard];
+    return held_ms >= SETTLE_MS && !table->revivals.head;
+}
+
+void entity_table_shard_gained(struct entity_table *table, unsigned shard)
+{
+    table->gained_ms[shard] = loop_now_ms(table->router->loop);
+}
+
 struct revivals *entity_table_revivals(struct entity_table *table)
 {
     return &table->revivals;
@@ -551,6 +581,8 @@ enum err entity_table_create(struct router *router, struct entity_table **table_
     struct entity_table *table = MEM_NEW(struct entity_table);
     table->router = router;
     table->shard_count = router->settings->shards;
+    table->gained_ms = mem_calloc(table->shard_count, sizeof(table->gained_ms[0]));
+    fanouts_init(&table->fanouts);
     table->quiesce = mem_calloc(table->shard_count, sizeof(table->quiesce[0]));
     table->work = (struct loop_task){ .run = on_work, .context = table };
     table->more = loop_wake_create(router->loop, on_more, table);
@@ -577,6 +609,8 @@ void entity_table_destroy(struct entity_table *table)
         entity_drop(entity);
     }
     revivals_fini(&table->revivals);
+    fanouts_fini(&table->fanouts);
+    free(table->gained_ms);
     timer_stop(&table->sweep_timer);
     timer_stop(&table->quiesce_timer);
     loop_task_cancel(table->router->loop, &table->work);

@@ -35,9 +35,12 @@ void entity_on_session_gone(
         struct entity_table *table, const char *edge, const Wire__SessionGone *gone);
 void entity_on_acked(struct entity_table *table, const char *edge, const Wire__Acked *acked);
 void entity_on_enable(struct entity_table *table, const char *edge, const Wire__Enable *enable);
+/* The grant is checked already; it was given at `authenticated_us` of the wall clock, 0: not known.
+ */
 void entity_on_resume(struct entity_table *table,
         const char *edge,
-        const Wire__Resume *resume); /* the grant is checked already */
+        const Wire__Resume *resume,
+        int64_t authenticated_us);
 void entity_on_client_state(
         struct entity_table *table, const char *edge, const Wire__ClientState *state);
 /* From another router; `reply` is called exactly once when the stanza is committed or answered
@@ -48,6 +51,13 @@ void entity_on_route(struct entity_table *table,
         const struct stanza *stanza,
         entity_route_done done,
         void *context);
+
+/* One volatile presence to many accounts at home here, by their JIDs; everything is copied. */
+void entity_on_route_many(struct entity_table *table,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        const struct str *to,
+        size_t count);
 
 /* An edge's incarnation is gone: its sessions end, what they had not confirmed goes where RFC 6121
  * §8 sends it. */

@@ -4,6 +4,7 @@
 #include "chassis/base/mem.h"
 #include "proto/xmpp/stanza_error.h"
 #include "router/entity/entity.h"
+#include "router/entity/sessions.h"
 #include "router/router.h"
 #include "router/shard.h"
 #include "router/turn.h"
@@ -125,8 +126,15 @@ static void send_part(struct entity *entity, struct part *part)
     }
 }
 
-static void answer_failed(struct entity *entity, const struct stanza *stanza)
+/* A subscription stanza goes out with the bare JID: its error goes to the session that sent it. */
+static void answer_failed(struct entity *entity, const struct part *part)
 {
+    struct stanza failed = part->stanza;
+    const struct stanza *stanza = &failed;
+    const struct resource *sender = entity_find_session(entity, part->origin.session);
+    if (sender && str_equal(failed.from, entity->bare)) {
+        failed.from = sender->full;
+    }
     struct arena arena;
     struct turn turn;
     arena_init(&arena, 0);
@@ -151,7 +159,7 @@ static void on_part_decided(void *context, enum err err)
         return;
     }
     if (err != ERR_OK) {
-        answer_failed(entity, &part->stanza);
+        answer_failed(entity, part);
     }
     inputs_part_done(entity, part->origin.session, part->origin.counter);
     part_destroy(part);
@@ -171,6 +179,19 @@ static struct part *part_create(
     return part;
 }
 
+void forward_kept(struct entity *entity,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        struct input_work *work)
+{
+    if (work) {
+        work->pending++;
+        work->unappended++;
+        work->is_durable = true;
+    }
+    send_part(entity, part_create(entity, origin, stanza));
+}
+
 void forward_stanza(struct entity *entity,
         const struct origin *origin,
         const struct stanza *stanza,
@@ -179,10 +200,9 @@ void forward_stanza(struct entity *entity,
     static const struct origin none;
     struct router *router = entity->router;
     if (work) {
-        work->pending++;
-        work->unappended++;
-        work->is_durable = true;
-        send_part(entity, part_create(entity, origin, stanza));
+        bool is_durable = work->is_durable || !router->settings->is_routed;
+        forward_kept(entity, origin, stanza, work);
+        work->is_durable = is_durable;
     } else if (shard_is_owned(router->shards, home_shard(router, stanza->to))) {
         entity_on_route(router->entities, origin ? origin : &none, stanza, NULL, NULL);
     } else {

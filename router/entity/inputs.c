@@ -87,7 +87,8 @@ static void finish_closing(struct entity *entity, struct resource *resource)
         sessions_store_input(entity, resource->session, resource->handled);
     }
     if (resource->owes_close_reply) {
-        egress_close_reply(entity->router->egress, resource->edge, resource->session);
+        egress_close_reply(
+                entity->router->egress, resource->edge, resource->session, resource->close_attach);
     }
     struct resource **at = &entity->resources;
     while (*at != resource) {
@@ -121,9 +122,15 @@ void inputs_flush(struct entity *entity)
             egress_handled(
                     entity->router->egress, resource->edge, resource->session, resource->handled);
         }
+        if (resource->enable.is_open && resource_is_settled(resource)) {
+            sm_finish_enable(entity, resource);
+        }
         if (resource->owes_close_reply && resource_is_settled(resource)) {
             resource->owes_close_reply = false; /* detached: its edge may forget it now */
-            egress_close_reply(entity->router->egress, resource->edge, resource->session);
+            egress_close_reply(entity->router->egress,
+                    resource->edge,
+                    resource->session,
+                    resource->close_attach);
         }
     }
 }
@@ -190,6 +197,7 @@ static bool run_outbound(struct entity *entity,
     arena_init(&arena, 0);
     effects_begin(&turn, &arena, entity, &item->stanza);
     turn.session = resource;
+    turn.origin = origin;
     enum verdict verdict = pipeline_outbound(&turn);
     if (verdict == VERDICT_PASS) {
         verdict = route_outbound(&turn);
@@ -218,6 +226,11 @@ static struct resource *find_speaker(struct entity *entity, const struct item *i
     }
     if (resource->sm && !sm_session_is_attached(resource->sm)) {
         metric_family_add(&ignored, "detached", 1); /* the client repeats what we do not have */
+        return NULL;
+    }
+    if (resource->sm && !sm_session_is_current(resource->sm, item->sm.attach)) {
+        /* Of the stream that was resumed, also when the same edge holds the new one. */
+        metric_family_add(&ignored, "former-stream", 1);
         return NULL;
     }
     if (strcmp(resource->edge, item->edge) != 0 || !str_equal(resource->full, item->stanza.from)) {

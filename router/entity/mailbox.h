@@ -31,12 +31,15 @@ struct item_sm {
     bool has_sm;          /* ANNOUNCE */
     bool is_resumable;    /* CLOSE, ENABLE */
     bool is_inactive;     /* CLIENT_STATE */
-    uint32_t attach;      /* ANNOUNCE, CLOSE */
+    uint32_t attach;      /* of an edge that holds it; 0: not said */
     uint32_t acked;       /* ANNOUNCE, ACKED */
     uint32_t written;     /* ANNOUNCE */
     uint32_t max_s;       /* ENABLE */
     uint32_t h;           /* RESUME */
     struct str resume_id; /* RESUME */
+    /* RESUME, on the wall clock: when it came, and when its stream had authenticated (0: not
+     * known). */
+    int64_t asked_us, authenticated_us;
 };
 
 struct item {

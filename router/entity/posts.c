@@ -62,6 +62,7 @@ void entity_on_input(struct entity_table *table,
     item->edge = str_dup(&item->arena, str_from_cstr(edge)).ptr;
     item->session = wire_id(input->session);
     item->counter = input->counter;
+    item->sm.attach = input->attach;
     entity_post(entity_get(table, wire_str(input->bare)), item);
 }
 
@@ -81,6 +82,7 @@ void entity_on_acked(struct entity_table *table, const char *edge, const Wire__A
     }
     struct item *item = from_edge(ITEM_ACKED, edge, acked->session, STR_NULL);
     item->sm.acked = acked->sequence;
+    item->sm.attach = acked->attach;
     entity_post(entity, item);
 }
 
@@ -93,12 +95,17 @@ void entity_on_enable(struct entity_table *table, const char *edge, const Wire__
     entity_post(entity_get(table, wire_str(enable->bare)), item);
 }
 
-void entity_on_resume(struct entity_table *table, const char *edge, const Wire__Resume *resume)
+void entity_on_resume(struct entity_table *table,
+        const char *edge,
+        const Wire__Resume *resume,
+        int64_t authenticated_us)
 {
     struct item *item = from_edge(ITEM_RESUME, edge, NULL, wire_str(resume->resume_id));
     item->request = resume->request;
     item->sm.resume_id = item->resource;
     item->sm.h = resume->h;
+    item->sm.asked_us = loop_wall_us(entity_table_router(table)->loop);
+    item->sm.authenticated_us = authenticated_us;
     entity_post(entity_get(table, wire_str(resume->bare)), item);
 }
 
@@ -107,6 +114,7 @@ void entity_on_client_state(
 {
     struct item *item = from_edge(ITEM_CLIENT_STATE, edge, state->session, STR_NULL);
     item->sm.is_inactive = state->is_inactive;
+    item->sm.attach = state->attach;
     entity_post(entity_get(table, wire_str(state->bare)), item);
 }
 
@@ -135,7 +143,9 @@ void entity_on_session_gone(
 {
     struct entity *entity = entity_find(table, wire_str(gone->bare));
     if (entity) { /* of a session nobody remembers there is nothing to end */
-        entity_post(entity, from_edge(ITEM_SESSION_GONE, edge, gone->session, STR_NULL));
+        struct item *item = from_edge(ITEM_SESSION_GONE, edge, gone->session, STR_NULL);
+        item->sm.attach = gone->attach;
+        entity_post(entity, item);
     }
 }
 
@@ -212,11 +222,14 @@ void entity_on_redis_up(struct entity_table *table)
 {
     struct router *router = entity_table_router(table);
     for (struct entity *entity = entity_table_first(table); entity; entity = entity->hh.next) {
+        entity->is_live = false; /* so says an empty Redis */
+        sessions_update_live(entity);
         for (struct resource *resource = entity->resources; resource; resource = resource->next) {
             if (resource->is_closing) {
                 continue;
             }
             sessions_write_record(router, entity, resource);
+            sessions_write_presence(entity, resource);
             if (resource->sm && router->redis) {
                 sm_spool_rewrite(entity, resource);
             }

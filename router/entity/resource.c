@@ -36,6 +36,7 @@ void resource_destroy(struct resource *resource)
     }
     sm_session_destroy(resource->sm);
     csi_buffer_destroy(resource->csi);
+    buf_fini(&resource->directed);
     free(resource->edge);
     free(resource->full_text);
     free(resource->presence_text);
@@ -56,6 +57,65 @@ void resource_set_presence(struct resource *resource, struct str children, uint3
     resource->presence_text = copy;
     resource->presence = str_from(copy, copy ? children.len : 0);
     resource->presence_child_count = child_count;
+}
+
+/* ---- directed presence */
+
+bool resource_next_directed(const struct resource *resource, struct str *to)
+{
+    struct str all = buf_view(&resource->directed);
+    const char *next = to->ptr ? to->ptr + to->len + 1 : all.ptr;
+    if (all.len == 0 || next >= all.ptr + all.len) {
+        return false;
+    }
+    *to = str_from_cstr(next);
+    return true;
+}
+
+static bool find_directed(const struct resource *resource, struct str to, struct str *found_out)
+{
+    struct str at = STR_NULL;
+    while (resource_next_directed(resource, &at)) {
+        if (str_equal(at, to)) {
+            *found_out = at;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool resource_has_directed(const struct resource *resource, struct str to)
+{
+    struct str found;
+    return find_directed(resource, to, &found);
+}
+
+void resource_add_directed(struct resource *resource, struct str to)
+{
+    if (to.len > 0 && !resource_has_directed(resource, to)) {
+        buf_append_str(&resource->directed, to);
+        buf_append_char(&resource->directed, '\0');
+        resource->directed_count++;
+    }
+}
+
+void resource_remove_directed(struct resource *resource, struct str to)
+{
+    struct str found;
+    if (find_directed(resource, to, &found)) {
+        char *at = resource->directed.data + (found.ptr - resource->directed.data);
+        struct str all = buf_view(&resource->directed);
+        size_t behind = (size_t)(all.ptr + all.len - (found.ptr + found.len + 1));
+        memmove(at, at + found.len + 1, behind);
+        resource->directed.len -= found.len + 1;
+        resource->directed_count--;
+    }
+}
+
+void resource_clear_directed(struct resource *resource)
+{
+    buf_fini(&resource->directed);
+    resource->directed_count = 0;
 }
 
 void resource_set_handled(struct resource *resource, uint32_t handled)

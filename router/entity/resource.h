@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "chassis/base/buf.h"
 #include "chassis/base/id128.h"
 #include "chassis/base/str.h"
 
@@ -15,6 +16,14 @@ struct input_work {
     unsigned pending;    /* parts not yet decided */
     unsigned unappended; /* parts whose entry is not even in a commit group */
     bool is_durable;
+};
+
+/* <enable/>, until the inputs before it are decided: so our h begins at 0 and not below. */
+struct enable_request {
+    bool is_open;
+    bool may_resume;
+    uint32_t max_s;
+    uint64_t request;
 };
 
 struct csi_buffer;
@@ -29,6 +38,7 @@ struct resource {
     struct str name; /* the resourcepart, view into full */
     bool is_available;
     int8_t priority;
+    bool is_interested;    /* asked for the roster: gets its pushes (RFC 6121 §2.2) */
     bool has_caught_up;    /* was told to the log as a target */
     bool is_lost;          /* its edge is away: to be ended as soon as nobody iterates */
     bool is_closing;       /* the stream is gone; only its inputs are still at work */
@@ -36,11 +46,18 @@ struct resource {
     bool has_carbons;      /* wants copies of the account's messages (XEP-0280) */
     bool is_told;          /* bound here, or its edge has announced it here */
     struct sm_session *sm; /* NULL: stream management is off */
+    struct enable_request enable;
     bool owes_close_reply;
+    uint32_t close_attach;  /* of the Close that is owed a reply */
     struct csi_buffer *csi; /* not NULL: its client is inactive */
     char *presence_text;    /* children of the last available presence */
     struct str presence;
     uint32_t presence_child_count;
+    bool is_initialised;     /* its initial presence was worked off (RFC 6121 §4.2) */
+    bool is_adopted;         /* what is known of its availability is hearsay of its edge */
+    bool is_presence_stored; /* Redis has what the record has no room for */
+    struct buf directed;     /* addresses it sent presence to, each with a NUL behind it (§4.6) */
+    size_t directed_count;
 
     /* Input counters wrap: compared by counter_is_after only. */
     uint32_t taken;           /* last one taken */
@@ -60,6 +77,13 @@ static inline bool counter_is_after(uint32_t a, uint32_t b)
     return (int32_t)(a - b) > 0;
 }
 
+/* What is known of `handled` may be older than the point where h began to count: at least `base`.
+ * So few are missing then that no session wraps by it. */
+static inline uint32_t counter_at_least(uint32_t handled, uint32_t base)
+{
+    return base - handled < (1U << 20) ? base : handled;
+}
+
 enum resource_take {
     RESOURCE_TAKEN,
     RESOURCE_IN_WORK,  /* a repeat of what is at work: nothing to do */
@@ -72,6 +96,14 @@ struct resource *resource_create(
 void resource_destroy(struct resource *resource); /* accepts NULL */
 void resource_set_edge(struct resource *resource, const char *edge);
 void resource_set_presence(struct resource *resource, struct str children, uint32_t child_count);
+/* Addresses of directed presence: prepared, each once. */
+bool resource_has_directed(const struct resource *resource, struct str to);
+void resource_add_directed(struct resource *resource, struct str to);
+void resource_remove_directed(struct resource *resource, struct str to);
+void resource_clear_directed(struct resource *resource);
+/* The one behind `to` (NULL: the first one); false: there is none. */
+bool resource_next_directed(const struct resource *resource, struct str *to);
+
 /* Everything up to `handled` is known to be done (announce, log). */
 void resource_set_handled(struct resource *resource, uint32_t handled);
 /* What was known of the counters was hearsay: `handled` is the truth. Nothing may be at work. */

@@ -126,9 +126,34 @@ static void only_available_sessions_of_no_negative_priority_are_eligible(void **
     resource_destroy(resource);
 }
 
+static void directed_addresses_are_kept_once(void **state)
+{
+    (void)state;
+    struct resource *resource =
+            resource_create(id128_random(), "e1", STR("alice@example.org"), STR("phone"));
+    resource_add_directed(resource, STR("a@b"));
+    resource_add_directed(resource, STR("c@d/e"));
+    resource_add_directed(resource, STR("a@b"));
+    resource_add_directed(resource, STR("f@g"));
+    assert_int_equal(resource->directed_count, 3);
+    resource_remove_directed(resource, STR("c@d/e"));
+    resource_remove_directed(resource, STR("nobody@there"));
+    assert_int_equal(resource->directed_count, 2);
+    struct str at = STR_NULL;
+    assert_true(resource_next_directed(resource, &at) && str_equal(at, STR("a@b")));
+    assert_true(resource_next_directed(resource, &at) && str_equal(at, STR("f@g")));
+    assert_false(resource_next_directed(resource, &at));
+    assert_false(resource_has_directed(resource, STR("c@d/e")));
+    resource_clear_directed(resource);
+    assert_int_equal(resource->directed_count, 0);
+    assert_false(resource_has_directed(resource, STR("a@b")));
+    resource_destroy(resource);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(directed_addresses_are_kept_once),
         cmocka_unit_test(counters_are_taken_once_and_without_gaps),
         cmocka_unit_test(handled_moves_over_the_contiguous_prefix_only),
         cmocka_unit_test(durable_input_is_committed_with_its_entry_and_told_after_both),

@@ -334,13 +334,39 @@ static bool keep(struct entity *entity, const struct item *item)
     return true;
 }
 
+/* messages.durability: routed. Behind older ones that are in the log, or on their way into it, the
+ * log is the way for a message, too (P3). False: it has to be kept. */
+static bool deliver_unkept(struct entity *entity, const struct item *item)
+{
+    if (!entity->router->settings->is_routed || entity->log.has_backlog || entity->outbox.head) {
+        return false;
+    }
+    struct id128 reached[ACCOUNT_LOG_MAX_TARGETS];
+    struct stanza stanza = item->stanza;
+    struct buf children;
+    buf_init(&children, 0);
+    if (stamps_may_be_there(stanza.children)) {
+        stamps_copy_unforged(&children, stanza.children, entity->bare, entity->domain);
+        stanza.children = buf_view(&children);
+    }
+    size_t count = send_as_decided(entity, &stanza, 0, reached);
+    buf_fini(&children);
+    if (count == 0) {
+        return false;
+    }
+    origins_add(&entity->origins,
+            &item->origin,
+            account_log_next_id(&entity->log, loop_wall_us(entity->router->loop)));
+    return true;
+}
+
 static bool deliver_or_keep(struct entity *entity, const struct item *item)
 {
-    if (stanza_is_durable(&item->stanza)) {
-        return keep(entity, item);
+    if (!stanza_is_durable(&item->stanza)) {
+        deliver_in_order(entity, &item->stanza);
+        return false;
     }
-    deliver_in_order(entity, &item->stanza);
-    return false;
+    return !deliver_unkept(entity, item) && keep(entity, item);
 }
 
 /* ---- the turn */
@@ -399,6 +425,7 @@ bool routes_handle(struct entity *entity, struct item *item)
         struct turn turn;
         arena_init(&arena, 0);
         effects_begin(&turn, &arena, entity, &item->stanza);
+        turn.origin = item->origin;
         verdict = pipeline_inbound(&turn);
         if (verdict == VERDICT_PASS) {
             is_later = act(&turn, item, &verdict);

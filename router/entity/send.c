@@ -37,7 +37,7 @@ void entity_retry_soon(struct entity *entity)
     }
 }
 
-static void mark_failed(struct entity *entity, struct resource *resource, enum err err)
+void send_failed(struct entity *entity, struct resource *resource, enum err err)
 {
     if (err == ERR_UNAVAILABLE) {
         resource->is_lost = true;
@@ -65,7 +65,8 @@ static size_t send_to_edge(
     for (size_t i = 0; i < send->count; i++) {
         struct resource *member = send->members[i];
         if (member && !member->sm && strcmp(member->edge, edge) == 0) {
-            targets[count] = (struct egress_target){ member->session, entity->bare, STR_NULL, 0 };
+            targets[count] =
+                    (struct egress_target){ .session = member->session, .bare = entity->bare };
             served[count++] = member;
             send->members[i] = NULL;
         }
@@ -76,7 +77,7 @@ static size_t send_to_edge(
         if (err == ERR_OK) {
             targets_out[i] = targets[i].session;
         } else {
-            mark_failed(entity, served[i], err);
+            send_failed(entity, served[i], err);
         }
     }
     return err == ERR_OK ? count : 0;
@@ -126,11 +127,11 @@ static bool send_to_one(struct entity *entity,
         sm_send(entity, resource, stanza, log_id);
         return true;
     }
-    struct egress_target target = { resource->session, entity->bare, STR_NULL, 0 };
+    struct egress_target target = { .session = resource->session, .bare = entity->bare };
     enum err err =
             egress_deliver(entity->router->egress, resource->edge, stanza, log_id, &target, 1);
     if (err != ERR_OK) {
-        mark_failed(entity, resource, err);
+        send_failed(entity, resource, err);
     }
     return err == ERR_OK;
 }

@@ -10,6 +10,7 @@
 #include "router/router.h"
 #include "router/session_registry.h"
 #include "router/signer.h"
+#include "router/spool.h"
 
 #define MAX_STORED_INPUTS 256
 #define ASK_AGAIN_MS      1000
@@ -124,6 +125,7 @@ void sessions_write_record(
         .has_carbons = resource->has_carbons,
         .priority = resource->priority,
         .handled = resource->handled_sent,
+        .is_interested = resource->is_interested,
     };
     const struct sm_session *sm = resource->sm;
     if (sm) {
@@ -142,9 +144,52 @@ void sessions_write_record(
     session_registry_write(router->redis, entity->bare, &record);
 }
 
+void sessions_write_presence(struct entity *entity, struct resource *resource)
+{
+    struct session_record record = {
+        .session = resource->session,
+        .presence = resource->presence,
+        .presence_child_count = resource->presence_child_count,
+        .directed = buf_view(&resource->directed),
+    };
+    bool has_any = record.presence.len > 0 || record.directed.len > 0;
+    if (entity->router->redis && (has_any || resource->is_presence_stored)) {
+        session_registry_write_presence(entity->router->redis, entity->bare, &record);
+        resource->is_presence_stored = has_any;
+    }
+}
+
+bool sessions_is_live(const struct entity *entity)
+{
+    for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
+        if (!resource->is_closing
+                && (resource->sm || resource->is_available || resource->directed_count > 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The next home of the account is to wake it, so that its contacts hear when a session ends. */
+void sessions_update_live(struct entity *entity)
+{
+    bool is_live = sessions_is_live(entity);
+    if (!entity->router->redis || is_live == entity->is_live) {
+        return;
+    }
+    entity->is_live = is_live;
+    if (is_live) {
+        spool_add_live(entity->router->redis, entity->shard, entity->bare);
+    } else {
+        spool_remove_live(entity->router->redis, entity->shard, entity->bare);
+    }
+}
+
 void sessions_changed(struct entity *entity, struct resource *resource)
 {
     sessions_write_record(entity->router, entity, resource);
+    sessions_write_presence(entity, resource);
+    sessions_update_live(entity);
     bool is_new_target = resource_is_eligible(resource) && !resource->has_caught_up;
     resource->has_caught_up = resource_is_eligible(resource);
     if (is_new_target) {
@@ -182,13 +227,15 @@ void sessions_end(struct entity *entity, struct resource *resource)
     entity->resource_count--;
     entity_note_online(entity);
     metric_add(&sessions_gauge, -1);
+    run_close_hooks(entity, resource); /* first: should we die in between, the next home tells it */
     if (!entity_find_resource(entity, resource->name) && entity->router->redis) {
         session_registry_remove(entity->router->redis, entity->bare, resource->name);
     }
-    run_close_hooks(entity, resource);
+    sessions_write_presence(entity, resource);
     if (resource->sm) {
         sm_end(entity, resource);
     }
+    sessions_update_live(entity);
     account_log_on_session_end(&entity->log, resource->session);
     entity_mark_dirty(entity); /* it is freed when its inputs are done */
 }
@@ -377,6 +424,8 @@ static void adopt(struct entity *entity, const struct item *item)
     resource->is_told = true;
     resource->is_available = item->is_available;
     resource->priority = item->priority;
+    resource->is_adopted = !entity->knows_sessions;
+    resource->is_interested = true; /* a push too many is better than one that is missing */
     sessions_add(entity, resource);
     if (item->sm.has_sm) {
         sm_announce(entity, resource, item);
@@ -445,12 +494,16 @@ static void announce_counter(
 static void announce_again(
         struct entity *entity, struct resource *resource, const struct item *item)
 {
-    bool is_news = strcmp(resource->edge, item->edge) != 0
-            || resource->is_available != item->is_available || resource->priority != item->priority;
+    /* The edge tells what its client has said, worked off or not: what was not comes again. Only
+     * "available" is taken from it at once, lest messages wait for a presence that got lost. */
+    bool is_back = item->is_available && !resource->is_available;
+    bool is_news = strcmp(resource->edge, item->edge) != 0 || is_back;
     resource_set_edge(resource, item->edge);
     announce_counter(entity, resource, item);
-    resource->is_available = item->is_available;
-    resource->priority = item->priority;
+    if (is_back) {
+        resource->is_available = true;
+        resource->priority = item->priority;
+    }
     if (resource->sm || item->sm.has_sm) {
         sm_announce(entity, resource, item);
     }
@@ -497,10 +550,11 @@ void sessions_handle_close(struct entity *entity, const struct item *item)
 {
     struct resource *resource = entity_find_session(entity, item->session);
     if (!resource || has_moved_on(resource, item)) {
-        egress_close_reply(entity->router->egress, item->edge, item->session);
+        egress_close_reply(entity->router->egress, item->edge, item->session, item->sm.attach);
         return;
     }
     resource->owes_close_reply = true;
+    resource->close_attach = item->sm.attach;
     bool is_resumable = item->sm.is_resumable && resource->sm && resource->sm->is_resumable;
     if (is_resumable && !resource->is_closing) {
         sm_detach(entity, resource);
@@ -523,7 +577,9 @@ static void lose_stream(struct entity *entity, struct resource *resource)
 void sessions_handle_gone(struct entity *entity, const struct item *item)
 {
     struct resource *resource = entity_find_session(entity, item->session);
-    if (resource && strcmp(resource->edge, item->edge) == 0) {
+    bool is_meant = resource && strcmp(resource->edge, item->edge) == 0
+            && (!resource->sm || sm_session_is_current(resource->sm, item->sm.attach));
+    if (is_meant) {
         lose_stream(entity, resource);
     }
 }

@@ -31,6 +31,12 @@ void sessions_answer_failed_bind(
 
 void sessions_write_record(
         struct router *router, const struct entity *entity, const struct resource *resource);
+/* What the record has no room for: the presence itself, and addresses of directed presence. */
+void sessions_write_presence(struct entity *entity, struct resource *resource);
+/* A session that outlives this home, or whose end somebody waits for. */
+bool sessions_is_live(const struct entity *entity);
+/* Redis names accounts with such sessions, for the next home. */
+void sessions_update_live(struct entity *entity);
 /* What the log knows of a session's counter. It may have been committed in one group with entries
  * of a shard that was fenced: while the session's edge lives, only what the edge announces counts,
  * and repeats are recognised by their origins. */

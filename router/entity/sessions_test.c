@@ -1,4 +1,6 @@
 /* Sessions: bind with its conflicts, announce, the ways to end, and what Redis is told. */
+#include "router/entity/sessions.h"
+
 #include "tests/lib/fake_router.h"
 
 #define ALICE "alice@example.org/phone"
@@ -237,7 +239,55 @@ static void redis_that_comes_back_is_told_all_sessions(void **state)
     fake_login("e1", ALICE, 3);
     fake_clear();
     entity_on_redis_up(fake.router.entities);
-    assert_string_equal(fake_take_out(), "RECORD alice@example.org/phone e1 available 3\n");
+    assert_string_equal(fake_take_out(),
+            "LIVE alice@example.org\nRECORD alice@example.org/phone e1 available 3\n");
+}
+
+/* An edge and a router died together: nobody announces the session, nobody else ends it. */
+static void session_nobody_announces_ends(void **state)
+{
+    (void)state;
+    struct id128 id = id128_random();
+    fake_know_session(id, "phone");
+    fake.is_redis_up = true;
+    fake.records[0] = (struct session_record){ .resource = STR("phone"),
+        .session = id,
+        .edge = STR("e1"),
+        .is_available = true,
+        .is_interested = true,
+        .presence = STR("<show>away</show>"),
+        .presence_child_count = 1,
+        .directed = STR("room@example.org/me\0") };
+    fake.record_count = 1;
+    fake_login("e2", "alice@example.org/desk", 0);
+    const char *out = fake_take_out();
+    assert_seen(out, "<show>away</show>"); /* the other device learns what it had said */
+    struct entity *entity = entity_find(fake.router.entities, STR("alice@example.org"));
+    struct resource *resource = entity_find_session(entity, id);
+    assert_true(resource && resource->is_interested && resource->is_initialised);
+    assert_true(resource_has_directed(resource, STR("room@example.org/me")));
+    fake_advance(16000);
+    out = fake_take_out();
+    assert_seen(
+            out, "from='alice@example.org/phone' to='alice@example.org/desk' type='unavailable'");
+    assert_before(out, "type='unavailable'", "FORGET alice@example.org/phone");
+    announce("e1", id, 1); /* its edge was only out of reach for long */
+    assert_seen(fake_take_out(), "from='alice@example.org/phone' to='alice@example.org/desk'/>");
+}
+
+static void announced_session_does_not_end(void **state)
+{
+    (void)state;
+    struct id128 id = id128_random();
+    fake_know_session(id, "phone");
+    fake.is_redis_up = true;
+    fake.records[0] = (struct session_record){
+        .resource = STR("phone"), .session = id, .edge = STR("e1"), .is_available = true
+    };
+    fake.record_count = 1;
+    announce("e1", id, 1);
+    fake_advance(16000);
+    assert_not_seen(fake_take_out(), "KICK");
 }
 
 static void redis_that_does_not_answer_holds_nobody_up(void **state)
@@ -297,6 +347,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(announced_session_is_adopted, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 redis_that_comes_back_is_told_all_sessions, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(session_nobody_announces_ends, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(announced_session_does_not_end, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 redis_that_does_not_answer_holds_nobody_up, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(removed_account_loses_its_sessions, fake_start, fake_stop),

@@ -10,9 +10,11 @@
 #include "router/entity/entity.h"
 #include "router/entity/sessions.h"
 #include "router/router.h"
+#include "router/shard.h"
 #include "router/signer.h"
 #include "router/turn.h"
 
+#define ASK_TABLE_MS     250   /* by then the shard table has been asked */
 #define ANNOUNCE_WAIT_MS 15000 /* then the edge a former home knew of does not hold it any more */
 
 static struct metric detached_gauge =
@@ -27,9 +29,13 @@ static struct metric_family ended = {
 
 static void on_due(struct timer *timer, void *context)
 {
-    (void)timer;
     struct sm_session *sm = context;
-    if (sm->is_detached) {
+    struct router *router = sm->entity->router;
+    if (sm->is_detached && !shard_may_give_up(router->shards)) {
+        /* We have slept: the session may live on elsewhere, and its contacts must not hear an end.
+         */
+        timer_start(loop_timers(router->loop), timer, ASK_TABLE_MS);
+    } else if (sm->is_detached) {
         metric_family_add(&ended, "timeout", 1);
         sessions_end(sm->entity, sm->resource);
     } else if (!sm->resource->is_told) {
@@ -80,6 +86,11 @@ bool sm_session_is_attached(const struct sm_session *sm)
     return !sm->is_detached && !sm->resume && sm->resource->is_told;
 }
 
+bool sm_session_is_current(const struct sm_session *sm, uint32_t attach)
+{
+    return attach == 0 || attach == sm->attach;
+}
+
 static struct timer_wheel *timers_of(const struct entity *entity)
 {
     return loop_timers(entity->router->loop);
@@ -87,16 +98,16 @@ static struct timer_wheel *timers_of(const struct entity *entity)
 
 /* ---- enable */
 
-static void answer_enable(
-        struct entity *entity, const struct item *item, const struct sm_session *sm)
+static void answer_enable(struct entity *entity, const struct resource *resource, uint64_t request)
 {
+    const struct sm_session *sm = resource->sm;
     struct buf id;
     buf_init(&id, 0);
     Wire__EnableReply reply = WIRE__ENABLE_REPLY__INIT;
-    reply.request = item->request;
+    reply.request = request;
     if (sm->is_resumable) {
         struct signer_resume resume = {
-            .session = item->session,
+            .session = resource->session,
             .sequence = sm->base_sequence,
             .counter = sm->base_counter,
         };
@@ -106,7 +117,7 @@ static void answer_enable(
     }
     reply.sequence = sm->base_sequence;
     reply.counter = sm->base_counter;
-    egress_enable_reply(entity->router->egress, item->edge, &reply);
+    egress_enable_reply(entity->router->egress, resource->edge, &reply);
     buf_fini(&id);
 }
 
@@ -132,16 +143,31 @@ void sm_handle_enable(struct entity *entity, const struct item *item)
         refuse_enable(entity, item);
         return;
     }
-    if (!resource->sm) { /* else the answer to a former request got lost */
-        struct sm_session *sm = sm_session_create(entity, resource, 0);
-        sm->base_counter = resource->taken;
-        sm->is_resumable = item->sm.is_resumable;
-        sm->max_ms = granted_ms(entity, item->sm.max_s);
-        resource->sm = sm;
-        sm_spool_open(entity);
-        sessions_write_record(entity->router, entity, resource);
+    if (resource->sm) { /* the answer to a former request got lost */
+        answer_enable(entity, resource, item->request);
+        return;
     }
-    answer_enable(entity, item, resource->sm);
+    resource->enable = (struct enable_request){
+        .is_open = true,
+        .may_resume = item->sm.is_resumable,
+        .max_s = item->sm.max_s,
+        .request = item->request,
+    };
+    entity_mark_dirty(entity); /* finished there, when nothing is at work */
+}
+
+void sm_finish_enable(struct entity *entity, struct resource *resource)
+{
+    const struct enable_request enable = resource->enable;
+    resource->enable.is_open = false;
+    struct sm_session *sm = sm_session_create(entity, resource, 0);
+    sm->base_counter = resource->handled;
+    sm->is_resumable = enable.may_resume;
+    sm->max_ms = granted_ms(entity, enable.max_s);
+    resource->sm = sm;
+    sm_spool_open(entity);
+    sessions_write_record(entity->router, entity, resource);
+    answer_enable(entity, resource, enable.request);
 }
 
 /* ---- sending */
@@ -204,13 +230,8 @@ void sm_send(struct entity *entity,
     }
 }
 
-/* False: not now. */
-static bool send_entry(
-        struct entity *entity, struct resource *resource, const struct sm_entry *entry)
+static void on_send_failed(struct entity *entity, struct resource *resource, enum err err)
 {
-    struct egress_target target = { resource->session, entity->bare, STR_NULL, entry->sequence };
-    enum err err = egress_deliver(
-            entity->router->egress, resource->edge, &entry->stanza, entry->log_id, &target, 1);
     if (err == ERR_UNAVAILABLE && resource->sm->is_resumable) {
         sm_detach(entity, resource);
     } else if (err == ERR_UNAVAILABLE) {
@@ -218,6 +239,47 @@ static bool send_entry(
     } else if (err != ERR_OK) {
         entity_retry_soon(entity);
     }
+}
+
+uint32_t sm_number(struct entity *entity, struct resource *resource, const struct stanza *stanza)
+{
+    struct sm_session *sm = resource->sm;
+    const struct sm_entry *entry = sm_queue_push(&sm->queue, stanza, 0);
+    sm_spool_push(entity, resource, entry);
+    if (is_over_limit(entity, sm)) {
+        sm_give_up(entity, resource, STREAM_ERROR_POLICY_VIOLATION);
+    }
+    bool is_next =
+            sm_session_is_attached(sm) && !resource->is_lost && entry->sequence == sm->sent + 1;
+    if (!is_next) {
+        sm_flush(entity, resource);
+        return 0;
+    }
+    sm->sent = entry->sequence;
+    return entry->sequence;
+}
+
+void sm_not_sent(struct entity *entity, struct resource *resource, uint32_t sequence, enum err err)
+{
+    if (!sm_sequence_is_after(sequence, resource->sm->sent)) {
+        resource->sm->sent = sequence - 1;
+    }
+    on_send_failed(entity, resource, err);
+}
+
+/* False: not now. */
+static bool send_entry(
+        struct entity *entity, struct resource *resource, const struct sm_entry *entry)
+{
+    struct egress_target target = {
+        .session = resource->session,
+        .bare = entity->bare,
+        .sequence = entry->sequence,
+        .attach = resource->sm->attach,
+    };
+    enum err err = egress_deliver(
+            entity->router->egress, resource->edge, &entry->stanza, entry->log_id, &target, 1);
+    on_send_failed(entity, resource, err);
     return err == ERR_OK;
 }
 
@@ -279,7 +341,8 @@ void sm_ack(struct entity *entity, struct resource *resource, uint32_t sequence)
 static bool speaks_for(const struct resource *resource, const struct item *item)
 {
     return resource && !resource->is_closing && resource->sm && sm_session_is_attached(resource->sm)
-            && strcmp(resource->edge, item->edge) == 0;
+            && strcmp(resource->edge, item->edge) == 0
+            && sm_session_is_current(resource->sm, item->sm.attach);
 }
 
 void sm_handle_acked(struct entity *entity, const struct item *item)
@@ -368,15 +431,19 @@ bool sm_may_announce(struct entity *entity, struct resource *resource, const str
         return true;
     }
     uint32_t attach = sm_attach_of(item->sm.attach);
+    bool is_same_edge = strcmp(resource->edge, item->edge) == 0;
     bool is_former = (int32_t)(attach - sm->attach) < 0 || sm->resume;
-    if (is_former) {
-        egress_kick_moved(entity->router->egress,
-                item->edge,
-                item->session,
-                entity->bare,
-                sm_attach_on_wire(attach));
+    /* Two homes, one after the other, gave the same number: who spoke here first has it. */
+    bool is_second = attach == sm->attach && resource->is_told && !sm->is_detached && !is_same_edge;
+    if (is_former || is_second) {
+        egress_kick_moved(entity->router->egress, item->edge, item->session, entity->bare, attach);
+        return false;
     }
-    return !is_former;
+    if (resource->is_told && !sm->is_detached && !is_same_edge) {
+        egress_kick_moved(
+                entity->router->egress, resource->edge, item->session, entity->bare, sm->attach);
+    }
+    return true;
 }
 
 void sm_announce(struct entity *entity, struct resource *resource, const struct item *item)
@@ -393,6 +460,9 @@ void sm_announce(struct entity *entity, struct resource *resource, const struct 
         sm_spool_open(entity);
     }
     resource->sm->is_queue_lost = false;
+    if (resource->sm->attach != sm_attach_of(item->sm.attach)) {
+        resource->sm->winner = (struct sm_winner){ 0, 0 }; /* another home let it win */
+    }
     resource->sm->attach = sm_attach_of(item->sm.attach);
     take_numbers(entity, resource, item);
     sm_attach(entity, resource);
@@ -419,6 +489,14 @@ static void answer_request(struct entity *entity, const struct stanza *stanza)
     arena_fini(&arena);
 }
 
+/* messages.durability: routed. No log has it: it looks for other sessions, or is kept (P5). */
+static void route_again(struct entity *entity, const struct stanza *stanza)
+{
+    if (stanza_is_durable(stanza)) {
+        entity_post(entity, item_create(ITEM_ROUTE, stanza, 0));
+    }
+}
+
 void sm_end(struct entity *entity, struct resource *resource)
 {
     struct sm_session *sm = resource->sm;
@@ -436,8 +514,11 @@ void sm_end(struct entity *entity, struct resource *resource)
     struct sm_queue queue = sm->queue;
     sm_queue_init(&sm->queue, queue.last);
     for (const struct sm_entry *entry = queue.unacked; entry; entry = entry->next) {
-        if (was_detached && entry->has_stanza && entry->log_id == 0) {
-            answer_request(entity, &entry->stanza);
+        if (entry->has_stanza && entry->log_id == 0) {
+            route_again(entity, &entry->stanza);
+            if (was_detached) {
+                answer_request(entity, &entry->stanza);
+            }
         }
     }
     sm_queue_fini(&queue);

@@ -7,12 +7,18 @@
 
 /* ---- sm.c: of resources with stream management (resource->sm) */
 void sm_handle_enable(struct entity *entity, const struct item *item);
+void sm_finish_enable(struct entity *entity, struct resource *resource);
 void sm_handle_acked(struct entity *entity, const struct item *item);
 /* Numbers it, keeps it, and sends it when an edge holds the stream. */
 void sm_send(struct entity *entity,
         struct resource *resource,
         const struct stanza *stanza,
         int64_t log_id);
+/* Numbers and keeps it, for a caller who sends it together with others: the number, or 0 when it is
+ * not to be sent now. */
+uint32_t sm_number(struct entity *entity, struct resource *resource, const struct stanza *stanza);
+/* It was not: egress_deliver said `err`. */
+void sm_not_sent(struct entity *entity, struct resource *resource, uint32_t sequence, enum err err);
 void sm_flush(struct entity *entity, struct resource *resource);
 void sm_flush_all(struct entity *entity);
 void sm_ack(struct entity *entity, struct resource *resource, uint32_t sequence);

@@ -85,6 +85,7 @@ enum err sm_queue_restore(
         count_in(queue, entry, stanza);
     } else {
         queue->last = last;
+        queue->kept = entry;
     }
     return ERR_OK;
 }
@@ -119,9 +120,10 @@ static void count_out(struct sm_queue *queue, struct sm_entry *entry)
 }
 
 /* A volatile one is not remembered: the one before it, or the front, stands for its element in the
- * spool. `before` NULL: it is the first. */
-static void swallow(struct sm_queue *queue, struct sm_entry *before, struct sm_entry *entry)
+ * spool. */
+static void swallow(struct sm_queue *queue, struct sm_entry *entry)
 {
+    struct sm_entry *before = queue->kept;
     if (before) {
         before->weight += entry->weight;
         before->next = entry->next;
@@ -135,16 +137,6 @@ static void swallow(struct sm_queue *queue, struct sm_entry *before, struct sm_e
     entry_destroy(entry);
 }
 
-static struct sm_entry *last_acked(const struct sm_queue *queue)
-{
-    struct sm_entry *last = NULL;
-    for (struct sm_entry *entry = queue->head; entry && entry != queue->unacked;
-            entry = entry->next) {
-        last = entry;
-    }
-    return last;
-}
-
 enum err sm_queue_ack(
         struct sm_queue *queue, uint32_t sequence, sm_queue_acked acked, void *context)
 {
@@ -155,16 +147,15 @@ enum err sm_queue_ack(
         return ERR_OK;
     }
     queue->acked = sequence;
-    struct sm_entry *before = last_acked(queue);
     while (queue->unacked && !sm_sequence_is_after(queue->unacked->sequence, sequence)) {
         struct sm_entry *entry = queue->unacked;
         queue->unacked = entry->next;
         count_out(queue, entry);
         if (entry->log_id) {
             acked(context, entry->log_id);
-            before = entry;
+            queue->kept = entry;
         } else {
-            swallow(queue, before, entry);
+            swallow(queue, entry);
         }
     }
     return ERR_OK;
@@ -178,6 +169,9 @@ uint32_t sm_queue_forget(struct sm_queue *queue, int64_t watermark)
         queue->head = entry->next;
         if (queue->tail == entry) {
             queue->tail = NULL;
+        }
+        if (queue->kept == entry) {
+            queue->kept = NULL;
         }
         entry_destroy(entry);
     }

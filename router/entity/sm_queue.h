@@ -27,6 +27,7 @@ struct sm_entry {
 struct sm_queue {
     struct sm_entry *head;
     struct sm_entry *tail;
+    struct sm_entry *kept;    /* the last one in front of it; NULL: none */
     struct sm_entry *unacked; /* the first one that is not acknowledged */
     size_t count;             /* not acknowledged */
     size_t bytes;             /* likewise */

@@ -10,6 +10,9 @@
 #include "router/session_registry.h"
 #include "router/signer.h"
 
+/* How far apart two that were asked at once may come: an edge waits so long for an answer. */
+#define RACE_US INT64_C(10000000)
+
 static struct metric_family resumes = {
     .name = "sm_resumes_total",
     .help = "Attempts to resume a session",
@@ -61,6 +64,7 @@ static void refuse_with_h(
     } else {
         refusal.has_h = sessions_find_input(entity, resume->session, &refusal.handled);
     }
+    refusal.handled = counter_at_least(refusal.handled, resume->counter);
     refuse(entity, &refusal);
 }
 
@@ -94,7 +98,7 @@ static void begin(struct entity *entity,
                 resource->edge,
                 resource->session,
                 entity->bare,
-                sm_attach_on_wire(sm->attach));
+                sm->attach);
     }
     uint32_t stored;
     if (!resource->is_told && sessions_find_input(entity, resource->session, &stored)) {
@@ -108,6 +112,7 @@ static void begin(struct entity *entity,
         .request = item->request,
         .acked = ids->sequence + item->sm.h,
     };
+    sm->winner = (struct sm_winner){ item->sm.asked_us, item->request };
     timer_stop(&sm->timer);
     entity_mark_dirty(entity); /* finished there, when nothing is at work */
 }
@@ -140,8 +145,11 @@ void sm_finish_resume(struct entity *entity, struct resource *resource)
     sm->resume = NULL;
     if (resource->owes_close_reply) {
         resource->owes_close_reply = false;
-        egress_close_reply(entity->router->egress, resource->edge, resource->session);
+        egress_close_reply(
+                entity->router->egress, resource->edge, resource->session, resource->close_attach);
     }
+    /* Inputs from before <enable/> that died with router and edge are not counted by anybody. */
+    resource_set_handled(resource, counter_at_least(resource->handled, sm->base_counter));
     sm->attach++;
     resource_set_edge(resource, resume->edge);
     resource->handled_sent = resource->handled;
@@ -184,6 +192,34 @@ static Wire__Status check_h(const struct sm_session *sm, uint32_t acked)
     return is_unknown ? WIRE__STATUS__STATUS_NOT_FOUND : WIRE__STATUS__STATUS_OK;
 }
 
+/* The edge asks again when the router or the link to it was away. */
+static bool is_repeat(const struct resource *resource, const struct item *item)
+{
+    const struct sm_session *sm = resource->sm;
+    if (sm->winner.asked_us == 0 || sm->winner.request != item->request) {
+        return false;
+    }
+    return sm->resume ? strcmp(sm->resume->edge, item->edge) == 0
+                      : !sm->is_detached && is_same_edge(resource, item->edge);
+}
+
+/* The client opened both streams before it asked on one of them, so neither is the later one: the
+ * first to come wins. Who authenticated after the winner had asked has seen the winner's stream die
+ * and takes over, however young that stream is; and so does anybody when nobody holds it. */
+static bool is_in_race(const struct sm_session *sm, const struct item *item)
+{
+    bool is_held = sm->resume || !sm->is_detached;
+    if (!is_held || sm->winner.asked_us == 0) {
+        return false;
+    }
+    if (item->sm.authenticated_us == 0) {
+        return sm->resume != NULL; /* a router of the version before: at work only */
+    }
+    /* Negative: the clock was set back and tells nothing. */
+    int64_t since_us = item->sm.asked_us - sm->winner.asked_us;
+    return item->sm.authenticated_us <= sm->winner.asked_us && since_us >= 0 && since_us < RACE_US;
+}
+
 void sm_handle_resume(struct entity *entity, const struct item *item)
 {
     struct signer_resume ids;
@@ -202,7 +238,10 @@ void sm_handle_resume(struct entity *entity, const struct item *item)
         refuse_with_h(entity, item, &ids);
         return;
     }
-    if (resource->sm->resume) { /* exactly one wins (C23) */
+    if (is_repeat(resource, item)) {
+        return; /* its answer comes, or is on its way */
+    }
+    if (is_in_race(resource->sm, item)) { /* exactly one wins (C23) */
         refuse_item(entity, item, WIRE__STATUS__STATUS_NOT_FOUND);
         return;
     }
@@ -212,6 +251,9 @@ void sm_handle_resume(struct entity *entity, const struct item *item)
     } else if (status != WIRE__STATUS__STATUS_OK) {
         refuse_item(entity, item, status);
     } else {
+        if (resource->sm->resume) {
+            sm_refuse_resume(entity, resource); /* its client has given it up */
+        }
         begin(entity, resource, item, &ids);
     }
 }

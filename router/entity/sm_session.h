@@ -19,6 +19,12 @@ struct sm_resume {
     uint32_t acked; /* what the client says it has, as one of our numbers */
 };
 
+/* The <resume/> that holds the session or is about to: who asked at the same time is refused. */
+struct sm_winner {
+    int64_t asked_us; /* on the wall clock; 0: not resumed while its home was here */
+    uint64_t request;
+};
+
 struct sm_session {
     struct entity *entity;
     struct resource *resource;
@@ -44,6 +50,7 @@ struct sm_session {
     int64_t detached_wall_ms; /* since when, for a next home */
     struct timer timer;       /* detached: the end; else: the edge has not announced it */
     struct sm_resume *resume; /* NULL: nobody is taking it over */
+    struct sm_winner winner;
 };
 
 /* `base`: last number given before. */
@@ -52,12 +59,8 @@ struct sm_session *sm_session_create(
 void sm_session_destroy(struct sm_session *sm); /* accepts NULL */
 /* An edge holds the stream and has said so here, and nobody is taking it over. */
 bool sm_session_is_attached(const struct sm_session *sm);
-
-/* What edges call it: the first attachment has no number there. */
-static inline uint32_t sm_attach_on_wire(uint32_t attach)
-{
-    return attach == 1 ? 0 : attach;
-}
+/* `attach` is how an edge names its attachment; one that does not say is believed. */
+bool sm_session_is_current(const struct sm_session *sm, uint32_t attach);
 
 /* An edge that counts from 0 means the first one, too. */
 static inline uint32_t sm_attach_of(uint32_t attach)

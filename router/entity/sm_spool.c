@@ -20,6 +20,12 @@
 
 /* ---- writing */
 
+/* With messages.durability: routed a queue dies with its router. */
+static bool is_spooling(const struct entity *entity)
+{
+    return entity->router->redis && !entity->router->settings->is_routed;
+}
+
 static struct spool_key key_of(const struct entity *entity, const struct resource *resource)
 {
     return (struct spool_key){ entity->bare, resource->session };
@@ -34,6 +40,7 @@ static void keep_alive(const struct entity *entity, const struct resource *resou
 void sm_spool_open(struct entity *entity)
 {
     if (entity->router->redis) {
+        entity->is_live = true;
         spool_add_live(entity->router->redis, entity->shard, entity->bare);
     }
 }
@@ -41,7 +48,7 @@ void sm_spool_open(struct entity *entity)
 void sm_spool_push(
         struct entity *entity, const struct resource *resource, const struct sm_entry *entry)
 {
-    if (!entity->router->redis) {
+    if (!is_spooling(entity)) {
         return;
     }
     struct spool_key key = key_of(entity, resource);
@@ -52,16 +59,6 @@ void sm_spool_push(
     }
 }
 
-static bool has_other(const struct entity *entity, const struct resource *resource)
-{
-    for (const struct resource *other = entity->resources; other; other = other->next) {
-        if (other != resource && other->sm && !other->is_closing) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void sm_spool_close(struct entity *entity, const struct resource *resource)
 {
     if (!entity->router->redis) {
@@ -69,9 +66,6 @@ void sm_spool_close(struct entity *entity, const struct resource *resource)
     }
     struct spool_key key = key_of(entity, resource);
     spool_erase(entity->router->redis, &key);
-    if (!has_other(entity, resource)) {
-        spool_remove_live(entity->router->redis, entity->shard, entity->bare);
-    }
 }
 
 /* The record says first what is acknowledged, then the elements go: numbers never fall back. */
@@ -115,11 +109,12 @@ void sm_spool_rewrite(struct entity *entity, struct resource *resource)
     spool_erase(entity->router->redis, &key);
     sm_spool_open(entity);
     sm->queue.forgotten = 0;
-    for (struct sm_entry *entry = sm->queue.head; entry; entry = entry->next) {
+    for (struct sm_entry *entry = is_spooling(entity) ? sm->queue.head : NULL; entry;
+            entry = entry->next) {
         entry->weight = 1;
         spool_push(entity->router->redis, &key, entry->sequence, entry->log_id, &entry->stanza);
     }
-    sm->is_spooled = sm->queue.head != NULL;
+    sm->is_spooled = is_spooling(entity) && sm->queue.head != NULL;
     keep_alive(entity, resource);
 }
 
@@ -173,9 +168,13 @@ static void on_spool(
 void sm_spool_load(
         struct entity *entity, struct resource *resource, void (*done)(struct entity *entity))
 {
+    resource->sm->is_queue_lost = true; /* until it is here */
+    if (!is_spooling(entity)) {
+        done(entity);
+        return;
+    }
     struct sm_load *load = MEM_NEW(struct sm_load);
     *load = (struct sm_load){ entity_ref_create(entity), resource->session, done };
-    resource->sm->is_queue_lost = true; /* until it is here */
     struct spool_key key = key_of(entity, resource);
     spool_load(entity->router->redis, &key, on_spool, load);
 }
@@ -227,6 +226,7 @@ static void on_live(void *context, enum err err, const struct str *bares, size_t
 void entity_revive_shard(struct entity_table *table, unsigned shard)
 {
     struct router *router = entity_table_router(table);
+    entity_table_shard_gained(table, shard);
     if (router->redis) {
         spool_load_live(router->redis, shard, on_live, entity_table_hold(table));
     }

@@ -41,6 +41,16 @@ static void copy_without_delays(
     }
 }
 
+static bool contains(struct str text, struct str part)
+{
+    return text.len > 0 && memmem(text.ptr, text.len, part.ptr, part.len) != NULL;
+}
+
+bool stamps_may_be_there(struct str children)
+{
+    return contains(children, STR("stanza-id")) || contains(children, STR(NS_DELAY));
+}
+
 void stamps_copy_unforged(struct buf *out, struct str children, struct str bare, struct str domain)
 {
     struct buf stripped;
@@ -49,7 +59,7 @@ void stamps_copy_unforged(struct buf *out, struct str children, struct str bare,
     if (stanza_id_strip(&stripped, children, bare)) {
         kept = buf_view(&stripped);
     }
-    if (kept.len && memmem(kept.ptr, kept.len, NS_DELAY, sizeof(NS_DELAY) - 1)) {
+    if (contains(kept, STR(NS_DELAY))) {
         copy_without_delays(out, kept, bare, domain);
     } else {
         buf_append_str(out, kept);

@@ -257,7 +257,10 @@ void account_set_verifiers(struct account_store *store,
 static const char sql_delete[] =
         "WITH gone AS (UPDATE router.account SET state = 2, deleted = current_date"
         " WHERE bare = $1 AND state <> 2 RETURNING id),"
-        " keys AS (DELETE FROM router.credential WHERE owner IN (SELECT id FROM gone))"
+        " keys AS (DELETE FROM router.credential WHERE owner IN (SELECT id FROM gone)),"
+        " secrets AS (DELETE FROM router.account_key WHERE owner IN (SELECT id FROM gone)),"
+        " versions AS (DELETE FROM router.roster_version WHERE owner IN (SELECT id FROM gone)),"
+        " contacts AS (DELETE FROM router.roster WHERE owner IN (SELECT id FROM gone))"
         " SELECT id FROM gone";
 
 void account_delete(

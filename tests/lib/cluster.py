@@ -54,52 +54,89 @@ def as_user(name):
 
 
 class Postgres:
-    def __init__(self, folder):
-        self.folder, self.data, self.socket = folder, os.path.join(folder, "pg"), os.path.join(folder, "run")
+    """`port`: on loopback, too. `copy_of`: a standby of that one. `settings`: more lines of postgresql.conf."""
+
+    def __init__(self, folder, name="pg", port=None, copy_of=None, settings=""):
+        self.folder, self.name, self.port, self.socket = folder, name, port, os.path.join(folder, "run")
+        self.data, self.log = os.path.join(folder, name), os.path.join(folder, f"{name}.log")
         os.makedirs(self.socket, exist_ok=True)
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
             os.chown(self.socket, user.pw_uid, user.pw_gid)
             os.chown(folder, user.pw_uid, user.pw_gid)
         os.chmod(self.socket, 0o777)
-        self._run("initdb", "-D", self.data, "-A", "trust", "-N", "-U", "postgres")
+        if copy_of:
+            self._run("pg_basebackup", "-D", self.data, "-h", "127.0.0.1", "-p", str(copy_of.port), "-U", "postgres", "-X", "stream", "-c", "fast")
+        else:
+            self._run("initdb", "-D", self.data, "-A", "trust", "-N", "-U", "postgres")
         with open(os.path.join(self.data, "postgresql.conf"), "a") as conf:
-            conf.write(f"listen_addresses=''\nunix_socket_directories='{self.socket}'\nmax_connections=60\n"
-                       "shared_buffers=64MB\nlogging_collector=off\nlog_min_messages=fatal\n")
+            conf.write(f"listen_addresses='{'127.0.0.1' if port else ''}'\nunix_socket_directories='{self.socket}'\nmax_connections=60\n"
+                       "shared_buffers=64MB\nlogging_collector=off\nlog_min_messages=fatal\n" + (f"port={port}\n" if port else "") + settings)
+        if copy_of:
+            self._run("touch", os.path.join(self.data, "standby.signal"))
         self.start()
 
     def _run(self, *args, check=True):
-        command = as_user("postgres") + [os.path.join(PG_BIN, args[0]), *args[1:]]
+        program = os.path.join(PG_BIN, args[0])
+        command = as_user("postgres") + [program if os.path.exists(program) else args[0], *args[1:]]
         return subprocess.run(command, check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
 
     def start(self):
-        self._run("pg_ctl", "-D", self.data, "-w", "-t", "30", "-l", os.path.join(self.folder, "pg.log"), "start")
+        self._run("pg_ctl", "-D", self.data, "-w", "-t", "30", "-l", self.log, "start")
 
     def stop(self, mode="immediate"):
         self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop", check=False)
 
+    stop_primary = stop
+
     def restart(self, mode="immediate"):
-        self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", "30", "-l", os.path.join(self.folder, "pg.log"), "restart")
+        self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", "30", "-l", self.log, "restart")
 
     def conninfo(self, user):
-        return f"host={self.socket} user={user} dbname=postgres"
+        where = f"host=127.0.0.1 port={self.port}" if self.port else f"host={self.socket}"
+        return f"{where} user={user} dbname=postgres"
 
     def query(self, sql):
-        out = subprocess.run(["psql", "-qAtX", "-h", self.socket, "-U", "postgres", "-d", "postgres", "-c", sql],
+        port = ["-p", str(self.port)] if self.port else []
+        out = subprocess.run(["psql", "-qAtX", "-h", self.socket, *port, "-U", "postgres", "-d", "postgres", "-c", sql],
                              check=True, capture_output=True, text=True)
         return out.stdout.strip()
 
+    def pids(self):
+        """Of the postmaster and of its children."""
+        with open(os.path.join(self.data, "postmaster.pid")) as file:
+            postmaster = int(file.readline())
+        with open(f"/proc/{postmaster}/task/{postmaster}/children") as file:
+            return [postmaster] + [int(pid) for pid in file.read().split()]
+
+    def kill(self):
+        """kill -9 of everything, as when the power goes."""
+        for pid in self.pids():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        for name in (os.path.join(self.data, "postmaster.pid"), os.path.join(self.socket, f".s.PGSQL.{self.port or 5432}.lock")):
+            if os.path.exists(name):
+                os.remove(name)
+
 
 class Redis:
-    def __init__(self, folder):
-        self.folder, self.socket = folder, os.path.join(folder, "redis.sock")
+    """`port`: on loopback, too. `options`: more of the server's command line."""
+
+    def __init__(self, folder, name="redis", port=0, options=()):
+        self.folder, self.socket, self.port, self.options = folder, os.path.join(folder, f"{name}.sock"), port, list(options)
         self.process = None
         self.start()
 
+    def config(self):
+        """The section "redis" of our processes."""
+        return {"address": f"tcp:127.0.0.1:{self.port}" if self.port else f"unix:{self.socket}"}
+
     def start(self):
         self.process = subprocess.Popen(
-            ["redis-server", "--port", "0", "--unixsocket", self.socket, "--save", "", "--appendonly", "no",
-             "--dir", self.folder, "--enable-debug-command", "local"],
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket, "--save", "", "--appendonly", "no",
+             "--dir", self.folder, "--enable-debug-command", "local", *self.options],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         deadline = time.time() + 10
         while time.time() < deadline:
@@ -133,6 +170,7 @@ class Node:
         with open(self.path, "w") as out:
             out.write(to_yaml(config))
         self.process, self.supervised, self.deaths = None, True, 0
+        self.build, self.prefix = cluster.build, []  # where its program comes from; a command that starts it, such as prlimit
         self.restart_delay = 0.2
         self.exit_codes = []
 
@@ -140,7 +178,7 @@ class Node:
         environment = dict(os.environ, ASAN_OPTIONS="abort_on_error=0:detect_leaks=1:exitcode=99:quarantine_size_mb=8", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
                            **self.env)
         environment.setdefault("LSAN_OPTIONS", "report_objects=1")
-        self.process = subprocess.Popen([os.path.join(BUILD, "bin", self.program), "--config", self.path, "--node", self.name],
+        self.process = subprocess.Popen([*self.prefix, os.path.join(self.build, "bin", self.program), "--config", self.path, "--node", self.name],
                                         stdout=open(self.log, "ab"), stderr=subprocess.STDOUT, env=environment)
         self.supervised = True
 
@@ -236,18 +274,23 @@ def merge(base, extra):
 
 
 class Cluster:
-    def __init__(self, edges=2, routers=2, archives=1, config=None, hosts=None, env=None, keep=None):
+    """`stores`: makes PostgreSQL and Redis in the folder it is given. `adjust`: changes the configuration of the node it is given.
+    `prepare`: called with the cluster before its nodes start."""
+
+    def __init__(self, edges=2, routers=2, archives=1, config=None, hosts=None, env=None, keep=None, stores=None, adjust=None, prepare=None,
+                 build=None):
         self.folder = tempfile.mkdtemp(prefix="starling-test-", dir=os.environ.get("STARLING_TEST_TMP", "/tmp"))
         os.chmod(self.folder, 0o755)
         self.keep = keep if keep is not None else bool(os.environ.get("STARLING_KEEP"))
-        self.extra, self.env = config or {}, env or {}
+        self.extra, self.env, self.adjust, self.build = config or {}, env or {}, adjust, build or BUILD
         self.hosts = hosts or [{"domain": HOST, "registration": True}, {"domain": "any.localhost", "accept_any_password": True},
                                {"domain": "gone.localhost", "formerly": True}]
         self.closing = False
         self.edges, self.routers, self.archives = [], [], []
         self.unexpected = []
         atexit.register(self.close)
-        self.postgres, self.redis = Postgres(self.folder), Redis(self.folder)
+        self.postgres = self.redis = None
+        self.postgres, self.redis = stores(self.folder) if stores else (Postgres(self.folder), Redis(self.folder))
         self._secrets()
         self._certificates()
         self.ctl_config = os.path.join(self.folder, "ctl.yaml")
@@ -261,6 +304,8 @@ class Cluster:
             self.routers.append(self._node("router", f"router-{i + 1}"))
         for i in range(edges):
             self.edges.append(self._edge(i))
+        if prepare:
+            prepare(self)
         self.watcher.start()
         for node in self.nodes():
             node.start()
@@ -283,7 +328,7 @@ class Cluster:
         return path
 
     def _secrets(self):
-        for name in ("core.secret", "token.key", "http.token"):
+        for name in ("core.secret", "token.key", "storage.key", "http.token"):
             self._secret(name, os.urandom(32).hex())
         self._secret("ticket.keys", "\n".join(os.urandom(80).hex() for _ in range(2)) + "\n")
 
@@ -311,7 +356,7 @@ class Cluster:
             "cluster": {"shards": 256},
             "hosts": self.hosts,
             "bus": {"address": "tcp://127.0.0.1:0"},
-            "redis": {"address": f"unix:{self.redis.socket}"},
+            "redis": self.redis.config(),
         }
         if name.startswith("edge"):
             base["bus"]["edge_secret_file"] = self._edge_secret(name)
@@ -319,7 +364,7 @@ class Cluster:
             base["bus"]["core_secret_file"] = self.file("core.secret")
         if name.startswith("router"):
             base["postgres_router"] = {"conninfo": pg.conninfo("starling_router")}
-            base["router"] = {"token_key_file": self.file("token.key")}
+            base["router"] = {"token_key_file": self.file("token.key"), "storage_key_file": self.file("storage.key")}
         if name.startswith("archive"):
             base["postgres_archive"] = {"conninfo": pg.conninfo("starling_archive")}
         if name == "ctl":
@@ -331,6 +376,8 @@ class Cluster:
     def _node(self, program, name, config=None):
         full = merge(merge(self._common(name), config), self.extra.get(program))
         full["http"]["port"] = free_port()
+        if self.adjust:
+            self.adjust(name, full)
         return Node(self, program, name, full, self.env.get(name, self.env.get(program)))
 
     def _edge(self, i):
@@ -367,7 +414,7 @@ class Cluster:
             time.sleep(0.02)
 
     def ctl(self, *args, stdin=None, check=True):
-        out = subprocess.run([os.path.join(BUILD, "bin", "starlingctl"), "--config", self.ctl_config, *args], input=stdin, text=True,
+        out = subprocess.run([os.path.join(self.build, "bin", "starlingctl"), "--config", self.ctl_config, *args], input=stdin, text=True,
                              capture_output=True)
         if check and out.returncode != 0:
             raise RuntimeError(f"starlingctl {' '.join(args)}: exit {out.returncode}: {out.stderr}")
@@ -400,7 +447,7 @@ class Cluster:
             if node.process and node.process.poll() is None:
                 node.process.kill()
                 node.process.wait()
-        self.redis.stop()
-        self.postgres.stop()
+        for store in filter(None, (self.redis, self.postgres)):
+            store.stop()
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -24,12 +24,15 @@
 #include "router/entity/entity_table.h"
 #include "router/log_client.h"
 #include "router/password_work.h"
+#include "router/route_many.h"
 #include "router/router.h"
 #include "router/session_registry.h"
 #include "router/shard.h"
 #include "router/signer.h"
 #include "router/spool.h"
 #include "router/store/account_data_store.h"
+#include "router/store/roster_store.h"
+#include "router/vault.h"
 
 #define FAKE_SHARDS 8
 #define FAKE_MAX    256
@@ -64,6 +67,18 @@ struct fake_input {
     uint32_t h;
 };
 
+/* A row of the roster store; the key of an account is one with an empty contact. */
+struct fake_row {
+    int64_t owner;
+    struct buf contact;
+    struct buf item;
+};
+
+struct fake_save {
+    struct roster_write write; /* its views are heap copies */
+    char *texts[3];
+};
+
 struct fake_call {
     void (*run)(struct fake_call *call);
     void (*done)(void); /* cast by run */
@@ -77,6 +92,7 @@ struct fake_call {
     bool is_live;
     enum err err;
     const struct buf *value;
+    struct fake_save save;
 };
 
 struct fake {
@@ -128,6 +144,7 @@ struct fake {
     const char *full_edge;
     bool is_auto_commit;
     char resume_id[128]; /* of the last ENABLED */
+    uint64_t last_request;
     struct session_record
             written; /* the last one with stream management; resource and edge unset */
     struct {
@@ -137,6 +154,11 @@ struct fake {
     } spool[FAKE_MAX];
     size_t spool_count;
     size_t spool_trimmed; /* elements in front that are gone */
+    struct fake_row rows[FAKE_MAX];
+    size_t row_count;
+    int64_t versions[8]; /* by owner */
+    bool has_slept;
+    int64_t failing_owner; /* whose roster cannot be written */
     const char *live[8];
     size_t live_count;
 };
@@ -336,10 +358,11 @@ void egress_resume_reply(struct egress *egress, const char *edge, const Wire__Re
         buf_printf(&fake.out, "NOT-RESUMED %s %d\n", edge, (int)reply->status);
     }
 }
-void egress_close_reply(struct egress *egress, const char *edge, struct id128 session)
+void egress_close_reply(
+        struct egress *egress, const char *edge, struct id128 session, uint32_t attach)
 {
     (void)egress;
-    buf_printf(&fake.out, "CLOSED %s %s\n", edge, fake_name_of(session));
+    buf_printf(&fake.out, "CLOSED %s %s %u\n", edge, fake_name_of(session), attach);
 }
 void egress_ask_announce(struct egress *egress, const char *edge, unsigned shard)
 {
@@ -374,6 +397,21 @@ void egress_route(struct egress *egress,
         fake.routes[fake.route_count].done = done;
         fake.routes[fake.route_count++].context = context;
     }
+}
+
+void route_many_send(struct route_many *many,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        const struct str *to,
+        size_t count)
+{
+    (void)many;
+    (void)origin;
+    buf_printf(&fake.out, "ROUTE-MANY");
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(&fake.out, " " STR_FMT, STR_ARG(to[i]));
+    }
+    fake_write_stanza(stanza);
 }
 
 /* ---- commit: what is added becomes part of the log with fake_commit(ERR_OK) */
@@ -714,6 +752,99 @@ enum err password_derive_all(struct password_work *work,
     return ERR_OK;
 }
 
+/* ---- rosters */
+
+static inline struct fake_row *fake_find_row(int64_t owner, struct str contact)
+{
+    for (size_t i = 0; i < fake.row_count; i++) {
+        struct fake_row *row = &fake.rows[i];
+        if (row->owner == owner && str_equal(buf_view(&row->contact), contact)) {
+            return row;
+        }
+    }
+    return NULL;
+}
+static inline void fake_set_row(int64_t owner, struct str contact, struct str item)
+{
+    struct fake_row *row = fake_find_row(owner, contact);
+    if (!row) {
+        row = &fake.rows[fake.row_count++];
+        *row = (struct fake_row){ .owner = owner };
+        buf_append_str(&row->contact, contact);
+    }
+    buf_clear(&row->item);
+    buf_append_str(&row->item, item);
+}
+static inline size_t fake_count_rows(int64_t owner)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < fake.row_count; i++) {
+        const struct fake_row *row = &fake.rows[i];
+        count += row->owner == owner && row->contact.len && row->item.len;
+    }
+    return count;
+}
+static inline void fake_answer_roster(struct fake_call *call)
+{
+    static struct roster_row rows[FAKE_MAX];
+    struct roster_snapshot snapshot = { .rows = rows, .version = fake.versions[call->owner] };
+    struct fake_row *key = fake_find_row(call->owner, STR_NULL);
+    snapshot.wrapped_key = key ? buf_view(&key->item) : STR_NULL;
+    for (size_t i = 0; i < fake.row_count; i++) {
+        const struct fake_row *row = &fake.rows[i];
+        if (row->owner == call->owner && row->contact.len && row->item.len) {
+            rows[snapshot.count++] =
+                    (struct roster_row){ buf_view(&row->contact), buf_view(&row->item) };
+        }
+    }
+    ((roster_loaded)call->done)(
+            call->context, fake.is_store_down ? ERR_UNAVAILABLE : ERR_OK, &snapshot);
+}
+void roster_load(struct roster_store *store, int64_t owner, roster_loaded done, void *context)
+{
+    (void)store;
+    struct fake_call *call = fake_add_call(fake_answer_roster, context);
+    call->done = (void (*)(void))done;
+    call->owner = owner;
+}
+static inline void fake_answer_save(struct fake_call *call)
+{
+    const struct roster_write *write = &call->save.write;
+    enum err err = fake.is_fenced ? ERR_FENCED : fake.is_store_down ? ERR_UNAVAILABLE : ERR_OK;
+    err = write->owner == fake.failing_owner ? ERR_UNAVAILABLE : err;
+    if (err == ERR_OK) {
+        if (write->wrapped_key.len) {
+            assert_null(fake_find_row(write->owner, STR_NULL));
+            fake_set_row(write->owner, STR_NULL, write->wrapped_key);
+        }
+        fake_set_row(write->owner, write->contact, write->item);
+        assert_true(write->version > fake.versions[write->owner]);
+        fake.versions[write->owner] = write->version;
+    }
+    for (size_t i = 0; i < 3; i++) {
+        free(call->save.texts[i]);
+    }
+    ((roster_saved)call->done)(call->context, err);
+}
+void roster_save(struct roster_store *store,
+        const struct roster_write *write,
+        roster_saved done,
+        void *context)
+{
+    (void)store;
+    struct fake_call *call = fake_add_call(fake_answer_save, context);
+    call->done = (void (*)(void))done;
+    struct fake_save *save = &call->save;
+    save->write = *write;
+    struct str *views[] = { &save->write.wrapped_key, &save->write.contact, &save->write.item };
+    for (size_t i = 0; i < 3; i++) {
+        save->texts[i] = str_to_cstr(*views[i]);
+        views[i]->ptr = save->texts[i];
+    }
+    buf_printf(
+            &fake.out, "SAVE %" PRId64 " %s\n", write->owner, write->item.len ? "put" : "remove");
+}
+
 /* ---- the log */
 
 static inline void fake_answer_open(struct fake_call *call)
@@ -852,6 +983,16 @@ unsigned shard_of(const struct shard_table *table, struct str bare)
     (void)table;
     return jid_shard(bare, FAKE_SHARDS);
 }
+bool shard_is_owned(const struct shard_table *table, unsigned shard)
+{
+    (void)table;
+    return !fake.is_foreign[shard];
+}
+bool shard_may_give_up(const struct shard_table *table)
+{
+    (void)table;
+    return !fake.has_slept;
+}
 uint64_t shard_epoch(const struct shard_table *table, unsigned shard)
 {
     (void)table;
@@ -861,12 +1002,8 @@ uint64_t shard_epoch(const struct shard_table *table, unsigned shard)
 void shard_fenced(struct shard_table *table, unsigned shard)
 {
     (void)table;
-    buf_printf(&fake.out, "FENCED %u\n", shard);
-}
-bool shard_is_owned(const struct shard_table *table, unsigned shard)
-{
-    (void)table;
-    return !fake.is_foreign[shard];
+    (void)shard;
+    buf_printf(&fake.out, "FENCED\n");
 }
 void signer_token(const struct signer *signer,
         struct id128 session,
@@ -943,6 +1080,16 @@ void session_registry_write(
         fake.written.edge = STR_NULL;
     }
 }
+void session_registry_write_presence(
+        struct redis *redis, struct str bare, const struct session_record *record)
+{
+    (void)redis;
+    buf_printf(&fake.out,
+            "PRESENCE " STR_FMT " " STR_FMT " %zu\n",
+            STR_ARG(bare),
+            STR_ARG(record->presence),
+            record->directed.len);
+}
 void session_registry_remove(struct redis *redis, struct str bare, struct str resource)
 {
     (void)redis;
@@ -1012,7 +1159,7 @@ void spool_add_live(struct redis *redis, unsigned shard, struct str bare)
 {
     (void)redis;
     (void)shard;
-    (void)bare;
+    buf_printf(&fake.out, "LIVE " STR_FMT "\n", STR_ARG(bare));
 }
 void spool_remove_live(struct redis *redis, unsigned shard, struct str bare)
 {
@@ -1150,10 +1297,19 @@ static inline int fake_start(void **state)
         .private_xml_max_bytes = 1024,
         .vcard_max_bytes = 1024,
         .vcard_is_public = true,
+        .roster_max_items = 4,
+        .roster_max_groups = 3,
+        .roster_max_name_bytes = 32,
+        .roster_max_bytes = 256,
+        .subscriptions_per_hour = 5,
+        .max_directed = 3,
     };
     fake.router.loop = &fake.loop;
     fake.router.settings = &fake.settings;
     fake.router.redis = (struct redis *)&fake; /* never looked into */
+    if (vault_create(STR("a secret of more than thirty-two bytes"), &fake.router.vault) != ERR_OK) {
+        return -1;
+    }
     buf_init(&fake.out, 0);
     fake_add_account("alice@example.org");
     fake_add_account("bob@example.org");
@@ -1180,6 +1336,11 @@ static inline int fake_stop(void **state)
     for (size_t i = 0; i < fake.spool_count; i++) {
         buf_fini(&fake.spool[i].packed);
     }
+    for (size_t i = 0; i < fake.row_count; i++) {
+        buf_fini(&fake.rows[i].contact);
+        buf_fini(&fake.rows[i].item);
+    }
+    vault_destroy(fake.router.vault);
     buf_fini(&fake.out);
     timer_wheel_destroy(fake.loop.timers);
     return 0;
@@ -1327,13 +1488,23 @@ static inline void fake_acked(const char *edge, const char *full, uint32_t seque
     fake_run();
 }
 
-static inline void fake_post_resume(const char *edge, const char *bare, uint32_t h)
+/* On a stream that had authenticated `before_ms` ago. */
+static inline void fake_post_resume_of(
+        const char *edge, const char *bare, uint32_t h, int64_t before_ms)
 {
     Wire__Resume resume = WIRE__RESUME__INIT;
+    resume.request = ++fake.last_request;
     resume.bare = wire_bytes(str_from_cstr(bare));
     resume.resume_id = wire_bytes(str_from_cstr(fake.resume_id));
     resume.h = h;
-    entity_on_resume(fake.router.entities, edge, &resume);
+    int64_t now_us = loop_wall_us(fake.router.loop);
+    entity_on_resume(fake.router.entities, edge, &resume, now_us - before_ms * 1000);
+}
+
+/* On one that has just authenticated. */
+static inline void fake_post_resume(const char *edge, const char *bare, uint32_t h)
+{
+    fake_post_resume_of(edge, bare, h, -1);
 }
 
 /* The connection is lost. */

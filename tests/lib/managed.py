@@ -14,7 +14,7 @@ LOST = (Closed, ConnectionError, OSError, asyncio.TimeoutError, ssl.SSLError)
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it reports what is written to a connection that is lost
 
 cluster = None
-impatient = None  # a cluster where sessions wait 4 s and queues are short, started by the first test that wants it
+others = {}  # clusters of their own for some tests
 counter = 0
 
 
@@ -26,26 +26,29 @@ def user():
     return f"user{counter}"
 
 
-def in_impatient(test):
-    """Runs a test in the cluster with short time-outs and queues."""
-    @functools.wraps(test)
-    async def inside():
-        global cluster, impatient
-        patient = cluster
-        impatient = impatient or Cluster(edges=2, routers=2, archives=1, config={
-            "router": {"sm": {"resume_timeout": "4s", "max_unacked_stanzas": 100, "max_unacked_bytes": "64KiB"},
-                       "messages": {"catch_up_page_entries": 40, "catch_up_page_bytes": "16KiB"}},
-            "edge": {"c2s": {"sm_ack_timeout": "5s"}}})
-        cluster = impatient
-        try:
-            for node in cluster.nodes():
-                await asyncio.to_thread(node.wait_ready)
-            await test()
-        finally:
-            cluster = patient
-    inside.timeout = getattr(test, "timeout", 60) + 30
-    return inside
+def in_own_cluster(name, config):
+    """Decorates tests that run in a cluster of their own, which the first one of them starts."""
+    def decorate(test):
+        @functools.wraps(test)
+        async def inside():
+            global cluster
+            usual = cluster
+            cluster = others[name] = others.get(name) or Cluster(edges=2, routers=2, archives=1, config=config)
+            try:
+                for node in cluster.nodes():
+                    await asyncio.to_thread(node.wait_ready)
+                await test()
+            finally:
+                cluster = usual
+        inside.timeout = getattr(test, "timeout", 60) + 30
+        return inside
+    return decorate
 
+
+in_impatient = in_own_cluster("impatient", {  # sessions wait 4 s and queues are short
+    "router": {"sm": {"resume_timeout": "4s", "max_unacked_stanzas": 100, "max_unacked_bytes": "64KiB"},
+               "messages": {"catch_up_page_entries": 40, "catch_up_page_bytes": "16KiB"}},
+    "edge": {"c2s": {"sm_ack_timeout": "5s"}}})
 
 def client(edge=0):
     return RawClient(cluster.edges[edge % len(cluster.edges)].c2s)
@@ -183,13 +186,13 @@ def run_all(module):
         try:
             return run(module)
         finally:
-            if impatient:
-                impatient.close()
+            for other in others.values():
+                other.close()
 
 
 def nothing_was_wrong_underneath():
     """Drains every process: exit code 0, no sanitizer report."""
-    for one in filter(None, (cluster, impatient)):
+    for one in (cluster, *others.values()):
         codes = one.stop_nodes()
         assert all(code == 0 for code in codes.values()), codes
         assert not one.problems(), one.problems()

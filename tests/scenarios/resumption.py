@@ -2,6 +2,7 @@
 """Sessions that outlive their connection (XEP-0198): resuming on the same edge, on another one, after the death of anything; time-outs, limits."""
 import asyncio
 import os
+import random
 import sys
 import time
 
@@ -107,38 +108,108 @@ async def test_what_the_client_sent_in_vain_is_sent_again_and_has_one_effect():
         await c.close()
 
 
+async def race(ca, others, order):
+    """Both streams were open before; `order` says how long each waits with its <resume/>. Exactly one gets <resumed/>, at once and for good."""
+    async def ask(c, delay):
+        await asyncio.sleep(delay)
+        return await c.resume(ca.sm)
+    elements = await asyncio.gather(*map(ask, others, order))
+    winners = [c for c, e in zip(others, elements) if e.tag == f"{{{SM}}}resumed"]
+    assert len(winners) == 1, [(e.tag, sm_condition(e)) for e in elements]
+    for c, element in zip(others, elements):
+        if c is not winners[0]:
+            assert sm_condition(element) == "item-not-found", sm_condition(element)
+            loser = c
+    return winners[0], loser
+
+
+@limit(180)
 async def test_c23_two_edges_resume_the_same_id_at_once():
-    """Exactly one wins; the other gets the failure, or wins later and the first one is told."""
+    """50 times, at random moments, while both sides talk: one wins and keeps the stream, nothing is lost or comes twice. An id that was
+    resumed stays valid, as the specification knows no other for the next time; streams from before that moment are refused."""
+    dice = random.Random(23)
     a, b = user(), user()
-    cb = await client(1).login_managed(b)
-    for turn in range(10):
-        ca = await client(0).login_managed(a)
-        if turn % 2:
-            ca.abort()
-        new = [await client(edge).authenticate(a) for edge in (0, 1)]
-        elements = await asyncio.gather(*(c.resume(ca.sm) for c in new))
-        winners = [c for c, e in zip(new, elements) if e.tag == f"{{{SM}}}resumed"]
-        assert winners, [sm_condition(e) for e in elements]
-        if len(winners) == 2:
-            alive = []
-            for c in winners:
-                try:
-                    await nothing_more(c, lambda _: True, settle=0.7)
-                    alive.append(c)
-                except StreamError as error:
-                    assert error.condition == "conflict", error.condition
-            winners = alive
-        else:
-            loser = next(e for e in elements if e.tag == f"{{{SM}}}failed")
-            assert sm_condition(loser) == "item-not-found", sm_condition(loser)
-        assert len(winners) == 1, f"{len(winners)} of two hold the session"
-        winner = winners[0]
-        cb.message(winner.sm.jid, f"for the winner {turn}")
-        assert body(await next_message(winner)) == f"for the winner {turn}"
-        winner.ack()
-        for c in new:
-            await c.close()
-    await cb.close()
+    ca, cb = await client(0).login_managed(a), await client(1).login_managed(b)
+    ca.answers_requests = False
+    there = back = read = 0
+    for turn in range(50):
+        others = [await client(edge).authenticate(a) for edge in dice.choice([(0, 1), (1, 0), (0, 0), (0, 1)])]
+        for _ in range(dice.randrange(4)):
+            ca.message(f"{b}@localhost", str(there))
+            there += 1
+        for _ in range(dice.randrange(1, 4)):
+            cb.message(f"{a}@localhost", str(back))
+            back += 1
+        held = ca
+        if dice.random() < 0.5:
+            await asyncio.sleep(dice.random() * 0.02)
+            ca.abort(reset=dice.random() < 0.5)
+        ca, loser = await race(ca, others, [dice.random() * dice.choice([0, 0.005, 0.05]) for _ in others])
+        held.sm = None
+        ca.answers_requests = False
+        assert await bodies(ca, back - read) == [str(i) for i in range(read, back)]
+        read = back
+        if turn % 10 == 0:  # for good: also after a while, and the loser may go on without the session
+            await nothing_more(ca, lambda _: True, settle=0.7)
+            await loser.bind(f"loser{turn}")
+            assert loser.jid
+        await loser.close()
+        held.abort()
+    await acked(ca)
+    assert await bodies(cb, there) == [str(i) for i in range(there)]
+    await nothing_more(cb)
+    await nothing_more(ca)
+    for c in (ca, cb):
+        await c.close()
+
+
+async def test_a_client_that_comes_back_takes_over_at_once():
+    """Its connection died right behind <resumed/> and nobody has noticed: it resumes again and again, each time on a new stream."""
+    a, b = user(), user()
+    ca, cb = await client(0).login_managed(a), await client(1).login_managed(b)
+    for turn in range(8):
+        new = await resume(ca, turn)
+        ca.abort()
+        ca = new
+    cb.message(f"{a}@localhost", "there")
+    assert body(await next_message(ca)) == "there"
+    for c in (ca, cb):
+        await c.close()
+
+
+@limit(90)
+async def test_what_the_old_stream_still_sends_is_counted_once():
+    """The old stream talks on while the session is resumed, on the same edge too: up to <resumed/> each stanza counts once, then not at all."""
+    dice = random.Random(3)
+    a, b = user(), user()
+    ca, cb = await client(0).login_managed(a), await client(1).login_managed(b)
+    sent = 0
+    for turn in range(20):
+        new = await client(turn % 3 // 2).authenticate(a)
+        is_over = False
+
+        async def talk():
+            nonlocal sent
+            while not is_over:
+                ca.message(f"{b}@localhost", str(sent))
+                sent += 1
+                await asyncio.sleep(dice.random() * 0.003)
+        talker = asyncio.create_task(talk())
+        await asyncio.sleep(dice.random() * 0.02)
+        element = await new.resume(ca.sm)
+        is_over = True  # nothing ran in between: all that was sent before is sent again by now
+        assert element.tag == f"{{{SM}}}resumed", sm_condition(element)
+        for _ in range(5):
+            ca.writer.write(f"<message to='{b}@localhost' type='chat'><body>ghost</body></message>".encode())
+        await talker
+        ca.sm = None
+        ca.abort()
+        ca = new
+    await acked(ca)
+    assert await bodies(cb, sent) == [str(i) for i in range(sent)]
+    await nothing_more(cb, settle=1)
+    for c in (ca, cb):
+        await c.close()
 
 
 async def chat_while(fault, count=120, settle=30):
@@ -280,6 +351,7 @@ async def test_redis_and_routers_are_lost_at_once():
 
 @limit(90)
 async def test_a_drained_edge_hands_over_its_sessions():
+    """P8."""
     node = managed.cluster.edges[0]
     code = []
 
@@ -293,6 +365,7 @@ async def test_a_drained_edge_hands_over_its_sessions():
 
 @limit(90)
 async def test_a_drained_router_hands_over_its_sessions():
+    """P8."""
     code = []
 
     async def fault():
@@ -463,6 +536,29 @@ async def test_c20_too_much_for_a_detached_session():
     await c.enable()
     c.send("<presence/>")
     assert [x.split()[0] for x in await bodies(c, 150)] == [str(i) for i in range(150)]
+    for x in (ca, c):
+        await x.close()
+
+
+@limit(240)
+async def test_c20_ten_thousand_stanzas_and_no_ack():
+    """The defaults: past the limit policy-violation; all of it is kept and comes with the next login, once and in order; the sender sees
+    neither an error nor a delay."""
+    a, b = user(), user()
+    ca, cb = await client(1).login_managed(a), await client(0).login_managed(b)
+    cb.answers_requests = False
+    victim = asyncio.create_task(cb.expect_error("policy-violation", 60))
+    for i in range(10000):
+        ca.message(f"{b}@localhost", str(i))
+        if i % 500 == 499:
+            came = await acked(ca, 60)
+            assert not came, [e.attrib for e in came]
+    await victim
+    c = await resume(cb, 1, wanted="failed")
+    await c.close()
+    c = await client(1).login(b)
+    assert await bodies(c, 10000, timeout=60) == [str(i) for i in range(10000)]
+    await nothing_more(c)
     for x in (ca, c):
         await x.close()
 

@@ -1,0 +1,98 @@
+/* Items of a contact list: list, stored form, XML. */
+#include "router/entity/roster.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static const struct roster_item nurse = {
+    .jid = { "nurse@example.org", 17 },
+    .name = { "Nurse <3", 8 },
+    .groups = { "Servants\0Old & wise\0", 20 },
+    .flags = ROSTER_LISTED | ROSTER_TO | ROSTER_PENDING_IN,
+    .request = { "packed", 6 },
+    .origin = { { 1, 2 }, 3, 4 },
+};
+
+static void items_are_found_replaced_and_removed(void **state)
+{
+    (void)state;
+    struct roster roster = { .items = NULL };
+    roster_put(&roster, roster_item_create(&nurse));
+    assert_int_equal(roster.listed, 1);
+    assert_int_equal(roster.bytes, 17 + 8 + 20);
+    assert_int_equal(roster_flags(&roster, nurse.jid), nurse.flags);
+    assert_int_equal(roster_flags(&roster, STR("romeo@example.org")), 0);
+    struct roster_item hidden = { .jid = nurse.jid, .flags = ROSTER_PENDING_IN };
+    roster_put(&roster, roster_item_create(&hidden));
+    assert_int_equal(roster.listed, 0);
+    assert_int_equal(roster.bytes, 0);
+    assert_int_equal(roster_find(&roster, nurse.jid)->name.len, 0);
+    struct roster_item gone = { .jid = nurse.jid };
+    roster_put(&roster, roster_item_create(&gone));
+    assert_null(roster_find(&roster, nurse.jid));
+    roster_put(&roster, roster_item_create(&gone)); /* of what is not there */
+    roster_put(&roster, roster_item_create(&nurse));
+    roster_clear(&roster);
+    assert_null(roster.items);
+    roster_item_destroy(NULL);
+}
+
+static void the_stored_form_keeps_everything(void **state)
+{
+    (void)state;
+    struct buf out;
+    buf_init(&out, 0);
+    roster_item_encode(&out, &nurse);
+    struct roster_item *item;
+    assert_int_equal(roster_item_decode(buf_view(&out), &item), ERR_OK);
+    assert_true(str_equal(item->jid, nurse.jid) && str_equal(item->name, nurse.name));
+    assert_true(str_equal(item->groups, nurse.groups) && str_equal(item->request, nurse.request));
+    assert_int_equal(item->flags, nurse.flags);
+    assert_memory_equal(&item->origin, &nurse.origin, sizeof(nurse.origin));
+    roster_item_destroy(item);
+    for (size_t len = 0; len < buf_view(&out).len; len++) {
+        assert_int_equal(roster_item_decode(str_from(buf_view(&out).ptr, len), &item), ERR_INVALID);
+    }
+    buf_append_char(&out, 'x');
+    assert_int_equal(roster_item_decode(buf_view(&out), &item), ERR_INVALID);
+    buf_fini(&out);
+}
+
+static void assert_xml(const struct roster_item *item, const char *expected)
+{
+    struct buf xml;
+    buf_init(&xml, 0);
+    roster_item_write(&xml, item);
+    buf_append_char(&xml, '\0');
+    assert_string_equal(buf_view(&xml).ptr, expected);
+    buf_fini(&xml);
+}
+
+static void clients_see_an_item(void **state)
+{
+    (void)state;
+    assert_xml(&nurse,
+            "<item jid='nurse@example.org' subscription='to' name='Nurse &lt;3'>"
+            "<group>Servants</group><group>Old &amp; wise</group></item>");
+    struct roster_item item = { .jid = STR("a@b"),
+        .flags = ROSTER_LISTED | ROSTER_PENDING_OUT | ROSTER_APPROVED };
+    assert_xml(&item, "<item jid='a@b' subscription='none' ask='subscribe' approved='true'/>");
+    item.flags = 0;
+    assert_xml(&item, "<item jid='a@b' subscription='remove'/>");
+    assert_string_equal(roster_subscription(ROSTER_FROM | ROSTER_TO), "both");
+    assert_string_equal(roster_subscription(ROSTER_FROM), "from");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(items_are_found_replaced_and_removed),
+        cmocka_unit_test(the_stored_form_keeps_everything),
+        cmocka_unit_test(clients_see_an_item),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

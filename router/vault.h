@@ -1,0 +1,55 @@
+/* Keys of what accounts own in PostgreSQL (N1): each account has a key of its own, wrapped by a
+ * service key that only routers hold (router.storage_key_file), so that a database administrator
+ * and a backup see neither contents nor addresses. Without its key row an account's data is noise.
+ * Pure but for random bytes. */
+#pragma once
+
+#include <stdint.h>
+
+#include "chassis/base/buf.h"
+#include "chassis/base/err.h"
+#include "chassis/base/seal.h"
+#include "chassis/base/str.h"
+
+#define VAULT_SECRET_MIN_BYTES 32
+#define VAULT_LOOKUP_BYTES     32
+
+struct vault;
+
+/* Of one account, in memory while its entity is. */
+struct vault_key {
+    int64_t owner;
+    uint8_t seal[SEAL_KEY_BYTES];
+    uint8_t lookup[SEAL_KEY_BYTES];
+};
+
+/* ERR_INVALID: the secret is too short. */
+MUST_USE enum err vault_create(struct str secret, struct vault **vault_out);
+void vault_destroy(struct vault *vault); /* accepts NULL; wipes */
+
+/* A new key for `owner`; `wrapped_out` gets what is stored. */
+void vault_new_key(const struct vault *vault,
+        int64_t owner,
+        struct vault_key *key_out,
+        struct buf *wrapped_out);
+/* ERR_DENIED: not wrapped by this service key, or another account's. */
+MUST_USE enum err vault_open_key(
+        const struct vault *vault, int64_t owner, struct str wrapped, struct vault_key *key_out);
+
+/* The key of a row: a keyed hash, so that equality can be tested without knowing the text. `table`
+ * keeps tables apart. */
+void vault_lookup(const struct vault_key *key,
+        const char *table,
+        struct str text,
+        uint8_t lookup_out[VAULT_LOOKUP_BYTES]);
+/* The content of that row; bound to owner, table and row key. */
+void vault_seal(const struct vault_key *key,
+        const char *table,
+        const uint8_t lookup[VAULT_LOOKUP_BYTES],
+        struct str text,
+        struct buf *sealed_out);
+MUST_USE enum err vault_open(const struct vault_key *key,
+        const char *table,
+        const uint8_t lookup[VAULT_LOOKUP_BYTES],
+        struct str sealed,
+        struct buf *text_out);

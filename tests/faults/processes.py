@@ -1,0 +1,394 @@
+"""Processes that die, hang, are replaced, live in another time or have too little: T01, T02, T10, T15, T16, T18."""
+import asyncio
+import itertools
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+from catalogue import fault, pick
+from load import PlainUser
+from rawclient import body
+
+# ---- T01: kill -9
+
+
+@fault("T01", quick=True)
+async def kill_edge(load):
+    pick(load.cluster.edges).kill()
+    return {"max_median_gap": 5}
+
+
+@fault("T01", quick=True)
+async def kill_router(load):
+    pick(load.cluster.routers).kill()
+
+
+@fault("T01", quick=True)
+async def kill_archive(load):
+    pick(load.cluster.archives).kill()
+
+
+@fault("T01", quick=True)
+async def kill_edge_and_router(load):
+    pick(load.cluster.edges).kill()
+    await asyncio.sleep(random.choice((0, 0, random.uniform(0, 1.5))))
+    pick(load.cluster.routers).kill()
+
+
+@fault("T01")
+async def kill_router_then_edge(load):
+    pick(load.cluster.routers).kill()
+    await asyncio.sleep(random.uniform(0, 1.5))
+    pick(load.cluster.edges).kill()
+
+
+@fault("T01")
+async def kill_router_twice(load):
+    for _ in range(2):
+        pick(load.cluster.routers).kill()
+        await asyncio.sleep(random.uniform(0.5, 3))
+
+
+@fault("T01", quick=True)
+async def kill_router_and_archive(load):
+    pick(load.cluster.routers).kill()
+    pick(load.cluster.archives).kill()
+
+
+@fault("T01")
+async def kill_edges_in_a_row(load):
+    for node in random.sample(load.cluster.edges, len(load.cluster.edges)):
+        node.kill()
+        await asyncio.sleep(random.uniform(0.3, 2))
+
+
+@fault("T01")
+async def kill_everything(load):
+    for node in load.cluster.nodes():
+        node.kill()
+
+
+# ---- T02: kill -9 at one point of the code (test builds only)
+
+def failpoint(kind, point, passages):
+    """The next process of one node dies at the given passage of the failpoint, under load. Users move to an edge when the others die."""
+    async def fault_at(load):
+        node = pick(getattr(load.cluster, kind))
+        before, delay = node.deaths, node.restart_delay
+        node.restart_delay = 1.0
+        node.env["STARLING_FAILPOINT"] = f"{point}:{random.randint(passages // 2, passages)}"
+        node.kill()
+        if kind == "edges":
+            await asyncio.sleep(3)
+            for other in load.cluster.edges:
+                if other is not node:
+                    other.kill()
+        try:
+            for deaths in (1, 2):
+                deadline = time.monotonic() + 20
+                while node.deaths < before + deaths and time.monotonic() < deadline:
+                    await asyncio.sleep(0.05)
+                if node.deaths < before + deaths:
+                    load.wrong.append(f"{node.name}: failpoint {point} did not fire")
+                    break
+        finally:
+            node.env.pop("STARLING_FAILPOINT", None)
+            node.restart_delay = delay
+            if node.deaths < before + 2:
+                node.kill()
+    return fault_at
+
+
+for _name, _kind, _point, _passages in (("append_before_commit", "archives", "append-before-commit", 40),
+                                        ("append_after_commit", "archives", "append-after-commit", 40),
+                                        ("append_before_reply", "archives", "append-before-reply", 40),
+                                        ("edge_before_input", "edges", "edge.input", 60),
+                                        ("edge_before_delivery", "edges", "edge.deliver", 60)):
+    fault("T02", name=_name, needs=("failpoints",), quick=_kind == "archives")(failpoint(_kind, _point, _passages))
+
+
+# ---- T10: hung processes
+
+def freeze(kind, seconds):
+    """SIGSTOP. A router finds itself fenced after more than its lease; the clients of an edge resume elsewhere while it holds their connections."""
+    async def frozen(load):
+        pick(getattr(load.cluster, kind)).freeze(seconds)
+        await asyncio.sleep(seconds + 1)
+        load.is_sending = True
+        await load.everybody_talks(30)
+    return frozen
+
+
+for _seconds in (1, 15, 120):
+    for _kind in ("edges", "routers", "archives"):
+        fault("T10", name=f"freeze_{_kind[:-1]}_{_seconds}", is_long=_seconds > 60)(freeze(_kind, _seconds))
+
+
+class PatientUser(PlainUser):
+    """Asks nothing, however long nothing comes: notices only the end of its connection."""
+
+    async def read(self, client):
+        while not self.load.over:
+            element = await client.get(3600)
+            if body(element):
+                self.heard.add(body(element))
+
+
+@fault("T10")
+async def freeze_edge_unnoticed(load):
+    """SIGSTOP until every router has given the edge up and ended its sessions. Clients that notice nothing stay connected, are heard and hear."""
+    edges = load.cluster.edges
+    users = []
+    for i in range(4):
+        name = f"p{os.urandom(4).hex()}"
+        await asyncio.to_thread(load.cluster.add_account, name)
+        users.append(PatientUser(load, name, i % 2))
+        users[-1].heard = set()
+    try:
+        await asyncio.wait_for(asyncio.gather(*(user.online.wait() for user in users)), 30)
+        before = [user.incarnation for user in users]
+        edges[random.randrange(2)].freeze(20)
+        await asyncio.sleep(24)
+        wanted = {f"{a.name} to {b.name}" for a in users for b in users if a is not b}
+        for text in wanted:
+            sender, _, recipient = text.partition(" to ")
+            next(u for u in users if u.name == sender).client.message(f"{recipient}@localhost", text)
+        deadline = time.monotonic() + 15
+        while set().union(*(user.heard for user in users)) != wanted and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        missing = wanted - set().union(*(user.heard for user in users))
+        assert not missing, f"online, but not heard or deaf: {sorted(missing)[:3]}"
+        assert [user.incarnation for user in users] == before, "somebody was disconnected"
+    finally:
+        for user in users:
+            user.task.cancel()
+
+
+@fault("T10")
+async def freeze_backend(load):
+    """One PostgreSQL process of the archive hangs: its queries time out, others take over."""
+    rows = load.cluster.postgres.query("SELECT pid FROM pg_stat_activity WHERE usename = 'starling_archive'").split()
+    pid = int(pick(rows))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(15)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+# ---- T15: rolling restarts
+
+def rolling(order):
+    """Everything is replaced, one process after the other, by the same program from another place, or by the older one of --old-build first."""
+    async def restarts(load):
+        cluster, old = load.cluster, load.options.old_build
+        other = old or os.path.join(cluster.folder, "build-copy")
+        if not os.path.isdir(other):
+            shutil.copytree(os.path.join(cluster.build, "bin"), os.path.join(other, "bin"),
+                            ignore=lambda _, names: [n for n in names if n not in ("edge", "router", "archive-svc")])
+        for where in ((other, cluster.build) if old else (random.choice((other, cluster.build)),)):
+            for kind in order:
+                for node in getattr(cluster, kind):
+                    code = await asyncio.to_thread(node.terminate)
+                    node.build = where
+                    node.start()
+                    await asyncio.to_thread(node.wait_ready, 30)
+                    if code != 0:
+                        load.wrong.append(f"{node.name} drained with {code}")
+                    await asyncio.sleep(0.3)
+    return restarts
+
+
+for _order in itertools.permutations(("edges", "routers", "archives")):
+    fault("T15", name="rolling_" + "_".join(kind[:-1] for kind in _order))(rolling(_order))
+
+
+@fault("T15")
+async def router_joins_and_leaves(load):
+    cluster = load.cluster
+    node = await asyncio.to_thread(cluster.add_router)
+    try:
+        await asyncio.sleep(5)
+        owned = cluster.postgres.query(f"SELECT count(*) FROM router.shard WHERE owner = '{node.name}'")
+        code = await asyncio.to_thread(node.terminate)
+    finally:
+        cluster.routers.remove(node)
+    assert int(owned) > 0, "the new router got no shards"
+    assert code == 0, f"drain ended with {code}"
+    left = cluster.postgres.query(f"SELECT count(*) FROM router.shard WHERE owner = '{node.name}'")
+    assert left == "0", f"{left} shards are still with it"
+
+
+# ---- T16: the wall clock (libfaketime; a build without sanitizers)
+
+def move_clock(node, text):
+    path = os.path.join(node.cluster.folder, f"{node.name}.clock")
+    with open(path + ".new", "w") as out:
+        out.write(text)
+    os.replace(path + ".new", path)
+
+
+def faketime_library():
+    for path in ("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"):
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def give_clocks(cluster):
+    """Each process has a wall clock of its own; the monotonic one is real, as it is when a real clock is set."""
+    for node in cluster.nodes():
+        node.env.update(LD_PRELOAD=faketime_library(), FAKETIME_TIMESTAMP_FILE=os.path.join(cluster.folder, f"{node.name}.clock"),
+                        FAKETIME_NO_CACHE="1", FAKETIME_DONT_FAKE_MONOTONIC="1")
+        move_clock(node, "+0")
+
+
+async def step(load, nodes, text, seconds=4):
+    for node in nodes:
+        move_clock(node, text)
+    await asyncio.sleep(seconds)
+    await load.everybody_talks(30)
+
+
+def log_time_of(node):
+    with open(node.log, errors="replace") as file:
+        return [line for line in file if line.startswith("time=")][-1][5:]
+
+
+@fault("T16", kind="clock", needs=("faketime", "plain build"))
+async def clock_ahead_from_the_start(load):
+    """One of each starts an hour ahead of the others."""
+    nodes = [pick(load.cluster.edges), pick(load.cluster.routers), pick(load.cluster.archives)]
+    for node in nodes:
+        move_clock(node, "+1h")
+        node.kill()
+    await step(load, nodes, "+1h", 6)
+    for node in nodes:
+        move_clock(node, "+0")
+        node.kill()
+
+
+@fault("T16", kind="clock", needs=("faketime", "plain build"))
+async def clock_steps(load):
+    """An hour forward and back, on some and on all, while everything runs."""
+    some = random.sample(load.cluster.nodes(), 3)
+    for nodes in (some, load.cluster.nodes()):
+        for text in ("+1h", "+0", "-1h", "+0"):
+            await step(load, nodes, text, 3)
+
+
+@fault("T16", kind="clock", needs=("faketime", "plain build"))
+async def clock_leaps_to_2038(load):
+    days = (2147483640 - int(time.time())) // 86400 + 2
+    await step(load, load.cluster.nodes(), f"+{days}d", 8)
+    assert log_time_of(load.cluster.routers[0]).startswith("2038"), "no clock was moved"
+    await step(load, load.cluster.nodes(), "+0", 4)
+
+
+# ---- T18: too little memory, too few descriptors
+
+async def press(load, node, connections, megabytes):
+    """Strangers fill the edge: many connections, each with the beginning of something large. Bounded and undone."""
+    held = []
+    try:
+        for _ in range(connections):
+            try:
+                reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", node.c2s), 2)
+            except (OSError, asyncio.TimeoutError):
+                continue
+            held.append(writer)
+            writer.write(b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost'"
+                         b" version='1.0'>" + b"<auth>" + b"x" * (megabytes * 1024 * 1024 // connections))
+        await asyncio.sleep(5)
+    finally:
+        for writer in held:
+            writer.transport.abort()
+
+
+async def restart_under(load, node, prefix):
+    """Its next process starts under `prefix`; returns what undoes that."""
+    usual = node.prefix
+    node.prefix = prefix + usual
+    node.kill()
+    await asyncio.sleep(1)
+    await asyncio.to_thread(node.wait_ready, 30)
+
+    def undo():
+        node.prefix = usual
+        node.kill()
+    return undo
+
+
+@fault("T18", kind="plain", needs=("memory cgroup", "plain build"))
+async def memory_64_mib(load):
+    folder = f"/sys/fs/cgroup/memory/starling-faults-{os.getpid()}-{os.urandom(2).hex()}"
+    os.mkdir(folder)
+    node = pick(load.cluster.edges)
+    undo = None
+    try:
+        with open(os.path.join(folder, "memory.limit_in_bytes"), "w") as limit:
+            limit.write(str(64 * 1024 * 1024))
+        undo = await restart_under(load, node, ["sh", "-c", f'echo $$ >{folder}/cgroup.procs; exec "$@"', "sh"])
+        deaths = node.deaths
+        await press(load, node, 1000, 200)
+        with open(os.path.join(folder, "memory.max_usage_in_bytes")) as peak:
+            load.notes.append(f"peak {int(peak.read()) >> 20} MiB, deaths {node.deaths - deaths}")
+        await load.everybody_talks(40)
+    finally:
+        if undo:
+            undo()
+        await remove_cgroup(folder)
+
+
+async def remove_cgroup(folder):
+    for _ in range(100):
+        try:
+            os.rmdir(folder)
+            return
+        except OSError:
+            await asyncio.sleep(0.1)
+
+
+@fault("T18", kind="plain", needs=("plain build",))
+async def few_descriptors(load):
+    """256 descriptors and 400 strangers: whoever is in stays in, the process neither dies nor spins, and accepts again afterwards."""
+    node = pick(load.cluster.edges)
+    undo = await restart_under(load, node, ["prlimit", "--nofile=256:256"])
+    try:
+        deaths, before = node.deaths, cpu_seconds(node.pid())
+        began = time.monotonic()
+        await press(load, node, 400, 1)
+        share = (cpu_seconds(node.pid()) - before) / (time.monotonic() - began)
+        load.notes.append(f"processor {share:.0%}")
+        assert node.deaths == deaths, "it died"
+        assert share < 0.9, "it spins"
+        await load.everybody_talks(40)
+        reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", node.c2s), 5)
+        writer.write(b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost' version='1.0'>")
+        assert b"features" in await asyncio.wait_for(reader.readuntil(b"</stream:features>"), 10)
+        writer.transport.abort()
+    finally:
+        undo()
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_cgroup_works():
+    try:
+        probe = f"/sys/fs/cgroup/memory/starling-probe-{os.getpid()}"
+        os.mkdir(probe)
+        os.rmdir(probe)
+        return True
+    except OSError:
+        return False
+
+
+def ptrace_works():
+    return shutil.which("strace") is not None and subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True).returncode == 0
