@@ -43,12 +43,12 @@ struct entity {
     enum entity_state state;
     unsigned load_tries;
     struct account_row account;
-    int64_t reports_since_us; /* XEP-0377: how many in this hour */
-    unsigned reports;
     struct blocklist *blocklist; /* NULL: nothing is blocked */
     struct roster roster;
     int64_t asking_since_ms; /* subscription requests sent in this hour (C12) */
     int64_t asked;
+    int64_t reports_since_us; /* XEP-0377: their hour began */
+    int64_t reports;
 
     struct resource *resources;
     unsigned spools_loading; /* while sessions are loaded */
@@ -156,10 +156,9 @@ void forward_kept(struct entity *entity,
         const struct stanza *stanza,
         struct input_work *work);
 
-/* The entity goes; its parts stay until they are decided. */
-void forward_forget(struct entity *entity);
+void forward_forget(struct entity *entity); /* its parts stay until they are decided */
 
-/* ---- egress of an entity: send.c */
+/* ---- send.c */
 enum send_group {
     SEND_TO_MATCH,     /* the resource named by `to` */
     SEND_TO_ELIGIBLE,  /* available, priority not negative */
