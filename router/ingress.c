@@ -6,6 +6,7 @@
 #include "chassis/metrics.h"
 #include "proto/xmpp/jid.h"
 #include "router/auth.h"
+#include "router/cluster.h"
 #include "router/commit.h"
 #include "router/egress.h"
 #include "router/entity/entity_table.h"
@@ -475,6 +476,13 @@ static void on_route(struct ingress *ingress, struct peer *peer, const Wire__Env
     entity_on_route(router->entities, &origin, &stanza, on_routed, kept);
 }
 
+static void on_news(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    if (cluster_on_news(ingress->router, peer, envelope) != ERR_OK) {
+        violation(ingress, peer, "address");
+    }
+}
+
 static void on_route_many(
         struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
@@ -537,6 +545,8 @@ static const struct verb verbs[] = {
     [WIRE__ENVELOPE__VERB_NOT_OWNER]       = { LINK_ROLE_ROUTER, on_not_owner },
     [WIRE__ENVELOPE__VERB_ROUTE]           = { LINK_ROLE_ROUTER, on_route },
     [WIRE__ENVELOPE__VERB_ROUTE_REPLY]     = { LINK_ROLE_ROUTER, on_route_reply },
+    [WIRE__ENVELOPE__VERB_ACCOUNT_CHANGED] = { LINK_ROLE_ROUTER, on_news },
+    [WIRE__ENVELOPE__VERB_ROUTER_LOAD]     = { LINK_ROLE_ROUTER, on_news },
     [WIRE__ENVELOPE__VERB_ROUTE_MANY]      = { LINK_ROLE_ROUTER, on_route_many },
     [WIRE__ENVELOPE__VERB_ROUTE_MANY_REPLY] = { LINK_ROLE_ROUTER, on_route_many_reply },
     [WIRE__ENVELOPE__VERB_APPEND_REPLY]    = { LINK_ROLE_ARCHIVE, on_append_reply },

@@ -16,6 +16,7 @@ struct peer {
     bool is_up;                 /* we have a connection to it */
     bool is_dead;               /* this incarnation will not come back */
     uint64_t lost_boot;         /* of an edge: sessions of this incarnation were ended; 0: none */
+    uint64_t online_accounts;   /* of a router: what it told last */
     int64_t down_since_ms;      /* while not up */
     int64_t violation_noted_ms; /* of the last log line about a violation */
 };

@@ -10,6 +10,7 @@
 #include "chassis/registry.h"
 #include "chassis/service_config.h"
 #include "router/auth.h"
+#include "router/cluster.h"
 #include "router/commit.h"
 #include "router/egress.h"
 #include "router/entity/entity_table.h"
@@ -23,6 +24,7 @@
 #include "router/router_service.h"
 #include "router/shard.h"
 #include "router/signer.h"
+#include "router/store/account_data_store.h"
 #include "router/store/account_store.h"
 #include "router/store/roster_store.h"
 #include "router/vault.h"
@@ -253,6 +255,7 @@ static enum err open_parts(struct router *router)
 {
     router->peers = peers_create(router->loop);
     router->accounts = account_store_create(router->pg);
+    router->data = account_data_store_create(router->pg);
     router->rosters = roster_store_create(router->pg);
     router->passwords = password_work_create(router->loop);
     router->auth = auth_create(router);
@@ -277,6 +280,7 @@ static enum err open_parts(struct router *router)
 static void on_health(struct timer *timer, void *context)
 {
     struct router *router = context;
+    cluster_tell_load(router);
     service_set_ready(router->service,
             !router->is_draining && shard_has_lease(router->shards) && pg_pool_is_up(router->pg));
     timer_start(loop_timers(router->loop), timer, HEALTH_MS);
@@ -334,6 +338,7 @@ enum err router_start(struct service_context *service, void **state_out)
     router->loop = service_loop(service);
     router->node = service_node_name(service);
     router->boot_epoch = service_boot_epoch(service);
+    router->started_ms = loop_now_ms(router->loop);
     router->settings = settings_create(service_config(service));
     timer_init(&process->health, on_health, router);
     enum err err = open_all(process, service_config(service));
@@ -407,6 +412,7 @@ void router_stop(void *state)
     shard_table_close(router->shards);
     password_work_destroy(router->passwords);
     account_store_destroy(router->accounts);
+    account_data_store_destroy(router->data);
     roster_store_destroy(router->rosters);
     redis_close(router->redis);
     redis_close(process->registry_redis);

@@ -13,6 +13,7 @@ struct router {
     struct loop *loop;
     const char *node;
     uint64_t boot_epoch;
+    int64_t started_ms;        /* on the loop's clock */
     struct settings *settings; /* hosts, limits: replaced on reload */
     struct link *link;
     struct registry *registry;
@@ -27,6 +28,7 @@ struct router {
     struct commit *commit;
     struct log_client *log;
     struct account_store *accounts;
+    struct account_data_store *data;
     struct roster_store *rosters;
     struct password_work *passwords; /* bounded PBKDF2 on the thread pool */
     struct auth *auth;
@@ -34,4 +36,6 @@ struct router {
     struct entity_table *entities;
     struct ingress *ingress;
     bool is_draining;
+    uint64_t told_online; /* cluster.c: what other routers were told, and when */
+    int64_t told_online_ms;
 };

@@ -12,6 +12,8 @@
 #define FLAG_AVAILABLE    1
 #define FLAG_RESUMABLE    2
 #define FLAG_DETACHED     4
+#define FLAG_CARBONS      16
+#define FLAG_BLOCKLIST    32
 #define FLAG_INTERESTED   8
 #define PRESENCE_HEAD     8
 #define MAX_RECORDS       256 /* of one account; more are not ours */
@@ -19,6 +21,8 @@
 static char flags_of(const struct session_record *record)
 {
     int flags = record->is_available ? FLAG_AVAILABLE : 0;
+    flags |= record->has_carbons ? FLAG_CARBONS : 0;
+    flags |= record->has_blocklist ? FLAG_BLOCKLIST : 0;
     flags |= record->is_interested ? FLAG_INTERESTED : 0;
     if (record->has_sm) {
         flags |= record->sm.is_resumable ? FLAG_RESUMABLE : 0;
@@ -66,6 +70,8 @@ enum err session_record_decode(struct str value, struct session_record *record_o
     *record_out = (struct session_record){
         .session = { read_be(value.ptr + 1, 8), read_be(value.ptr + 9, 8) },
         .is_available = (value.ptr[17] & FLAG_AVAILABLE) != 0,
+        .has_blocklist = (value.ptr[17] & FLAG_BLOCKLIST) != 0,
+        .has_carbons = (value.ptr[17] & FLAG_CARBONS) != 0,
         .is_interested = (value.ptr[17] & FLAG_INTERESTED) != 0,
         .priority = (int8_t)value.ptr[18],
         .handled = (uint32_t)read_be(value.ptr + 19, 4),

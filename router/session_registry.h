@@ -33,6 +33,8 @@ struct session_record {
     struct id128 session;
     struct str edge;
     bool is_available;
+    bool has_blocklist;
+    bool has_carbons;
     int8_t priority;
     uint32_t handled;
     bool is_interested; /* asked for the roster */

@@ -14,6 +14,8 @@ static void record_comes_back_as_it_was(void **state)
     struct session_record record = { .session = { UINT64_MAX, 7 },
         .edge = STR("edge-1"),
         .is_available = true,
+        .has_blocklist = true,
+        .has_carbons = true,
         .is_interested = true,
         .priority = -128,
         .handled = UINT32_MAX };
@@ -26,6 +28,7 @@ static void record_comes_back_as_it_was(void **state)
     assert_true(id128_equal(back.session, record.session));
     assert_true(str_equal(back.edge, record.edge));
     assert_true(back.is_available && back.is_interested);
+    assert_true(back.has_carbons && back.has_blocklist);
     assert_int_equal(back.priority, -128);
     assert_int_equal(back.handled, UINT32_MAX);
     buf_fini(&out);

@@ -7,6 +7,7 @@
 #include "chassis/pg.h"
 #include "chassis/redis.h"
 #include "proto/xmpp/jid.h"
+#include "router/settings_features.h"
 
 struct cluster_config {
     int64_t shards;
@@ -316,6 +317,12 @@ const struct config_section *const settings_sections[] = {
     &section_roster,
     &section_presence,
     &section_version,
+    &section_blocking,
+    &section_private_xml,
+    &section_vcard,
+    &section_admin,
+    &section_contact_addresses,
+    &section_external_services,
     &config_section_bus,
     &config_section_redis,
     &config_section_postgres_router,
@@ -393,6 +400,7 @@ struct settings *settings_create(const struct config *config)
             config_get_list(config, &section_hosts, &settings->host_count);
     settings->hosts = make_hosts(&block->arena, hosts, settings->host_count);
     fill_limits(settings, config);
+    settings_fill_features(settings, &block->arena, config);
     fill_roster_limits(settings, config);
     const struct router_config *router = config_get(config, &section_router);
     settings->token_key_file = str_dup(&block->arena, str_from_cstr(router->token_key_file)).ptr;
@@ -407,6 +415,7 @@ void settings_destroy(struct settings *settings)
         return;
     }
 
+    settings_wipe_features(settings);
     struct settings_block *block = (struct settings_block *)settings;
     arena_fini(&block->arena);
     free(block);

@@ -17,6 +17,42 @@ struct host {
     bool formerly;                 /* once served here: its users get host-gone at the edge */
 };
 
+/* Views of the settings' own memory. */
+struct settings_texts {
+    const struct str *items;
+    size_t count;
+};
+
+/* XEP-0157. */
+enum contact_kind {
+    CONTACT_ABUSE,
+    CONTACT_ADMIN,
+    CONTACT_FEEDBACK,
+    CONTACT_SALES,
+    CONTACT_SECURITY,
+    CONTACT_STATUS,
+    CONTACT_SUPPORT,
+    CONTACT_KINDS,
+};
+
+struct contact_addresses {
+    struct str host; /* prepared; "": every host without its own */
+    struct settings_texts uris[CONTACT_KINDS];
+};
+
+/* XEP-0215. */
+struct external_service {
+    struct str type;
+    struct str host;
+    struct str port; /* "": none */
+    struct str transport;
+    struct str name;
+    struct str username; /* fixed ones */
+    struct str password;
+    struct str secret; /* shared with a TURN server: credentials are made for each request */
+    int64_t ttl_ms;
+};
+
 struct settings {
     unsigned shards; /* cluster.shards, 256 */
     const struct host *hosts;
@@ -39,6 +75,17 @@ struct settings {
     int64_t max_unacked_stanzas;    /* numbered stanzas one session may owe acks for */
     int64_t max_unacked_bytes;      /* likewise */
     int64_t max_uncommitted_bytes;  /* log entries waiting for archive-svc: overload beyond it */
+    int64_t blocking_max_items;     /* of one account */
+    int64_t blocking_max_bytes;
+    int64_t private_xml_max_items;
+    int64_t private_xml_max_bytes;
+    int64_t vcard_max_bytes;
+    bool vcard_is_public;         /* else contacts only */
+    struct settings_texts admins; /* prepared bare addresses */
+    const struct contact_addresses *contacts;
+    size_t contacts_count;
+    const struct external_service *external_services;
+    size_t external_service_count;
     const char *token_key_file;     /* key of nonces, grants and tokens; all routers share it */
     const char *storage_key_file;   /* wraps the keys of accounts in PostgreSQL; likewise */
     int64_t roster_max_items;       /* per account */
@@ -51,6 +98,10 @@ struct settings {
 
 const struct host *settings_find_host(
         const struct settings *settings, struct str domain); /* NULL: not ours */
+
+/* NULL: none are known. */
+const struct contact_addresses *settings_find_contacts(
+        const struct settings *settings, struct str domain);
 
 /* All sections a router reads; NULL-terminated. */
 extern const struct config_section *const settings_sections[];

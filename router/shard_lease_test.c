@@ -266,8 +266,7 @@ static int start(void **state)
     char command[512];
     (void)snprintf(command,
             sizeof(command),
-            "psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1"
-            " -f deploy/sql/router/0001_accounts_and_shards.sql",
+            "cat deploy/sql/router/*.sql | psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1",
             dir);
     assert_int_equal(system(command), 0);
     static char conninfo[256];

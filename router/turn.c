@@ -145,6 +145,56 @@ enum verdict turn_wait_delete_account(struct turn *turn, turn_continuation conti
     return VERDICT_WAIT;
 }
 
+enum verdict turn_wait_load_data(struct turn *turn,
+        enum account_data_kind kind,
+        struct str key,
+        turn_continuation continuation)
+{
+    struct account_datum *item = ARENA_NEW(turn->arena, struct account_datum);
+    item->key = key;
+    turn->request = (struct turn_request){
+        .kind = TURN_REQUEST_LOAD_DATA,
+        .data = { .kind = kind, .items = item, .count = 1 },
+        .continuation = continuation,
+    };
+    return VERDICT_WAIT;
+}
+
+enum verdict turn_wait_store_data(struct turn *turn,
+        enum account_data_kind kind,
+        const struct account_datum *items,
+        size_t count,
+        struct turn_data_limits limits,
+        turn_continuation continuation)
+{
+    turn->request = (struct turn_request){
+        .kind = TURN_REQUEST_STORE_DATA,
+        .data = { .kind = kind,
+                .items = items,
+                .count = count,
+                .max_items = limits.max_items,
+                .max_bytes = limits.max_bytes },
+        .continuation = continuation,
+    };
+    return VERDICT_WAIT;
+}
+
+void turn_note_audit(struct turn *turn, const struct turn_audit *audit)
+{
+    turn_add(turn, EFFECT_AUDIT)->audit = *audit;
+}
+
+enum verdict turn_wait_admin(
+        struct turn *turn, const struct turn_admin *admin, turn_continuation continuation)
+{
+    turn->request = (struct turn_request){
+        .kind = TURN_REQUEST_ADMIN,
+        .admin = *admin,
+        .continuation = continuation,
+    };
+    return VERDICT_WAIT;
+}
+
 enum verdict turn_wait_change_roster(
         struct turn *turn, const struct roster_item *item, turn_continuation continuation)
 {

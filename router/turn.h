@@ -15,6 +15,7 @@
 #include "proto/xmpp/stanza_error.h"
 #include "proto/xmpp/stream_error.h"
 #include "router/egress.h"
+#include "router/store/account_data_store.h"
 
 struct entity;
 struct host;
@@ -44,6 +45,14 @@ enum effect_kind {
     EFFECT_KICK,            /* end a session with a stream error */
     EFFECT_SESSION_CHANGED, /* availability or priority of a session: registry, catch-up */
     EFFECT_ACCOUNT_REMOVED, /* end everything that belongs to this account */
+    EFFECT_AUDIT,           /* a line of the audit log */
+};
+
+/* Who did what to whom, and what came of it. The session's own address is added. */
+struct turn_audit {
+    const char *command;
+    struct str target; /* "": nobody */
+    const char *outcome;
 };
 
 struct effect {
@@ -55,6 +64,7 @@ struct effect {
     struct id128 session;
     enum stream_condition condition;
     struct str text;
+    struct turn_audit audit;
 };
 
 struct turn;
@@ -64,7 +74,32 @@ enum turn_request_kind {
     TURN_REQUEST_NONE,
     TURN_REQUEST_SET_PASSWORD,
     TURN_REQUEST_DELETE_ACCOUNT,
+    TURN_REQUEST_LOAD_DATA,
+    TURN_REQUEST_STORE_DATA,
+    TURN_REQUEST_ADMIN,
     TURN_REQUEST_CHANGE_ROSTER,
+};
+
+/* What an administrator asks of accounts (XEP-0133); who may is the feature's business. */
+enum turn_admin_op {
+    TURN_ADMIN_CREATE,       /* bare, password */
+    TURN_ADMIN_SET_PASSWORD, /* bare, password */
+    TURN_ADMIN_DELETE,       /* bare */
+    TURN_ADMIN_DISABLE,      /* bare */
+    TURN_ADMIN_ENABLE,       /* bare */
+    TURN_ADMIN_END_SESSIONS, /* bare */
+    TURN_ADMIN_COUNT,        /* domain, is_disabled: a number */
+    TURN_ADMIN_LIST,         /* domain, max: addresses, one a line */
+    TURN_ADMIN_COUNT_ONLINE, /* a number, of all hosts */
+};
+
+struct turn_admin {
+    enum turn_admin_op op;
+    struct str bare;
+    struct str password; /* prepared */
+    struct str domain;
+    bool is_disabled;
+    int64_t max;
 };
 
 /* The one storage request of a turn that waits. */
@@ -73,6 +108,8 @@ struct turn_request {
     struct str password;      /* SET_PASSWORD: prepared */
     struct roster_item *item; /* CHANGE_ROSTER: owned */
     turn_continuation continuation;
+    struct turn_admin admin;
+    struct account_data_change data; /* STORE_DATA; LOAD_DATA: kind, and the key of its one item */
 };
 
 /* What a continuation of CHANGE_ROSTER sees: the roster has it already. */
@@ -95,6 +132,7 @@ struct turn {
     struct effect **effects_end;
     struct stanza_error error;
     struct turn_request request;
+    struct str loaded;    /* in continuations: the value, "": none */
     struct origin origin; /* of the stanza; a repeat has the same one (P2) */
     uint32_t parts;       /* routed and kept by now */
     const struct roster_change *change;
@@ -123,6 +161,7 @@ void turn_kick(struct turn *turn,
         struct str text);
 void turn_session_changed(struct turn *turn, const struct resource *session);
 void turn_account_removed(struct turn *turn);
+void turn_note_audit(struct turn *turn, const struct turn_audit *audit);
 
 /* Answers to a request; `children` is canonical XML in the turn's arena, may be empty. */
 void turn_reply_result(struct turn *turn, const struct stanza *request, struct str children);
@@ -134,6 +173,27 @@ enum verdict turn_reject(struct turn *turn, enum stanza_condition condition, str
 enum verdict turn_wait_set_password(
         struct turn *turn, struct str password, turn_continuation continuation);
 enum verdict turn_wait_delete_account(struct turn *turn, turn_continuation continuation);
+
+/* The account's own data. */
+enum verdict turn_wait_load_data(struct turn *turn,
+        enum account_data_kind kind,
+        struct str key,
+        turn_continuation continuation);
+struct turn_data_limits {
+    int64_t max_items;
+    int64_t max_bytes;
+};
+/* Items live in the turn's arena. The continuation comes after the commit; ERR_LIMIT: over the
+ * limits, nothing was stored. */
+enum verdict turn_wait_store_data(struct turn *turn,
+        enum account_data_kind kind,
+        const struct account_datum *items,
+        size_t count,
+        struct turn_data_limits limits,
+        turn_continuation continuation);
+/* The continuation finds the answer in turn->loaded. ERR_EXISTS, ERR_NOT_FOUND, ERR_LIMIT. */
+enum verdict turn_wait_admin(
+        struct turn *turn, const struct turn_admin *admin, turn_continuation continuation);
 /* The item (copied) becomes what it says; without flags it goes. */
 enum verdict turn_wait_change_roster(
         struct turn *turn, const struct roster_item *item, turn_continuation continuation);

@@ -1,6 +1,7 @@
 /* Stanzas: names, durability, copies and their XML (RFC 6120 §8, RFC 6121 §5). */
 #include "proto/xmpp/stanza.h"
 
+#include "proto/xmpp/ns.h"
 #include "proto/xmpp/xml_writer.h"
 
 #define KIND_BIT(kind) (1U << (kind))
@@ -94,10 +95,10 @@ size_t stanza_bytes(const struct stanza *stanza)
             + stanza->payload_ns.len + stanza->payload_name.len + stanza->children.len;
 }
 
-void stanza_write(struct buf *out, const struct stanza *stanza)
+static void write_in(struct buf *out, const struct stanza *stanza, const char *ns)
 {
     const char *name = stanza_kind_name(stanza->kind);
-    xml_open(out, name, NULL);
+    xml_open(out, name, ns);
     xml_attr_opt(out, "from", stanza->from);
     xml_attr_opt(out, "to", stanza->to);
     xml_attr_opt(out, "type", str_from_cstr(stanza_type_name(stanza->type)));
@@ -110,6 +111,16 @@ void stanza_write(struct buf *out, const struct stanza *stanza)
     xml_end_open(out);
     buf_append_str(out, stanza->children);
     xml_close(out, name);
+}
+
+void stanza_write(struct buf *out, const struct stanza *stanza)
+{
+    write_in(out, stanza, NULL);
+}
+
+void stanza_write_forwarded(struct buf *out, const struct stanza *stanza)
+{
+    write_in(out, stanza, NS_CLIENT);
 }
 
 void stanza_init_reply(struct stanza *reply, const struct stanza *request, enum stanza_type type)

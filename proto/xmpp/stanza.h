@@ -49,6 +49,9 @@ enum stanza_flag {
     STANZA_ENCRYPTED = 1 << 8,       /* XEP-0380, 0384, 0373, 0027 */
     STANZA_CARBON_PRIVATE = 1 << 9,  /* XEP-0280 <private/> */
     STANZA_HAS_SUBJECT = 1 << 10,
+    STANZA_IM_PAYLOAD = 1 << 11, /* XEP-0085 state, or a receipt or marker is asked for */
+    STANZA_MUC_USER = 1 << 12,   /* XEP-0045 <x/> of muc#user */
+    STANZA_HAS_INVITE = 1 << 13, /* XEP-0249 */
 };
 
 struct stanza {
@@ -84,6 +87,8 @@ size_t stanza_bytes(const struct stanza *stanza); /* for limits: header texts + 
 /* The stanza as XML of a jabber:client stream: <message from= to= type= id=
  * xml:lang=>children</message>. */
 void stanza_write(struct buf *out, const struct stanza *stanza);
+/* The same inside an element of another namespace: with xmlns='jabber:client' (XEP-0297). */
+void stanza_write_forwarded(struct buf *out, const struct stanza *stanza);
 
 /* Reply skeletons: swapped addresses, same id, no children. Views borrow from `request`. */
 void stanza_init_reply(struct stanza *reply, const struct stanza *request, enum stanza_type type);

@@ -28,9 +28,11 @@ static void test_chat_state_stands_alone_or_not(void **state)
     struct stanza_flags seen = { 0 };
     stanza_flags_add(&seen, STR(NS_CLIENT), STR(NS_CHAT_STATES), STR("composing"));
     stanza_flags_add(&seen, STR(NS_CLIENT), STR(NS_HINTS), STR("no-copy"));
-    assert_int_equal(stanza_flags_get(&seen), STANZA_CHAT_STATE_ONLY | STANZA_HINT_NO_COPY);
+    assert_int_equal(stanza_flags_get(&seen),
+            STANZA_CHAT_STATE_ONLY | STANZA_IM_PAYLOAD | STANZA_HINT_NO_COPY);
     stanza_flags_add(&seen, STR(NS_CLIENT), STR(NS_EME), STR("encryption"));
-    assert_int_equal(stanza_flags_get(&seen), STANZA_ENCRYPTED | STANZA_HINT_NO_COPY);
+    assert_int_equal(
+            stanza_flags_get(&seen), STANZA_ENCRYPTED | STANZA_IM_PAYLOAD | STANZA_HINT_NO_COPY);
 }
 
 int main(void)

@@ -208,7 +208,7 @@ static void test_message_becomes_header_and_canonical_children(void **state)
             "{http://www.w3.org/XML/1998/namespace}lang =[en] text=[] "
             "children=[<body>Tom &amp; 'Jerry' &lt;3</body><active "
             "xmlns='http://jabber.org/protocol/chatstates'/>] payload=[body] "
-            "payload_ns=[jabber:client] flags=1 count=2 priority=0 text=0 bytes=152");
+            "payload_ns=[jabber:client] flags=801 count=2 priority=0 text=0 bytes=152");
 }
 
 static void test_namespaces_become_explicit_and_prefixes_go(void **state)
@@ -265,24 +265,27 @@ static void test_flags_follow_the_children(void **state)
 {
     (void)state;
     const char *active = "<active xmlns='" NS_CHAT_STATES "'/>";
-    assert_int_equal(flags_of(active), STANZA_CHAT_STATE_ONLY);
+    assert_int_equal(flags_of(active), STANZA_CHAT_STATE_ONLY | STANZA_IM_PAYLOAD);
     struct buf text;
     buf_init(&text, 0);
     buf_printf(&text, "%s<thread>t</thread><no-store xmlns='" NS_HINTS "'/>%c", active, 0);
-    assert_int_equal(flags_of(buf_view(&text).ptr), STANZA_CHAT_STATE_ONLY | STANZA_HINT_NO_STORE);
+    assert_int_equal(flags_of(buf_view(&text).ptr),
+            STANZA_CHAT_STATE_ONLY | STANZA_IM_PAYLOAD | STANZA_HINT_NO_STORE);
     buf_clear(&text);
     buf_printf(&text, "%s<x xmlns='other'/>%c", active, 0);
-    assert_int_equal(flags_of(buf_view(&text).ptr), 0);
+    assert_int_equal(flags_of(buf_view(&text).ptr), STANZA_IM_PAYLOAD);
     buf_fini(&text);
     assert_int_equal(flags_of("<subject/>"), STANZA_HAS_SUBJECT);
     assert_int_equal(flags_of("<body xmlns='other'/>"), 0);
     assert_int_equal(flags_of("<error/>"), STANZA_HAS_ERROR);
     assert_int_equal(flags_of("<received xmlns='" NS_RECEIPTS "'/>"), STANZA_HAS_RECEIPT);
-    assert_int_equal(flags_of("<request xmlns='" NS_RECEIPTS "'/>"), 0);
+    assert_int_equal(flags_of("<request xmlns='" NS_RECEIPTS "'/>"), STANZA_IM_PAYLOAD);
     assert_int_equal(flags_of("<displayed xmlns='" NS_CHAT_MARKERS "'/>"), STANZA_HAS_RECEIPT);
-    assert_int_equal(flags_of("<markable xmlns='" NS_CHAT_MARKERS "'/>"), 0);
+    assert_int_equal(flags_of("<markable xmlns='" NS_CHAT_MARKERS "'/>"), STANZA_IM_PAYLOAD);
     assert_int_equal(flags_of("<encrypted xmlns='" NS_OMEMO "'/>"), STANZA_ENCRYPTED);
     assert_int_equal(flags_of("<private xmlns='" NS_CARBONS "'/>"), STANZA_CARBON_PRIVATE);
+    assert_int_equal(flags_of("<x xmlns='" NS_MUC_USER "'/>"), STANZA_MUC_USER);
+    assert_int_equal(flags_of("<x xmlns='" NS_CONFERENCE "' jid='r@c'/>"), STANZA_HAS_INVITE);
     /* only children of the stanza itself count */
     assert_int_equal(flags_of("<x xmlns='y'><body xmlns='jabber:client'/></x>"), 0);
 }

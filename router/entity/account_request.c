@@ -166,6 +166,14 @@ void account_request_start(
 {
     ASSERT(!entity->waiting);
     entity->waiting = item;
+    if (request->kind == TURN_REQUEST_ADMIN) {
+        admin_request_start(entity, request);
+        return;
+    }
+    if (request->kind == TURN_REQUEST_LOAD_DATA || request->kind == TURN_REQUEST_STORE_DATA) {
+        data_request_start(entity, request);
+        return;
+    }
     struct account_request *wait = request_create(entity, request);
     switch (request->kind) {
     case TURN_REQUEST_SET_PASSWORD:
@@ -176,6 +184,9 @@ void account_request_start(
     case TURN_REQUEST_DELETE_ACCOUNT:
         account_delete(entity->router->accounts, entity->bare, on_changed, wait);
         break;
+    case TURN_REQUEST_LOAD_DATA:
+    case TURN_REQUEST_STORE_DATA:
+    case TURN_REQUEST_ADMIN:
     case TURN_REQUEST_CHANGE_ROSTER: start_roster(entity, wait, request->item); break;
     case TURN_REQUEST_NONE: finish(wait, ERR_INVALID); break;
     }

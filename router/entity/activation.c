@@ -6,6 +6,7 @@
 #include "chassis/redis.h"
 #include "proto/xmpp/stanza_error.h"
 #include "router/commit.h"
+#include "router/entity/blocklist.h"
 #include "router/entity/entity.h"
 #include "router/entity/roster_access.h"
 #include "router/entity/sessions.h"
@@ -279,6 +280,8 @@ static void restore_session(struct entity *entity, const struct session_record *
             resource_create(record->session, edge, entity->bare, record->resource);
     free(edge);
     resource->is_available = record->is_available;
+    resource->has_blocklist = record->has_blocklist;
+    resource->has_carbons = record->has_carbons;
     resource->is_initialised = record->is_available;
     resource->is_interested = record->is_interested;
     resource->priority = record->priority;
@@ -355,6 +358,12 @@ static void load_sessions(struct entity *entity)
 
 /* ---- the account */
 
+void entity_set_blocklist(struct entity *entity, struct str stored)
+{
+    blocklist_destroy(entity->blocklist);
+    entity->blocklist = blocklist_create(stored);
+}
+
 static void go_on(struct entity *entity)
 {
     if (entity->is_log_open) {
@@ -394,6 +403,8 @@ static void on_account(void *context, enum err err, const struct account_row *ro
     }
     int64_t former_id = entity->is_log_open ? entity->account.id : 0;
     entity->account = err == ERR_OK ? *row : (struct account_row){ .state = ACCOUNT_DELETED };
+    entity_set_blocklist(entity, entity->account.blocked);
+    entity->account.blocked = STR_NULL;
     if (entity->account.state != ACCOUNT_ACTIVE) {
         sessions_kick_all(entity, STREAM_ERROR_NOT_AUTHORIZED, STR_NULL);
         entity->account.id = 0;

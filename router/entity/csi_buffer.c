@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "chassis/base/mem.h"
+#include "proto/xmpp/ns.h"
 
 #define HELD_SLACK 320 /* NULs and padding of the copied texts */
 
@@ -56,11 +57,21 @@ static void unlink_held(struct csi_buffer *buffer, struct csi_held **at)
     buffer->bytes -= held->bytes;
 }
 
+/* Copies of other people's states all come from the own account (XEP-0280): none is older news. */
+static bool is_carbon(const struct stanza *stanza)
+{
+    return str_equal(stanza->payload_ns, STR(NS_CARBONS));
+}
+
 static void forget_older(struct csi_buffer *buffer, const struct stanza *stanza)
 {
+    if (is_carbon(stanza)) {
+        return;
+    }
     for (struct csi_held **at = &buffer->head; *at; at = &(*at)->next) {
         struct csi_held *held = *at;
-        if (held->stanza.kind == stanza->kind && str_equal(held->stanza.from, stanza->from)) {
+        if (held->stanza.kind == stanza->kind && str_equal(held->stanza.from, stanza->from)
+                && !is_carbon(&held->stanza)) {
             unlink_held(buffer, at);
             csi_held_destroy(held);
             return;

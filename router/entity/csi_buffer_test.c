@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "proto/xmpp/ns.h"
+
 static int setup(void **state)
 {
     *state = csi_buffer_create();
@@ -79,6 +81,27 @@ static void newest_of_each_sender_stays(void **state)
     assert_next(buffer, "a@x/1", "");
 }
 
+static void copies_of_different_people_all_stay(void **state) /* XEP-0280 */
+{
+    struct csi_buffer *buffer = *state;
+    struct stanza copy = {
+        .kind = STANZA_MESSAGE,
+        .flags = STANZA_CHAT_STATE_ONLY,
+        .from = STR("alice@example.org"),
+        .payload_ns = STR(NS_CARBONS),
+        .children = STR("<received/>"),
+    };
+    assert_true(csi_may_wait(&copy));
+    assert_true(csi_buffer_hold(buffer, &copy));
+    copy.children = STR("<sent/>");
+    assert_true(csi_buffer_hold(buffer, &copy));
+    struct stanza state_of_one = copy;
+    state_of_one.payload_ns = STR(NS_CHAT_STATES);
+    assert_true(csi_buffer_hold(buffer, &state_of_one));
+    assert_next(buffer, "alice@example.org", "<received/>");
+    assert_next(buffer, "alice@example.org", "<sent/>");
+}
+
 static void room_is_limited(void **state)
 {
     struct csi_buffer *buffer = *state;
@@ -100,6 +123,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_states_may_wait),
         cmocka_unit_test_setup_teardown(newest_of_each_sender_stays, setup, teardown),
+        cmocka_unit_test_setup_teardown(copies_of_different_people_all_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(room_is_limited, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,6 +73,16 @@ static void apply_account_removed(struct turn *turn)
     }
 }
 
+static void write_audit(const struct entity *entity, const struct turn_audit *audit)
+{
+    log_info("audit",
+            "administrator's command",
+            log_jid("by", entity->bare),
+            log_cstr("command", audit->command),
+            log_jid("target", audit->target),
+            log_cstr("outcome", audit->outcome));
+}
+
 static void apply(struct turn *turn, const struct effect *effect)
 {
     struct entity *entity = turn->entity;
@@ -98,6 +108,7 @@ static void apply(struct turn *turn, const struct effect *effect)
         }
         break;
     case EFFECT_ACCOUNT_REMOVED: apply_account_removed(turn); break;
+    case EFFECT_AUDIT: write_audit(entity, &effect->audit); break;
     }
 }
 

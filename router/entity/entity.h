@@ -16,6 +16,8 @@
 #include "router/entity/roster.h"
 #include "router/store/account_store.h"
 
+struct blocklist;
+struct carbon_memory;
 struct router;
 
 enum entity_state {
@@ -41,13 +43,17 @@ struct entity {
     enum entity_state state;
     unsigned load_tries;
     struct account_row account;
+    struct blocklist *blocklist; /* NULL: nothing is blocked */
     struct roster roster;
     int64_t asking_since_ms; /* subscription requests sent in this hour (C12) */
     int64_t asked;
+    int64_t reports_since_us; /* XEP-0377: their hour began */
+    int64_t reports;
 
     struct resource *resources;
     unsigned spools_loading; /* while sessions are loaded */
     size_t resource_count;   /* without closing ones */
+    bool is_online;          /* counted as such by the table */
     struct id128 kicked[4];  /* ended by us: what their edges still say of them is no news */
     unsigned kicked_next;
     struct id128 asked_session; /* its edge was asked to announce it, last at asked_ms */
@@ -75,9 +81,10 @@ struct entity {
     uint64_t fill_request; /* content of numbered entries being read, likewise */
     struct entity_ref *fill_ref;
     int64_t fill_id;
-    bool is_live;        /* Redis names it among those to be woken by the next home */
-    bool knows_sessions; /* Redis has told them: one that is announced now had ended */
-    bool is_revived;     /* woken because Redis names it there */
+    struct carbon_memory *carbons; /* NULL: none was made yet */
+    bool is_live;                  /* Redis names it among those to be woken by the next home */
+    bool knows_sessions;           /* Redis has told them: one that is announced now had ended */
+    bool is_revived;               /* woken because Redis names it there */
     struct origins origins;
     /* Input counters: from the log, or answered while the stores were away. */
     struct stored_input {
@@ -104,6 +111,7 @@ struct entity *entity_get(struct entity_table *table, struct str bare);
 void entity_post(struct entity *entity, struct item *item); /* takes the item */
 void entity_wake(struct entity *entity);                    /* its mailbox may run again */
 void entity_mark_dirty(struct entity *entity);
+void entity_note_online(struct entity *entity); /* resource_count has changed */
 /* Everything of it is gone, nothing is sent; whoever waits for an answer gets ERR_FENCED. */
 void entity_drop(struct entity *entity);
 bool entity_is_quiet(const struct entity *entity); /* nothing waits, runs or flies */
@@ -116,6 +124,7 @@ struct entity *entity_ref_take(struct entity_ref *ref);
 
 /* ---- activation.c */
 void entity_activate(struct entity *entity);
+void entity_set_blocklist(struct entity *entity, struct str stored); /* XEP-0191 */
 void entity_reload(struct entity *entity); /* the account row again, from the start */
 
 /* ---- inputs.c */
@@ -148,10 +157,9 @@ void forward_kept(struct entity *entity,
         const struct stanza *stanza,
         struct input_work *work);
 
-/* The entity goes; its parts stay until they are decided. */
-void forward_forget(struct entity *entity);
+void forward_forget(struct entity *entity); /* its parts stay until they are decided */
 
-/* ---- egress of an entity: send.c */
+/* ---- send.c */
 enum send_group {
     SEND_TO_MATCH,     /* the resource named by `to` */
     SEND_TO_ELIGIBLE,  /* available, priority not negative */
@@ -164,6 +172,8 @@ size_t send_to_group(struct entity *entity,
         int64_t log_id,
         enum send_group group,
         struct id128 targets_out[ACCOUNT_LOG_MAX_TARGETS]);
+/* Has it already, or soon. */
+bool send_is_excepted(const struct entity *entity, const struct resource *resource);
 /* What egress_deliver said of a session without stream management. */
 void send_failed(struct entity *entity, struct resource *resource, enum err err);
 /* Reads and deliveries that failed are tried again. */
@@ -171,6 +181,11 @@ void entity_retry_soon(struct entity *entity);
 /* What csi_hold_back lets through. */
 void send_past_csi(struct entity *entity, struct resource *resource, const struct stanza *stanza);
 void send_to_session(struct entity *entity, struct resource *resource, const struct stanza *stanza);
+/* Of entry `log_id` (0: volatile). False: the session was not reached. */
+bool send_copy(struct entity *entity,
+        struct resource *resource,
+        const struct stanza *copy,
+        int64_t log_id);
 
 /* ---- effects.c */
 struct turn;
@@ -181,3 +196,6 @@ void effects_apply(struct turn *turn);
 /* ---- account_request.c */
 void account_request_start(
         struct entity *entity, struct item *item, const struct turn_request *request);
+/* data_request.c, admin_request.c: for it, when entity->waiting is set. */
+void data_request_start(struct entity *entity, const struct turn_request *request);
+void admin_request_start(struct entity *entity, const struct turn_request *request);

@@ -8,6 +8,7 @@
 #include "chassis/metrics.h"
 #include "proto/xmpp/jid.h"
 #include "router/commit.h"
+#include "router/entity/blocklist.h"
 #include "router/entity/entity.h"
 #include "router/entity/fanout.h"
 #include "router/entity/posts.h"
@@ -50,6 +51,7 @@ struct entity_table {
     size_t refs;
     bool is_closed;
     struct revivals revivals;
+    uint64_t online; /* accounts with a session */
     struct fanouts fanouts;
     int64_t *gained_ms; /* by shard */
 };
@@ -262,9 +264,25 @@ static void answer_fenced(struct item *item)
     item_destroy(item);
 }
 
+void entity_note_online(struct entity *entity)
+{
+    bool is_online = entity->resource_count > 0;
+    if (is_online != entity->is_online) {
+        entity->is_online = is_online;
+        entity->table->online += is_online ? 1 : UINT64_MAX; /* or one less */
+    }
+}
+
+uint64_t entity_count_online(const struct entity_table *table)
+{
+    return table->online;
+}
+
 void entity_drop(struct entity *entity)
 {
     struct entity_table *table = entity->table;
+    entity->resource_count = 0;
+    entity_note_online(entity);
     HASH_DEL(table->by_bare, entity); /* first: callbacks below must not find it */
     idle_remove(entity);
     unlink_runnable(entity);
@@ -293,6 +311,8 @@ void entity_drop(struct entity *entity)
     roster_clear(&entity->roster);
     origins_fini(&entity->origins);
     free(entity->stored_inputs);
+    free(entity->carbons);
+    blocklist_destroy(entity->blocklist);
     free(entity->bare_text);
     free(entity);
 }
@@ -357,6 +377,9 @@ static bool handle_item(struct entity *entity, struct item *item)
     case ITEM_ROUTE: return routes_handle(entity, item);
     case ITEM_EDGE_DEAD: sessions_handle_edge_dead(entity, item); break;
     case ITEM_ACCOUNT_CHANGED: entity_reload(entity); break;
+    case ITEM_END_SESSIONS:
+        sessions_kick_all(entity, STREAM_ERROR_POLICY_VIOLATION, STR("Ended by an administrator"));
+        break;
     case ITEM_ACKED: sm_handle_acked(entity, item); break;
     case ITEM_ENABLE: sm_handle_enable(entity, item); break;
     case ITEM_RESUME: sm_handle_resume(entity, item); break;

@@ -68,6 +68,11 @@ void entity_on_redis_up(struct entity_table *table);
  * kicked. */
 void entity_on_account_changed(struct entity_table *table, struct str bare);
 
+/* An operator ends its sessions, whatever the account's state is. */
+void entity_on_end_sessions(struct entity_table *table, struct str bare);
+/* Accounts with a session here. */
+uint64_t entity_count_online(const struct entity_table *table);
+
 /* All sessions as JSON. */
 void entity_report_sessions(struct entity_table *table, struct buf *out);
 

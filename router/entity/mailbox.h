@@ -23,6 +23,7 @@ enum item_kind {
     ITEM_ENABLE,
     ITEM_RESUME,
     ITEM_CLIENT_STATE,
+    ITEM_END_SESSIONS,
 };
 
 /* Stream management and client state. */

@@ -237,6 +237,14 @@ void entity_on_redis_up(struct entity_table *table)
     }
 }
 
+void entity_on_end_sessions(struct entity_table *table, struct str bare)
+{
+    struct entity *entity = entity_find(table, bare);
+    if (entity) {
+        entity_post(entity, item_create(ITEM_END_SESSIONS, NULL, 0));
+    }
+}
+
 void entity_on_account_changed(struct entity_table *table, struct str bare)
 {
     struct entity *entity = entity_find(table, bare);

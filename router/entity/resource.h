@@ -42,6 +42,8 @@ struct resource {
     bool has_caught_up;    /* was told to the log as a target */
     bool is_lost;          /* its edge is away: to be ended as soon as nobody iterates */
     bool is_closing;       /* the stream is gone; only its inputs are still at work */
+    bool has_blocklist;    /* asked for it: hears of changes (XEP-0191) */
+    bool has_carbons;      /* wants copies of the account's messages (XEP-0280) */
     bool is_told;          /* bound here, or its edge has announced it here */
     struct sm_session *sm; /* NULL: stream management is off */
     struct enable_request enable;

@@ -8,6 +8,7 @@
 #include "proto/xmpp/stanza_id.h"
 #include "router/commit.h"
 #include "router/deliver.h"
+#include "router/entity/carbons.h"
 #include "router/entity/entity.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
@@ -47,14 +48,30 @@ static enum deliver_action decide(const struct entity *entity, const struct stan
     return deliver_decide(stanza, address, state_of(entity));
 }
 
+/* Who did not take it himself may want a copy. Without anybody but them it waits: the copies come
+ * when it is sent again. */
+static size_t send_with_carbons(struct entity *entity,
+        const struct stanza *stanza,
+        int64_t id,
+        enum send_group group,
+        struct id128 targets_out[ACCOUNT_LOG_MAX_TARGETS])
+{
+    size_t count = send_to_group(entity, stanza, id, group, targets_out);
+    if (stanza->kind == STANZA_MESSAGE && (count > 0 || entity->send_except_count > 0)) {
+        count += carbons_send_received(
+                entity, stanza, id, targets_out + count, ACCOUNT_LOG_MAX_TARGETS - count);
+    }
+    return count;
+}
+
 static size_t send_as_decided(struct entity *entity,
         const struct stanza *stanza,
         int64_t id,
         struct id128 targets_out[ACCOUNT_LOG_MAX_TARGETS])
 {
     switch (decide(entity, stanza)) {
-    case DELIVER_ONE: return send_to_group(entity, stanza, id, SEND_TO_MATCH, targets_out);
-    case DELIVER_ALL: return send_to_group(entity, stanza, id, SEND_TO_ELIGIBLE, targets_out);
+    case DELIVER_ONE: return send_with_carbons(entity, stanza, id, SEND_TO_MATCH, targets_out);
+    case DELIVER_ALL: return send_with_carbons(entity, stanza, id, SEND_TO_ELIGIBLE, targets_out);
     case DELIVER_ALL_AVAILABLE:
         return send_to_group(entity, stanza, id, SEND_TO_AVAILABLE, targets_out);
     case DELIVER_IGNORE:
@@ -373,7 +390,7 @@ static enum verdict answer_for_account(struct turn *turn)
     if (str_equal(turn->from.bare, turn->entity->bare)) {
         return pipeline_iq(turn, TO_ACCOUNT);
     }
-    return turn_reject(turn, STANZA_ERROR_SERVICE_UNAVAILABLE, STR_NULL);
+    return pipeline_iq(turn, TO_ACCOUNT_BY_OTHERS);
 }
 
 /* What RFC 6121 §8 says. True: `done` is answered later. */

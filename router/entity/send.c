@@ -6,7 +6,7 @@
 
 #define RETRY_MS 500
 
-static bool is_excepted(const struct entity *entity, const struct resource *resource)
+bool send_is_excepted(const struct entity *entity, const struct resource *resource)
 {
     for (size_t i = 0; i < entity->send_except_count; i++) {
         if (id128_equal(entity->send_except[i], resource->session)) {
@@ -94,7 +94,7 @@ size_t send_to_group(struct entity *entity,
     for (struct resource *resource = entity->resources;
             resource && member_count < ACCOUNT_LOG_MAX_TARGETS;
             resource = resource->next) {
-        if (is_in_group(resource, stanza, group) && !is_excepted(entity, resource)) {
+        if (is_in_group(resource, stanza, group) && !send_is_excepted(entity, resource)) {
             members[member_count++] = resource;
         }
     }
@@ -118,22 +118,39 @@ size_t send_to_group(struct entity *entity,
     return reached;
 }
 
+static bool send_to_one(struct entity *entity,
+        struct resource *resource,
+        const struct stanza *stanza,
+        int64_t log_id)
+{
+    if (resource->sm) {
+        sm_send(entity, resource, stanza, log_id);
+        return true;
+    }
+    struct egress_target target = { .session = resource->session, .bare = entity->bare };
+    enum err err =
+            egress_deliver(entity->router->egress, resource->edge, stanza, log_id, &target, 1);
+    if (err != ERR_OK) {
+        send_failed(entity, resource, err);
+    }
+    return err == ERR_OK;
+}
+
+bool send_copy(struct entity *entity,
+        struct resource *resource,
+        const struct stanza *stanza,
+        int64_t log_id)
+{
+    return csi_hold_back(entity, resource, stanza, log_id)
+            || send_to_one(entity, resource, stanza, log_id);
+}
+
 void send_to_session(struct entity *entity, struct resource *resource, const struct stanza *stanza)
 {
-    if (!csi_hold_back(entity, resource, stanza, 0)) {
-        send_past_csi(entity, resource, stanza);
-    }
+    (void)send_copy(entity, resource, stanza, 0);
 }
 
 void send_past_csi(struct entity *entity, struct resource *resource, const struct stanza *stanza)
 {
-    if (resource->sm) {
-        sm_send(entity, resource, stanza, 0);
-        return;
-    }
-    struct egress_target target = { .session = resource->session, .bare = entity->bare };
-    enum err err = egress_deliver(entity->router->egress, resource->edge, stanza, 0, &target, 1);
-    if (err != ERR_OK) {
-        send_failed(entity, resource, err);
-    }
+    (void)send_to_one(entity, resource, stanza, 0);
 }

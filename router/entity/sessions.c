@@ -125,6 +125,8 @@ void sessions_write_record(
         .session = resource->session,
         .edge = str_from_cstr(resource->edge),
         .is_available = resource->is_available,
+        .has_blocklist = resource->has_blocklist,
+        .has_carbons = resource->has_carbons,
         .priority = resource->priority,
         .handled = resource->handled_sent,
         .is_interested = resource->is_interested,
@@ -204,6 +206,7 @@ void sessions_add(struct entity *entity, struct resource *resource)
     resource->next = entity->resources;
     entity->resources = resource;
     entity->resource_count++;
+    entity_note_online(entity);
     resource->input_is_stored = find_stored(entity, resource->session, false) != NULL;
     metric_add(&sessions_gauge, 1);
 }
@@ -226,6 +229,7 @@ void sessions_end(struct entity *entity, struct resource *resource)
     }
     resource->is_closing = true;
     entity->resource_count--;
+    entity_note_online(entity);
     metric_add(&sessions_gauge, -1);
     run_close_hooks(entity, resource); /* first: should we die in between, the next home tells it */
     if (!entity_find_resource(entity, resource->name) && entity->router->redis) {

@@ -2,19 +2,37 @@
 #include "chassis/base/arena.h"
 #include "chassis/log.h"
 #include "proto/wire/wire.h"
+#include "router/entity/carbons.h"
 #include "router/entity/entity.h"
 #include "router/entity/sm.h"
 #include "router/log_client.h"
 #include "router/router.h"
 
-static void fill_entry(struct resource *resource, const Wire__LogEntry *entry, struct arena *arena)
+/* The former home may have numbered a copy of it. */
+static void fill_with(struct entity *entity,
+        struct resource *resource,
+        struct sm_entry *wanted,
+        const struct stanza *stanza)
+{
+    struct buf children;
+    buf_init(&children, 0);
+    struct stanza copy;
+    bool is_copy = carbons_make_received(entity, resource, stanza, &children, &copy);
+    sm_queue_fill(&resource->sm->queue, wanted, is_copy ? &copy : stanza);
+    buf_fini(&children);
+}
+
+static void fill_entry(struct entity *entity,
+        struct resource *resource,
+        const Wire__LogEntry *entry,
+        struct arena *arena)
 {
     struct stanza stanza;
     struct sm_queue *queue = resource->sm ? &resource->sm->queue : NULL;
     struct sm_entry *wanted = queue ? sm_queue_find_log(queue, entry->id) : NULL;
     if (wanted && !wanted->has_stanza
             && wire_stanza_unpack(arena, wire_str(entry->stanza), &stanza) == ERR_OK) {
-        sm_queue_fill(queue, wanted, &stanza);
+        fill_with(entity, resource, wanted, &stanza);
     }
 }
 
@@ -46,7 +64,7 @@ static void on_read(void *context, enum err err, const Wire__LogReadReply *reply
     arena_init(&arena, 0);
     for (size_t i = 0; i < reply->n_entries; i++) {
         for (struct resource *resource = entity->resources; resource; resource = resource->next) {
-            fill_entry(resource, reply->entries[i], &arena);
+            fill_entry(entity, resource, reply->entries[i], &arena);
         }
         arena_reset(&arena);
     }

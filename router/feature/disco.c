@@ -20,6 +20,13 @@ static void write_identity(
     xml_end_empty(xml);
 }
 
+static void write_feature(struct buf *xml, const char *var)
+{
+    xml_open(xml, "feature", NULL);
+    xml_attr(xml, "var", str_from_cstr(var));
+    xml_end_empty(xml);
+}
+
 static void write_features(struct buf *xml, const struct turn *turn, bool is_host)
 {
     for (const struct feature *const *item = features; *item; item++) {
@@ -28,9 +35,16 @@ static void write_features(struct buf *xml, const struct turn *turn, bool is_hos
         }
         const char *const *names = is_host ? (*item)->advertises : (*item)->advertises_account;
         for (size_t i = 0; i < FEATURE_MAX_ADVERTISE && names[i]; i++) {
-            xml_open(xml, "feature", NULL);
-            xml_attr(xml, "var", str_from_cstr(names[i]));
-            xml_end_empty(xml);
+            write_feature(xml, names[i]);
+        }
+    }
+}
+
+static void write_forms(struct buf *xml, const struct turn *turn)
+{
+    for (const struct feature *const *item = features; *item; item++) {
+        if ((*item)->write_host_info && feature_is_enabled(*item, turn)) {
+            (*item)->write_host_info(turn, xml);
         }
     }
 }
@@ -42,10 +56,72 @@ static void reply_with(struct turn *turn, const struct iq *iq, struct buf *xml)
     buf_fini(xml);
 }
 
+/* ---- the nodes of commands (XEP-0050 §2.2), from the same table */
+
+static void open_query(struct buf *xml, const char *ns, struct str node)
+{
+    buf_init(xml, 0);
+    xml_open(xml, "query", ns);
+    xml_attr_opt(xml, "node", node);
+    xml_end_open(xml);
+}
+
+static enum verdict answer_node_info(struct turn *turn, const struct iq *iq, struct str node)
+{
+    const struct feature_command *command = feature_find_command(node);
+    bool is_list = str_equal(node, STR(NS_COMMANDS));
+    if (!is_for_host(turn) || (!is_list && !command)) {
+        return turn_reject(turn, STANZA_ERROR_ITEM_NOT_FOUND, STR_NULL);
+    }
+    if (command && !command->may_run(turn)) {
+        return turn_reject(turn, STANZA_ERROR_FORBIDDEN, STR_NULL);
+    }
+    struct buf xml;
+    open_query(&xml, NS_DISCO_INFO, node);
+    write_identity(&xml,
+            "automation",
+            is_list ? "command-list" : "command-node",
+            is_list ? NULL : command->name);
+    write_feature(&xml, NS_COMMANDS);
+    write_feature(&xml, NS_DATA_FORMS);
+    reply_with(turn, iq, &xml);
+    return VERDICT_HANDLED;
+}
+
+/* Only what the asker may run. */
+static void write_commands(
+        struct buf *xml, const struct turn *turn, const struct feature_command *command)
+{
+    for (; command && command->node; command++) {
+        if (command->may_run(turn)) {
+            xml_open(xml, "item", NULL);
+            xml_attr(xml, "jid", turn->to.full);
+            xml_attr(xml, "node", str_from_cstr(command->node));
+            xml_attr(xml, "name", str_from_cstr(command->name));
+            xml_end_empty(xml);
+        }
+    }
+}
+
+static enum verdict answer_node_items(struct turn *turn, const struct iq *iq, struct str node)
+{
+    if (!is_for_host(turn) || !str_equal(node, STR(NS_COMMANDS))) {
+        return turn_reject(turn, STANZA_ERROR_ITEM_NOT_FOUND, STR_NULL);
+    }
+    struct buf xml;
+    open_query(&xml, NS_DISCO_ITEMS, node);
+    for (const struct feature *const *item = features; *item; item++) {
+        write_commands(&xml, turn, (*item)->commands);
+    }
+    reply_with(turn, iq, &xml);
+    return VERDICT_HANDLED;
+}
+
 static enum verdict answer_info(struct turn *turn, const struct iq *iq)
 {
-    if (element_attribute(iq->payload, STR("node")).len) { /* no nodes here, XEP-0030 §3.2 */
-        return turn_reject(turn, STANZA_ERROR_ITEM_NOT_FOUND, STR_NULL);
+    struct str node = element_attribute(iq->payload, STR("node"));
+    if (node.len) {
+        return answer_node_info(turn, iq, node);
     }
     bool is_host = is_for_host(turn);
     struct buf xml;
@@ -58,14 +134,18 @@ static enum verdict answer_info(struct turn *turn, const struct iq *iq)
         write_identity(&xml, "account", "registered", NULL);
     }
     write_features(&xml, turn, is_host);
+    if (is_host) {
+        write_forms(&xml, turn);
+    }
     reply_with(turn, iq, &xml);
     return VERDICT_HANDLED;
 }
 
 static enum verdict answer_items(struct turn *turn, const struct iq *iq)
 {
-    if (element_attribute(iq->payload, STR("node")).len) {
-        return turn_reject(turn, STANZA_ERROR_ITEM_NOT_FOUND, STR_NULL);
+    struct str node = element_attribute(iq->payload, STR("node"));
+    if (node.len) {
+        return answer_node_items(turn, iq, node);
     }
     struct buf xml;
     buf_init(&xml, 0);

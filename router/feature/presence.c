@@ -1,6 +1,7 @@
 /* Presence, RFC 6121 §4: who is there, told to the account's own sessions, to its subscribers and
  * to whom a session wants (directed presence); probes for those the account is subscribed to. Every
  * session's end is told once, by whichever router is its home then. */
+#include "router/entity/blocklist.h"
 #include "router/entity/entity.h"
 #include "router/entity/notices.h"
 #include "router/feature.h"
@@ -15,6 +16,14 @@ struct recipients {
     size_t count;
 };
 
+/* XEP-0191 §3.3: nothing leaves for whom the account has blocked. */
+static bool is_blocked(const struct turn *turn, struct str to)
+{
+    const struct blocklist *list = turn->entity->blocklist;
+    struct jid jid;
+    return list && jid_split(to, &jid) == ERR_OK && blocklist_matches(list, &jid);
+}
+
 /* Contacts whose subscription has one of `flags`, and room for `extra` more. */
 static struct recipients contacts_with(const struct turn *turn, unsigned flags, size_t extra)
 {
@@ -22,7 +31,7 @@ static struct recipients contacts_with(const struct turn *turn, unsigned flags, 
     size_t most = HASH_COUNT(turn->entity->roster.items) + extra;
     struct recipients list = { .to = arena_alloc(turn->arena, (most + 1) * sizeof(struct str)) };
     for (; item; item = item->hh.next) {
-        if (item->flags & flags) {
+        if ((item->flags & flags) && !is_blocked(turn, item->jid)) {
             list.to[list.count++] = item->jid;
         }
     }
@@ -116,7 +125,7 @@ static void tell_gone(struct turn *turn, struct resource *session, const struct 
             contacts_with(turn, was_seen ? ROSTER_FROM : 0, session->directed_count);
     struct str at = STR_NULL;
     while (resource_next_directed(session, &at)) {
-        if (!was_seen || !is_subscriber(turn, at)) {
+        if ((!was_seen || !is_subscriber(turn, at)) && !is_blocked(turn, at)) {
             list.to[list.count++] = str_dup(turn->arena, at);
         }
     }
@@ -250,6 +259,50 @@ static enum verdict see_inbound(struct turn *turn)
     return VERDICT_HANDLED;
 }
 
+/* ---- blocked, and let in again: XEP-0191 §3.3, §3.4 */
+
+static void show_or_hide(struct turn *turn, struct str to, bool is_hidden)
+{
+    if (is_hidden) {
+        notices_hide(turn, to);
+    } else {
+        notices_show(turn, to);
+    }
+}
+
+static bool has_directed(const struct turn *turn, struct str to)
+{
+    for (const struct resource *at = turn->entity->resources; at; at = at->next) {
+        if (!at->is_closing && resource_has_directed(at, to)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_block_changed(
+        struct turn *turn, struct str text, bool is_hidden, const struct element *request)
+{
+    (void)request;
+    struct jid jid;
+    if (jid_split(text, &jid) != ERR_OK) {
+        return;
+    }
+    bool is_domain = jid.local.len == 0 && jid.resource.len == 0;
+    const struct roster_item *item = turn->entity->roster.items;
+    for (; is_domain && item; item = item->hh.next) {
+        struct jid contact;
+        if ((item->flags & ROSTER_FROM) && jid_split(item->jid, &contact) == ERR_OK
+                && str_equal(contact.domain, jid.domain)) {
+            show_or_hide(turn, item->jid, is_hidden);
+        }
+    }
+    bool may_see = is_subscriber(turn, text) || (is_hidden && has_directed(turn, text));
+    if (!is_domain && may_see) {
+        show_or_hide(turn, text, is_hidden);
+    }
+}
+
 const struct feature feature_presence = {
     .name = "presence",
     .specs = { { "RFC 6121", "§4" } },
@@ -257,4 +310,5 @@ const struct feature feature_presence = {
     .on_inbound = see_inbound,
     .on_session_open = on_open,
     .on_session_close = on_close,
+    .on_block_changed = on_block_changed,
 };

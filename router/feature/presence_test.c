@@ -230,6 +230,32 @@ static void oversized_presence_is_refused(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_start, fake_stop)
 
+/* XEP-0191 §3.3, §3.4: who is blocked sees nobody, and the present again afterwards. */
+static void a_blocked_contact_sees_nothing_any_more(void **state)
+{
+    (void)state;
+    set_contact("alice@example.org", "bob@example.org", ROSTER_FROM);
+    set_contact("alice@example.org", "dave@example.org", ROSTER_FROM);
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    struct stanza iq = fake_iq(ALICE, "", STANZA_TYPE_SET, NS_BLOCKING, "block");
+    iq.children = STR("<block xmlns='urn:xmpp:blocking'><item jid='bob@example.org'/></block>");
+    fake_clear();
+    fake_input("e1", 2, &iq);
+    assert_seen(fake_take_out(),
+            "DELIVER e2 pc volatile <presence from='alice@example.org/phone' to='bob@example.org' "
+            "type='unavailable'/>");
+    send_presence("e1", 3, ALICE, "", STANZA_TYPE_NONE);
+    assert_not_seen(fake_take_out(), "DELIVER e2");
+    send_presence("e2", 2, BOB, "alice@example.org", STANZA_TYPE_PROBE);
+    assert_not_seen(fake_take_out(), "DELIVER e2");
+    iq.payload_name = STR("unblock");
+    iq.children = STR("<unblock xmlns='urn:xmpp:blocking'/>");
+    fake_input("e1", 4, &iq);
+    assert_seen(fake_take_out(),
+            "DELIVER e2 pc volatile <presence from='alice@example.org/phone' to='bob@example.org'/>");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +270,7 @@ int main(void)
         TEST(directed_presence_is_limited),
         TEST(an_initial_presence_that_is_repeated_is_still_initial),
         TEST(oversized_presence_is_refused),
+        TEST(a_blocked_contact_sees_nothing_any_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "chassis/base/mem.h"
 #include "chassis/pg.h"
+#include "router/store/account_data_store.h"
 
 struct account_store {
     struct pg_pool *pool;
@@ -26,6 +27,7 @@ struct request {
         account_loaded loaded;
         verifier_loaded verifier;
         account_changed changed;
+        account_told told;
     } done;
     void *context;
     enum err when_empty;
@@ -63,11 +65,15 @@ static void on_loaded(void *context,
         request.done.loaded(request.context, ERR_NOT_FOUND, NULL);
     } else {
         struct account_row row = row_of(results[0]);
+        row.blocked = account_data_value(results[0], 0, 2);
         request.done.loaded(request.context, ERR_OK, &row);
     }
 }
 
-static const char sql_load[] = "SELECT id, state FROM router.account WHERE bare = $1";
+/* Kind 3: the block list is needed with the first stanza. */
+static const char sql_load[] = "SELECT a.id, a.state, d.value FROM router.account a"
+                               " LEFT JOIN router.account_data d ON d.owner = a.id AND d.kind = 3"
+                               " WHERE a.bare = $1";
 
 void account_load(struct account_store *store, struct str bare, account_loaded done, void *context)
 {
@@ -264,4 +270,80 @@ void account_delete(
     pg_query_statement(query, sql_delete);
     pg_add_text(query, bare);
     send_change(query, ERR_NOT_FOUND, done, context);
+}
+
+static const char sql_state[] = "UPDATE router.account SET state = $2::int4"
+                                " WHERE bare = $1 AND state <> 2 RETURNING id";
+
+void account_set_state(struct account_store *store,
+        struct str bare,
+        enum account_state state,
+        account_changed done,
+        void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_state);
+    pg_add_text(query, bare);
+    pg_add_int4(query, (int32_t)state);
+    send_change(query, ERR_NOT_FOUND, done, context);
+}
+
+/* ---- for administrators */
+
+static void on_told(void *context,
+        enum err err,
+        const char *sqlstate,
+        const struct pg_result *const *results,
+        size_t count)
+{
+    (void)sqlstate;
+    (void)count;
+    struct request request = *(struct request *)context;
+    free(context);
+    bool has_text =
+            err == ERR_OK && pg_result_rows(results[0]) > 0 && !pg_result_is_null(results[0], 0, 0);
+    request.done.told(request.context,
+            store_err(err),
+            has_text ? pg_result_bytes(results[0], 0, 0) : STR_NULL);
+}
+
+static void send_question(struct pg_query *query, account_told done, void *context)
+{
+    struct request *request = MEM_NEW(struct request);
+    request->done.told = done;
+    request->context = context;
+    pg_query_send(query, on_told, request);
+}
+
+static const char sql_count[] = "SELECT count(*)::text FROM router.account"
+                                " WHERE split_part(bare, '@', 2) = $1 AND state = $2::int4";
+
+void account_count(struct account_store *store,
+        struct str domain,
+        enum account_state state,
+        account_told done,
+        void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_count);
+    pg_add_text(query, domain);
+    pg_add_int4(query, (int32_t)state);
+    send_question(query, done, context);
+}
+
+static const char sql_list[] =
+        "SELECT string_agg(bare, E'\\n' ORDER BY bare) FROM (SELECT bare FROM router.account"
+        " WHERE split_part(bare, '@', 2) = $1 AND state <> 2 ORDER BY bare LIMIT $2) a";
+
+void account_list(struct account_store *store,
+        struct str domain,
+        int64_t max,
+        account_told done,
+        void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_list);
+    pg_add_text(query, domain);
+    pg_add_int8(query, max);
+    send_question(query, done, context);
 }

@@ -21,6 +21,7 @@ enum account_state {
 struct account_row {
     int64_t id;
     enum account_state state;
+    struct str blocked; /* account_load: the stored block list, valid during the callback */
 };
 
 struct verifier {
@@ -60,6 +61,25 @@ void account_set_verifiers(struct account_store *store,
         struct str bare,
         const struct verifier verifiers[VERIFIERS],
         account_changed done,
+        void *context);
+/* Between active and disabled. ERR_NOT_FOUND: no such account, or a tombstone. */
+void account_set_state(struct account_store *store,
+        struct str bare,
+        enum account_state state,
+        account_changed done,
+        void *context);
+/* `text` is a number, or addresses, one a line; valid during the call. */
+typedef void (*account_told)(void *context, enum err err, struct str text);
+void account_count(struct account_store *store,
+        struct str domain,
+        enum account_state state,
+        account_told done,
+        void *context);
+/* Active and disabled ones, in order, at most `max`. */
+void account_list(struct account_store *store,
+        struct str domain,
+        int64_t max,
+        account_told done,
         void *context);
 /* Leaves a tombstone. */
 void account_delete(

@@ -25,6 +25,7 @@ struct answer {
     enum account_state state;
     bool has_verifier;
     struct verifier verifier;
+    char text[128];
 };
 
 static void on_loaded(void *context, enum err err, const struct account_row *row)
@@ -193,6 +194,64 @@ static void odd_names_are_only_names(void **state)
     assert_int_equal(answer.err, ERR_UNAVAILABLE);
 }
 
+static void on_told(void *context, enum err err, struct str text)
+{
+    struct answer *answer = context;
+    answer->is_done = true;
+    answer->err = err;
+    (void)snprintf(answer->text, sizeof(answer->text), STR_FMT, STR_ARG(text));
+}
+
+static void assert_count(enum account_state state, const char *expected)
+{
+    struct answer answer = { .is_done = false };
+    account_count(store, STR("counted.example"), state, on_told, &answer);
+    await(&answer);
+    assert_int_equal(answer.err, ERR_OK);
+    assert_string_equal(answer.text, expected);
+}
+
+static enum err set_state(const char *bare, enum account_state state)
+{
+    struct answer answer = { .is_done = false };
+    account_set_state(store, str_from_cstr(bare), state, on_changed, &answer);
+    await(&answer);
+    return answer.err;
+}
+
+static void accounts_are_counted_listed_and_disabled(void **state)
+{
+    (void)state;
+    struct answer none = { .is_done = false };
+    account_list(store, STR("counted.example"), 10, on_told, &none);
+    await(&none);
+    assert_int_equal(none.err, ERR_OK);
+    assert_string_equal(none.text, "");
+    static const char *const names[] = {
+        "b@counted.example", "a@counted.example", "c@counted.example"
+    };
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(create(names[i], 1).err, ERR_OK);
+    }
+    assert_int_equal(create("x@counted.example.org", 1).err, ERR_OK);
+    assert_int_equal(set_state("b@counted.example", ACCOUNT_DISABLED), ERR_OK);
+    assert_int_equal(load("b@counted.example").state, ACCOUNT_DISABLED);
+    assert_count(ACCOUNT_ACTIVE, "2");
+    assert_count(ACCOUNT_DISABLED, "1");
+    struct answer list = { .is_done = false };
+    account_list(store, STR("counted.example"), 2, on_told, &list);
+    await(&list);
+    assert_string_equal(list.text, "a@counted.example\nb@counted.example");
+    assert_int_equal(set_state("b@counted.example", ACCOUNT_ACTIVE), ERR_OK);
+    assert_count(ACCOUNT_ACTIVE, "3");
+    struct answer gone = { .is_done = false };
+    account_delete(store, STR("c@counted.example"), on_changed, &gone);
+    await(&gone);
+    assert_int_equal(set_state("c@counted.example", ACCOUNT_ACTIVE), ERR_NOT_FOUND);
+    assert_int_equal(set_state("d@counted.example", ACCOUNT_ACTIVE), ERR_NOT_FOUND);
+    assert_count(ACCOUNT_ACTIVE, "2");
+}
+
 /* B22: a store that is down is unavailable, never "no such account". */
 static void a_dead_store_is_unavailable(void **state)
 {
@@ -209,9 +268,7 @@ static int start(void **state)
     char command[512];
     (void)snprintf(command,
             sizeof(command),
-            "psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1"
-            " -f deploy/sql/router/0001_accounts_and_shards.sql"
-            " -f deploy/sql/router/0002_roster.sql",
+            "cat deploy/sql/router/*.sql | psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1",
             dir);
     assert_int_equal(system(command), 0);
     static char conninfo[256];
@@ -252,6 +309,7 @@ int main(void)
         cmocka_unit_test(a_new_password_replaces_all_verifiers),
         cmocka_unit_test(a_deleted_name_stays_blocked),
         cmocka_unit_test(odd_names_are_only_names),
+        cmocka_unit_test(accounts_are_counted_listed_and_disabled),
         cmocka_unit_test(a_dead_store_is_unavailable),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -18,6 +18,7 @@
 #include "proto/wire/wire.h"
 #include "proto/xmpp/jid.h"
 #include "proto/xmpp/ns.h"
+#include "router/cluster.h"
 #include "router/commit.h"
 #include "router/entity/entity.h"
 #include "router/entity/entity_table.h"
@@ -29,6 +30,7 @@
 #include "router/shard.h"
 #include "router/signer.h"
 #include "router/spool.h"
+#include "router/store/account_data_store.h"
 #include "router/store/roster_store.h"
 #include "router/vault.h"
 
@@ -88,6 +90,8 @@ struct fake_call {
     char bare_text[64];
     uint64_t request;
     bool is_live;
+    enum err err;
+    const struct buf *value;
     struct fake_save save;
 };
 
@@ -125,6 +129,14 @@ struct fake {
     size_t record_count;
     bool is_redis_up;
     bool is_store_down;
+    bool is_fenced;
+    struct fake_datum {
+        int64_t owner;
+        enum account_data_kind kind;
+        struct buf key;
+        struct buf value;
+    } data[FAKE_MAX];
+    size_t data_count;
     bool is_log_down;
     bool has_no_room;
     bool is_foreign[FAKE_SHARDS]; /* shards of another router */
@@ -145,7 +157,6 @@ struct fake {
     struct fake_row rows[FAKE_MAX];
     size_t row_count;
     int64_t versions[8]; /* by owner */
-    bool is_fenced;
     bool has_slept;
     int64_t failing_owner; /* whose roster cannot be written */
     const char *live[8];
@@ -492,10 +503,94 @@ static inline struct fake_account *fake_find_account(struct str bare)
     return NULL;
 }
 
+static inline struct fake_datum *fake_find_datum(
+        int64_t owner, enum account_data_kind kind, struct str key)
+{
+    for (size_t i = 0; i < fake.data_count; i++) {
+        struct fake_datum *datum = &fake.data[i];
+        if (datum->owner == owner && datum->kind == kind && str_equal(buf_view(&datum->key), key)) {
+            return datum;
+        }
+    }
+    return NULL;
+}
+static inline void fake_answer_data(struct fake_call *call)
+{
+    struct account_datum row = { STR_NULL, call->value ? buf_view(call->value) : STR_NULL };
+    bool is_there = call->err == ERR_OK && row.value.len > 0;
+    ((account_data_loaded)call->done)(
+            call->context, call->err, is_there ? &row : NULL, is_there ? 1 : 0);
+}
+void account_data_load(struct account_data_store *store,
+        int64_t owner,
+        enum account_data_kind kind,
+        struct str key,
+        account_data_loaded done,
+        void *context)
+{
+    (void)store;
+    struct fake_datum *datum = fake_find_datum(owner, kind, key);
+    struct fake_call *call = fake_add_call(fake_answer_data, context);
+    call->done = (void (*)(void))done;
+    call->err = fake.is_store_down ? ERR_UNAVAILABLE : ERR_OK;
+    call->value = datum ? &datum->value : NULL;
+}
+static inline void fake_answer_put(struct fake_call *call)
+{
+    ((account_data_changed)call->done)(call->context, call->err);
+}
+static inline enum err fake_judge_change(const struct account_data_change *change)
+{
+    int64_t bytes = 0;
+    for (size_t i = 0; i < change->count; i++) {
+        bytes += (int64_t)(change->items[i].key.len + change->items[i].value.len);
+    }
+    if (fake.is_store_down) {
+        return ERR_UNAVAILABLE;
+    }
+    if (fake.is_fenced) {
+        return ERR_FENCED;
+    }
+    bool fits = (int64_t)change->count <= change->max_items && bytes <= change->max_bytes;
+    return fits ? ERR_OK : ERR_LIMIT;
+}
+void account_data_put(struct account_data_store *store,
+        const struct account_data_change *change,
+        account_data_changed done,
+        void *context)
+{
+    (void)store;
+    struct fake_call *call = fake_add_call(fake_answer_put, context);
+    call->done = (void (*)(void))done;
+    call->err = fake_judge_change(change);
+    for (size_t i = 0; call->err == ERR_OK && i < change->count; i++) {
+        const struct account_datum *item = &change->items[i];
+        struct fake_datum *datum = fake_find_datum(change->owner, change->kind, item->key);
+        if (!datum) {
+            datum = &fake.data[fake.data_count++];
+            datum->owner = change->owner;
+            datum->kind = change->kind;
+            buf_append_str(&datum->key, item->key);
+        }
+        buf_clear(&datum->value);
+        buf_append_str(&datum->value, item->value);
+        buf_printf(&fake.out,
+                "DATA %" PRId64 " %d " STR_FMT "\n",
+                change->owner,
+                (int)change->kind,
+                STR_ARG(item->value));
+    }
+}
+
 static inline void fake_answer_account(struct fake_call *call)
 {
     struct fake_account *account = fake_find_account(call->bare);
     enum err err = fake.is_store_down ? ERR_UNAVAILABLE : account ? ERR_OK : ERR_NOT_FOUND;
+    if (err == ERR_OK) {
+        struct fake_datum *list =
+                fake_find_datum(account->row.id, ACCOUNT_DATA_BLOCKLIST, STR_NULL);
+        account->row.blocked = list ? buf_view(&list->value) : STR_NULL;
+    }
     ((account_loaded)call->done)(call->context, err, err == ERR_OK ? &account->row : NULL);
 }
 static inline void fake_keep_bare(struct fake_call *call, struct str bare)
@@ -513,7 +608,7 @@ void account_load(struct account_store *store, struct str bare, account_loaded d
 static inline void fake_answer_change(struct fake_call *call)
 {
     ((account_changed)call->done)(
-            call->context, fake.is_store_down ? ERR_UNAVAILABLE : ERR_OK, call->owner);
+            call->context, fake.is_store_down ? ERR_UNAVAILABLE : call->err, call->owner);
 }
 void account_set_verifiers(struct account_store *store,
         struct str bare,
@@ -528,6 +623,76 @@ void account_set_verifiers(struct account_store *store,
     call->done = (void (*)(void))done;
     buf_printf(&fake.out, "PASSWORD " STR_FMT "\n", STR_ARG(bare));
 }
+static inline void fake_answer_told(struct fake_call *call)
+{
+    ((account_told)call->done)(call->context, ERR_OK, str_from_cstr(call->bare_text));
+}
+void account_create(struct account_store *store,
+        struct str bare,
+        const struct verifier verifiers[VERIFIERS],
+        account_changed done,
+        void *context)
+{
+    (void)store;
+    (void)verifiers;
+    struct fake_call *call = fake_add_call(fake_answer_change, context);
+    call->done = (void (*)(void))done;
+    call->err = fake_find_account(bare) ? ERR_EXISTS : ERR_OK;
+    buf_printf(&fake.out, "CREATE " STR_FMT "\n", STR_ARG(bare));
+}
+void account_set_state(struct account_store *store,
+        struct str bare,
+        enum account_state state,
+        account_changed done,
+        void *context)
+{
+    (void)store;
+    struct fake_account *account = fake_find_account(bare);
+    struct fake_call *call = fake_add_call(fake_answer_change, context);
+    call->done = (void (*)(void))done;
+    call->err = account ? ERR_OK : ERR_NOT_FOUND;
+    if (account) {
+        account->row.state = state;
+    }
+    buf_printf(&fake.out, "STATE " STR_FMT " %d\n", STR_ARG(bare), (int)state);
+}
+void account_count(struct account_store *store,
+        struct str domain,
+        enum account_state state,
+        account_told done,
+        void *context)
+{
+    (void)store;
+    (void)domain;
+    struct fake_call *call = fake_add_call(fake_answer_told, context);
+    call->done = (void (*)(void))done;
+    (void)snprintf(call->bare_text, sizeof(call->bare_text), "%d", 10 + (int)state);
+}
+void account_list(struct account_store *store,
+        struct str domain,
+        int64_t max,
+        account_told done,
+        void *context)
+{
+    (void)store;
+    (void)domain;
+    struct fake_call *call = fake_add_call(fake_answer_told, context);
+    call->done = (void (*)(void))done;
+    (void)snprintf(call->bare_text, sizeof(call->bare_text), "a@x\nb@x\nmax%d@x", (int)max);
+}
+void cluster_tell_account_changed(struct router *router, struct str bare, bool end_sessions)
+{
+    (void)router;
+    buf_printf(&fake.out, "CHANGED " STR_FMT "%s\n", STR_ARG(bare), end_sessions ? " end" : "");
+    entity_on_account_changed(fake.router.entities, bare);
+    if (end_sessions) {
+        entity_on_end_sessions(fake.router.entities, bare);
+    }
+}
+uint64_t cluster_count_online(const struct router *router)
+{
+    return entity_count_online(router->entities);
+}
 void account_delete(
         struct account_store *store, struct str bare, account_changed done, void *context)
 {
@@ -535,9 +700,9 @@ void account_delete(
     struct fake_call *call = fake_add_call(fake_answer_change, context);
     call->done = (void (*)(void))done;
     buf_printf(&fake.out, "DELETE " STR_FMT "\n", STR_ARG(bare));
-    if (!fake.is_store_down) {
-        struct fake_account *account = fake_find_account(bare);
-        ASSERT(account);
+    struct fake_account *account = fake_find_account(bare);
+    call->err = account ? ERR_OK : ERR_NOT_FOUND;
+    if (!fake.is_store_down && account) {
         account->row.state = ACCOUNT_DELETED;
     }
 }
@@ -561,6 +726,29 @@ enum err password_derive(struct password_work *work,
     struct fake_call *call = fake_add_call(fake_answer_derive, context);
     call->done = (void (*)(void))done;
     memcpy(call->bare_text, parameters->salt, sizeof(parameters->salt));
+    return ERR_OK;
+}
+
+static inline void fake_answer_derive_all(struct fake_call *call)
+{
+    struct verifier verifiers[VERIFIERS] = { 0 };
+    for (int i = 0; i < VERIFIERS; i++) {
+        verifiers[i].iterations = (uint32_t)fake.settings.scram_iterations;
+        verifiers[i].salt[0] = (uint8_t)i;
+    }
+    ((password_derived_all)call->done)(call->context, verifiers);
+}
+enum err password_derive_all(struct password_work *work,
+        struct str password,
+        uint32_t iterations,
+        password_derived_all done,
+        void *context)
+{
+    (void)work;
+    (void)iterations;
+    assert_true(password.len > 0);
+    struct fake_call *call = fake_add_call(fake_answer_derive_all, context);
+    call->done = (void (*)(void))done;
     return ERR_OK;
 }
 
@@ -1075,7 +1263,8 @@ static inline void fake_advance(int64_t ms)
 static inline void fake_add_account(const char *bare)
 {
     int64_t id = (int64_t)fake.account_count + 1;
-    fake.accounts[fake.account_count++] = (struct fake_account){ bare, { id, ACCOUNT_ACTIVE } };
+    fake.accounts[fake.account_count++] =
+            (struct fake_account){ bare, { .id = id, .state = ACCOUNT_ACTIVE } };
 }
 
 static inline int fake_start(void **state)
@@ -1102,6 +1291,12 @@ static inline int fake_start(void **state)
         .max_mailbox = 100,
         .catch_up_page_entries = 2,
         .catch_up_page_bytes = 65536,
+        .blocking_max_items = 5,
+        .blocking_max_bytes = 1024,
+        .private_xml_max_items = 5,
+        .private_xml_max_bytes = 1024,
+        .vcard_max_bytes = 1024,
+        .vcard_is_public = true,
         .roster_max_items = 4,
         .roster_max_groups = 3,
         .roster_max_name_bytes = 32,
@@ -1133,6 +1328,10 @@ static inline int fake_stop(void **state)
     }
     for (size_t i = 0; i < fake.entry_count; i++) {
         buf_fini(&fake.entries[i].packed);
+    }
+    for (size_t i = 0; i < fake.data_count; i++) {
+        buf_fini(&fake.data[i].key);
+        buf_fini(&fake.data[i].value);
     }
     for (size_t i = 0; i < fake.spool_count; i++) {
         buf_fini(&fake.spool[i].packed);
