@@ -92,8 +92,7 @@ struct entity {
         uint32_t h;
         bool is_answered; /* here; else the log says so */
     } * stored_inputs;
-    size_t stored_input_count;
-    size_t stored_input_capacity;
+    size_t stored_input_count, stored_input_capacity;
 
     struct timer load_timer;   /* time-out of Redis, backoff */
     struct timer untold_timer; /* sessions from Redis whose edges do not announce them */
