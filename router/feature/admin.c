@@ -199,6 +199,7 @@ static enum verdict refuse(struct turn *turn,
 static enum verdict change_account(struct turn *turn, const struct command *command)
 {
     const struct admin_command *operation = find_operation(command->node);
+    ASSERT(operation); /* the table of commands names only nodes it has */
     struct turn_admin admin = { .op = operation->op };
     enum stanza_condition wrong = read_target(turn, command, &admin.bare);
     if (wrong != STANZA_ERROR_NONE) {
