@@ -20,6 +20,7 @@
 #define NOTE_EVERY_MS 60000 /* a violation is logged so often for each peer */
 #define MAX_NOT_OWNER 256   /* remembered within a turn */
 #define RECORD_BLOCK  8192
+#define MAX_TAG       1000
 #define MAX_RESUME_ID 4000 /* XEP-0198 §5 */
 
 static struct metric_family metric_violations = {
@@ -168,15 +169,23 @@ static void on_auth_lookup(
     egress_envelope(ingress->router->egress, peer->link, &answer);
 }
 
+/* False: it was answered. */
+static bool accept_login(
+        struct ingress *ingress, struct peer *peer, uint64_t request, ProtobufCBinaryData bare)
+{
+    Wire__Status status = work_status(ingress, peer, wire_str(bare));
+    if (status != WIRE__STATUS__STATUS_OK) {
+        send_auth_result(ingress, peer, request, status);
+    }
+    return status == WIRE__STATUS__STATUS_OK;
+}
+
 static void on_auth_verify(
         struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__AuthVerify *message = envelope->auth_verify;
-    Wire__Status status = work_status(ingress, peer, wire_str(message->bare));
-    if (status == WIRE__STATUS__STATUS_OK) {
+    if (accept_login(ingress, peer, message->request, message->bare)) {
         auth_on_verify(ingress->router->auth, peer, message);
-    } else {
-        send_auth_result(ingress, peer, message->request, status);
     }
 }
 
@@ -184,11 +193,43 @@ static void on_auth_plain(
         struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__AuthPlain *message = envelope->auth_plain;
-    Wire__Status status = work_status(ingress, peer, wire_str(message->bare));
-    if (status == WIRE__STATUS__STATUS_OK) {
+    if (accept_login(ingress, peer, message->request, message->bare)) {
         auth_on_plain(ingress->router->auth, peer, message);
+    }
+}
+
+static void on_auth_token(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__AuthToken *message = envelope->auth_token;
+    if (accept_login(ingress, peer, message->request, message->bare)) {
+        auth_on_token(ingress->router->auth, peer, message);
+    }
+}
+
+static bool has_grant(
+        const struct ingress *ingress, const struct peer *peer, struct str bare, struct str grant)
+{
+    const struct router *router = ingress->router;
+    return signer_grant_is_valid(router->signer,
+            bare,
+            str_from_cstr(link_peer_node(peer->link)),
+            grant,
+            loop_wall_us(router->loop) / 1000000);
+}
+
+static void on_auth_upgrade(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__AuthUpgrade *message = envelope->auth_upgrade;
+    if (!accept_login(ingress, peer, message->request, message->bare)) {
+        return;
+    }
+    if (has_grant(ingress, peer, wire_str(message->bare), wire_str(message->grant))) {
+        auth_on_upgrade(ingress->router->auth, peer, message);
     } else {
-        send_auth_result(ingress, peer, message->request, status);
+        violation(ingress, peer, "grant"); /* F04 */
+        send_auth_result(ingress, peer, message->request, WIRE__STATUS__STATUS_NOT_AUTHORIZED);
     }
 }
 
@@ -222,6 +263,12 @@ static bool resource_is_prepared(struct ingress *ingress, struct str resource)
                     && str_equal(prepared, resource));
 }
 
+/* With what is added to it, a tag has to be a resource still. */
+static bool tag_is_good(struct ingress *ingress, struct str tag)
+{
+    return tag.len <= MAX_TAG && resource_is_prepared(ingress, tag);
+}
+
 static void on_bind(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Bind *bind = envelope->bind;
@@ -229,16 +276,13 @@ static void on_bind(struct ingress *ingress, struct peer *peer, const Wire__Enve
     const char *edge = link_peer_node(peer->link);
     Wire__Status status = work_status(ingress, peer, wire_str(bind->bare));
     if (status == WIRE__STATUS__STATUS_OK
-            && !signer_grant_is_valid(router->signer,
-                    wire_str(bind->bare),
-                    str_from_cstr(edge),
-                    wire_str(bind->grant),
-                    loop_wall_us(router->loop) / 1000000)) {
+            && !has_grant(ingress, peer, wire_str(bind->bare), wire_str(bind->grant))) {
         violation(ingress, peer, "grant"); /* F04 */
         status = WIRE__STATUS__STATUS_NOT_AUTHORIZED;
     }
     if (status == WIRE__STATUS__STATUS_OK
-            && !resource_is_prepared(ingress, wire_str(bind->resource))) {
+            && !(resource_is_prepared(ingress, wire_str(bind->resource))
+                    && tag_is_good(ingress, wire_str(bind->tag)))) {
         violation(ingress, peer, "resource");
         status = WIRE__STATUS__STATUS_INVALID;
     }
@@ -327,11 +371,7 @@ static void on_resume(struct ingress *ingress, struct peer *peer, const Wire__En
     const char *edge = link_peer_node(peer->link);
     Wire__Status status = work_status(ingress, peer, wire_str(resume->bare));
     if (status == WIRE__STATUS__STATUS_OK
-            && !signer_grant_is_valid(router->signer,
-                    wire_str(resume->bare),
-                    str_from_cstr(edge),
-                    wire_str(resume->grant),
-                    loop_wall_us(router->loop) / 1000000)) {
+            && !has_grant(ingress, peer, wire_str(resume->bare), wire_str(resume->grant))) {
         violation(ingress, peer, "grant"); /* F04 */
         status = WIRE__STATUS__STATUS_NOT_AUTHORIZED;
     }
@@ -506,6 +546,8 @@ static const struct verb verbs[] = {
     [WIRE__ENVELOPE__VERB_AUTH_LOOKUP]     = { LINK_ROLE_EDGE, on_auth_lookup },
     [WIRE__ENVELOPE__VERB_AUTH_VERIFY]     = { LINK_ROLE_EDGE, on_auth_verify },
     [WIRE__ENVELOPE__VERB_AUTH_PLAIN]      = { LINK_ROLE_EDGE, on_auth_plain },
+    [WIRE__ENVELOPE__VERB_AUTH_TOKEN]      = { LINK_ROLE_EDGE, on_auth_token },
+    [WIRE__ENVELOPE__VERB_AUTH_UPGRADE]    = { LINK_ROLE_EDGE, on_auth_upgrade },
     [WIRE__ENVELOPE__VERB_REGISTER]        = { LINK_ROLE_EDGE, on_register },
     [WIRE__ENVELOPE__VERB_BIND]            = { LINK_ROLE_EDGE, on_bind },
     [WIRE__ENVELOPE__VERB_ANNOUNCE]        = { LINK_ROLE_EDGE, on_announce },

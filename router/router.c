@@ -23,6 +23,7 @@
 #include "router/shard.h"
 #include "router/signer.h"
 #include "router/store/account_store.h"
+#include "router/store/token_store.h"
 
 #define REGISTRY_REFRESH_MS 2000
 #define REGISTRY_TTL_MS     10000
@@ -225,6 +226,7 @@ static enum err open_parts(struct router *router)
 {
     router->peers = peers_create(router->loop);
     router->accounts = account_store_create(router->pg);
+    router->tokens = token_store_create(router->pg);
     router->passwords = password_work_create(router->loop);
     router->auth = auth_create(router);
     router->registrar = registrar_create(router);
@@ -372,6 +374,7 @@ void router_stop(void *state)
     egress_destroy(router->egress);
     shard_table_close(router->shards);
     password_work_destroy(router->passwords);
+    token_store_destroy(router->tokens);
     account_store_destroy(router->accounts);
     redis_close(router->redis);
     redis_close(process->registry_redis);

@@ -35,6 +35,7 @@ struct resource {
     bool is_told;          /* bound here, or its edge has announced it here */
     struct sm_session *sm; /* NULL: stream management is off */
     bool owes_close_reply;
+    bool has_carbons;       /* XEP-0280, asked for with bind (XEP-0386) */
     struct csi_buffer *csi; /* not NULL: its client is inactive */
     char *presence_text;    /* children of the last available presence */
     struct str presence;

@@ -87,6 +87,16 @@ static struct timer_wheel *timers_of(const struct entity *entity)
 
 /* ---- enable */
 
+void sm_resume_id(const struct entity *entity, const struct sm_session *sm, struct buf *out)
+{
+    struct signer_resume resume = {
+        .session = sm->resource->session,
+        .sequence = sm->base_sequence,
+        .counter = sm->base_counter,
+    };
+    signer_resume_id(entity->router->signer, entity->bare, &resume, out);
+}
+
 static void answer_enable(
         struct entity *entity, const struct item *item, const struct sm_session *sm)
 {
@@ -95,12 +105,7 @@ static void answer_enable(
     Wire__EnableReply reply = WIRE__ENABLE_REPLY__INIT;
     reply.request = item->request;
     if (sm->is_resumable) {
-        struct signer_resume resume = {
-            .session = item->session,
-            .sequence = sm->base_sequence,
-            .counter = sm->base_counter,
-        };
-        signer_resume_id(entity->router->signer, entity->bare, &resume, &id);
+        sm_resume_id(entity, sm, &id);
         reply.resume_id = wire_bytes(buf_view(&id));
         reply.max_s = (uint32_t)(sm->max_ms / 1000);
     }
@@ -125,6 +130,16 @@ static int64_t granted_ms(const struct entity *entity, uint32_t wish_s)
     return wish_s > 0 && wish_ms < most_ms ? wish_ms : most_ms;
 }
 
+void sm_begin(struct entity *entity, struct resource *resource, const struct item *item)
+{
+    struct sm_session *sm = sm_session_create(entity, resource, 0);
+    sm->base_counter = resource->taken;
+    sm->is_resumable = item->sm.is_resumable;
+    sm->max_ms = granted_ms(entity, item->sm.max_s);
+    resource->sm = sm;
+    sm_spool_open(entity);
+}
+
 void sm_handle_enable(struct entity *entity, const struct item *item)
 {
     struct resource *resource = entity_find_session(entity, item->session);
@@ -133,12 +148,7 @@ void sm_handle_enable(struct entity *entity, const struct item *item)
         return;
     }
     if (!resource->sm) { /* else the answer to a former request got lost */
-        struct sm_session *sm = sm_session_create(entity, resource, 0);
-        sm->base_counter = resource->taken;
-        sm->is_resumable = item->sm.is_resumable;
-        sm->max_ms = granted_ms(entity, item->sm.max_s);
-        resource->sm = sm;
-        sm_spool_open(entity);
+        sm_begin(entity, resource, item);
         sessions_write_record(entity->router, entity, resource);
     }
     answer_enable(entity, item, resource->sm);

@@ -6,6 +6,9 @@
 #include "router/entity/sm_session.h"
 
 /* ---- sm.c: of resources with stream management (resource->sm) */
+/* Numbers from the next stanza on; the caller writes the record. */
+void sm_begin(struct entity *entity, struct resource *resource, const struct item *item);
+void sm_resume_id(const struct entity *entity, const struct sm_session *sm, struct buf *out);
 void sm_handle_enable(struct entity *entity, const struct item *item);
 void sm_handle_acked(struct entity *entity, const struct item *item);
 /* Numbers it, keeps it, and sends it when an edge holds the stream. */

@@ -680,6 +680,17 @@ void signer_token(const struct signer *signer,
     (void)edge;
     buf_append_literal(out, "token");
 }
+void signer_resource(const struct signer *signer,
+        struct str bare,
+        struct id128 client,
+        char out[SIGNER_RESOURCE_BYTES])
+{
+    (void)signer;
+    (void)bare;
+    char text[ID128_TEXT_SIZE];
+    id128_format(client, text);
+    memcpy(out, text + ID128_TEXT_SIZE - 1 - SIGNER_RESOURCE_BYTES, SIGNER_RESOURCE_BYTES);
+}
 void signer_resume_id(const struct signer *signer,
         struct str bare,
         const struct signer_resume *resume,
