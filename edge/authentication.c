@@ -45,24 +45,44 @@ bool authentication_offers(const struct stream *stream, const struct sasl_mechan
     return !mechanism->is_plus || stream->negotiation->binding_count > 0;
 }
 
-static void add_binding(struct stream *stream, enum channel_binding type, const char *name)
-{
-    struct negotiation *negotiation = stream->negotiation;
-    struct sasl_binding *binding = &negotiation->bindings[negotiation->binding_count];
-    size_t len = 0;
-    if (transport_channel_binding(stream->transport, type, binding->bytes, &len) == ERR_OK) {
-        binding->name = name;
-        binding->len = len;
-        negotiation->binding_count++;
-    }
-}
+struct known_binding {
+    const char *name;
+    enum channel_binding type;
+};
+static const struct known_binding known_bindings[] = {
+    { "tls-exporter", CHANNEL_BINDING_TLS_EXPORTER },
+    { "tls-server-end-point", CHANNEL_BINDING_TLS_SERVER_END_POINT },
+};
 
 void authentication_find_bindings(struct stream *stream)
 {
-    stream->negotiation->binding_count = 0;
-    if (stream->is_secured) {
-        add_binding(stream, CHANNEL_BINDING_TLS_EXPORTER, "tls-exporter");
-        add_binding(stream, CHANNEL_BINDING_TLS_SERVER_END_POINT, "tls-server-end-point");
+    struct negotiation *negotiation = stream->negotiation;
+    negotiation->binding_count = 0;
+    for (size_t i = 0; stream->is_secured && i < 2; i++) {
+        size_t len = 0;
+        if (transport_channel_binding(stream->transport, known_bindings[i].type, NULL, &len)
+                == ERR_OK) {
+            negotiation->bindings[negotiation->binding_count++] =
+                    (struct sasl_binding){ .name = known_bindings[i].name };
+        }
+    }
+}
+
+/* The exporter costs a few key derivations: only who binds pays for them. */
+static void fetch_bindings(struct stream *stream)
+{
+    struct negotiation *negotiation = stream->negotiation;
+    for (size_t i = 0; i < negotiation->binding_count; i++) {
+        struct sasl_binding *binding = &negotiation->bindings[i];
+        bool is_exporter = strcmp(binding->name, known_bindings[0].name) == 0;
+        enum err err = transport_channel_binding(stream->transport,
+                known_bindings[is_exporter ? 0 : 1].type,
+                binding->bytes,
+                &binding->len);
+        if (err != ERR_OK) {
+            random_bytes(binding->bytes, sizeof(binding->bytes)); /* fits nobody */
+            binding->len = sizeof(binding->bytes);
+        }
     }
 }
 
@@ -413,9 +433,11 @@ static void ask_token(struct stream *stream)
     const struct negotiation *negotiation = stream->negotiation;
     const struct sasl2_request *request = negotiation->sasl2;
     Wire__Id client = WIRE_ID_INIT(request->client);
+    Wire__Id attempt = WIRE_ID_INIT(request->attempt);
     Wire__AuthToken token = WIRE__AUTH_TOKEN__INIT;
     token.bare = wire_bytes(sasl_bare(negotiation->exchange));
     token.client = &client;
+    token.attempt = &attempt;
     token.mechanism = negotiation->mechanism->token;
     token.binding = wire_bytes(sasl_binding_data(negotiation->exchange));
     token.proof = wire_bytes(sasl_proof(negotiation->exchange));
@@ -462,6 +484,9 @@ bool authentication_start(
     if (!mechanism || !authentication_offers(stream, mechanism)
             || (mechanism->token && !profile->is_extensible)) {
         return false;
+    }
+    if (mechanism->is_plus || ht_binding_name(mechanism->token)[0] != '\0') {
+        fetch_bindings(stream);
     }
     struct buf offer;
     buf_init(&offer, 0);

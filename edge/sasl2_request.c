@@ -185,6 +185,7 @@ enum err sasl2_request_parse(const struct xml_element *element,
     struct element *first = NULL;
     struct sasl2_request *request = MEM_NEW(struct sasl2_request);
     arena_init(&request->arena, 1024);
+    request->attempt = id128_random();
     buf_init(&request->additional_data, 0);
     buf_init(&request->token, 0);
     buf_init(&request->failed, 0);

@@ -19,7 +19,8 @@ struct xml_element;
 
 struct sasl2_request {
     struct arena arena;
-    struct id128 client; /* <user-agent id=''/>; zero: none, or not a UUID */
+    struct id128 attempt; /* random: this one and no other */
+    struct id128 client;  /* <user-agent id=''/>; zero: none, or not a UUID */
     /* <resume/> (XEP-0198 §9.2) */
     bool has_resume;
     struct str previd;

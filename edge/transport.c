@@ -50,6 +50,7 @@ struct transport {
     enum transport_state state;
     enum transport_end end;
     bool is_paused;
+    bool is_watch_lazy; /* paused, and still watched: most clients wait for their answer, too */
     bool is_end_due;
     bool is_write_blocked;
     bool read_wants_write;
@@ -131,7 +132,8 @@ static bool may_read(const struct transport *transport)
     case STATE_HANDSHAKE: return !transport->is_write_blocked;
     case STATE_OPEN:
         /* With bytes held nothing new is read: the watch would fire again and again. */
-        return !transport->is_paused && transport->tls_wanted == NULL && transport->held.len == 0;
+        return (!transport->is_paused || transport->is_watch_lazy) && transport->tls_wanted == NULL
+                && transport->held.len == 0;
     case STATE_DRAINING: return true;
     case STATE_FINISHING:
     case STATE_ENDED:
@@ -394,6 +396,14 @@ static bool may_read_more(const struct transport *transport, size_t done)
             && done < transport->read_bytes_per_turn;
 }
 
+/* A short read has emptied the socket: the watch tells when there is more, and one system call is
+ * saved. */
+static bool has_read_all(const struct transport *transport, size_t len)
+{
+    return transport->tls != NULL ? !tls_session_has_pending(transport->tls)
+                                  : len < sizeof(read_buffer);
+}
+
 /* Bytes that OpenSSL has read ahead do not wake the loop: a timer does, in the next turn. */
 static void continue_next_turn(struct transport *transport)
 {
@@ -421,6 +431,9 @@ static void read_turn(struct transport *transport)
         if (io == IO_DONE) {
             done += len;
             offer_fresh(transport, str_from(read_buffer, len));
+            if (transport->state == STATE_OPEN && has_read_all(transport, len)) {
+                break;
+            }
         }
     }
     if (transport->state != STATE_OPEN) {
@@ -559,6 +572,7 @@ static void on_events(void *context, unsigned events)
         bool is_readable =
                 (events & LOOP_READABLE) != 0 || (is_writable && transport->read_wants_write);
         if (transport->state == STATE_OPEN && is_readable) {
+            transport->is_watch_lazy = false; /* it does not wait: it is not watched until then */
             read_turn(transport);
         }
     }
@@ -628,6 +642,9 @@ struct transport *transport_create(struct loop *loop,
 
 void transport_pause(struct transport *transport)
 {
+    /* Changing the watch twice for every answer would cost more than the few clients that send
+     * meanwhile: those are not watched any more after their first bytes. */
+    transport->is_watch_lazy = !transport->is_paused && may_read(transport);
     transport->is_paused = true;
     update_watch(transport);
 }
@@ -638,6 +655,7 @@ void transport_resume(struct transport *transport)
         return;
     }
     transport->is_paused = false;
+    transport->is_watch_lazy = false;
     /* From the loop, so that on_data is never inside a call of the owner. */
     loop_defer(transport->loop, LOOP_PHASE_WORK, &transport->offer_task);
 }

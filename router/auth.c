@@ -60,6 +60,17 @@ static void send_challenge(struct attempt *attempt)
     reply.salt = wire_bytes(str_from(attempt->verifier.salt, attempt->verifier.salt_len));
     reply.iterations = attempt->verifier.iterations;
     reply.server_nonce = wire_bytes(buf_view(&nonce));
+    struct remembered_login remembered = {
+        .row = attempt->row,
+        .verifier = attempt->verifier,
+        .is_known = attempt->is_known,
+    };
+    login_memory_put(auth->memory,
+            buf_view(&nonce),
+            attempt->bare,
+            &remembered,
+            loop_now_ms(auth->router->loop));
+    secret_wipe(&remembered, sizeof(remembered));
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_AUTH_LOOKUP_REPLY;
     envelope.auth_lookup_reply = &reply;
@@ -115,6 +126,8 @@ void auth_on_lookup(struct auth *auth, struct peer *edge, const Wire__AuthLookup
 
 /* ---- SCRAM, last step */
 
+static void verify(struct attempt *attempt);
+
 static void on_verify_loaded(
         void *context, enum err err, const struct account_row *row, const struct verifier *verifier)
 {
@@ -127,6 +140,11 @@ static void on_verify_loaded(
         return;
     }
 
+    verify(attempt);
+}
+
+static void verify(struct attempt *attempt)
+{
     bool is_proved = scram_proof_is_valid(
             attempt->digest, attempt->verifier.stored_key, attempt->auth_message, attempt->proof);
     if (!is_proved || !attempt->is_known) {
@@ -163,6 +181,16 @@ void auth_on_verify(struct auth *auth, struct peer *edge, const Wire__AuthVerify
     attempt->proof = str_dup(&attempt->arena, wire_str(message->proof));
     attempt_take_wish(attempt, message->token_wish);
     attempt->upgrades = message->upgrades;
+    struct remembered_login remembered;
+    int64_t now_ms = loop_now_ms(auth->router->loop);
+    if (login_memory_take(auth->memory, server_nonce, now_ms, &remembered)) {
+        attempt->row = remembered.row;
+        attempt->verifier = remembered.verifier;
+        attempt->is_known = remembered.is_known;
+        secret_wipe(&remembered, sizeof(remembered));
+        verify(attempt);
+        return;
+    }
     account_load_verifier(
             auth->router->accounts, attempt->bare, attempt->digest, on_verify_loaded, attempt);
 }
@@ -284,6 +312,7 @@ struct auth *auth_create(struct router *router)
 {
     struct auth *auth = MEM_NEW(struct auth);
     auth->router = router;
+    auth->memory = login_memory_create();
     return auth;
 }
 
@@ -296,5 +325,11 @@ void auth_destroy(struct auth *auth)
     while (auth->attempts != NULL) {
         attempt_free(auth->attempts);
     }
+    login_memory_destroy(auth->memory);
     free(auth);
+}
+
+void auth_on_account_changed(struct auth *auth, struct str bare)
+{
+    login_memory_forget(auth->memory, bare);
 }

@@ -18,5 +18,7 @@ void auth_on_lookup(struct auth *auth, struct peer *edge, const Wire__AuthLookup
 void auth_on_verify(struct auth *auth, struct peer *edge, const Wire__AuthVerify *message);
 void auth_on_plain(struct auth *auth, struct peer *edge, const Wire__AuthPlain *message);
 void auth_on_token(struct auth *auth, struct peer *edge, const Wire__AuthToken *message);
+/* Nothing that was known of it before counts any more. */
+void auth_on_account_changed(struct auth *auth, struct str bare);
 /* The grant is checked already. */
 void auth_on_upgrade(struct auth *auth, struct peer *edge, const Wire__AuthUpgrade *message);

@@ -7,6 +7,7 @@
 #include "chassis/timer.h"
 #include "proto/wire/wire.h"
 #include "router/failure_count.h"
+#include "router/login_memory.h"
 #include "router/peers.h"
 #include "router/store/account_store.h"
 #include "router/token_family.h"
@@ -16,6 +17,7 @@ struct router;
 struct auth {
     struct router *router;
     struct failure_count failures;
+    struct login_memory *memory;
     struct attempt *attempts;
     size_t delayed;
 };

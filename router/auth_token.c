@@ -67,6 +67,7 @@ static void on_others(
         int slot;
         struct token_claim claim = attempt->claim;
         claim.client = families[i].client;
+        claim.attempt = (struct id128){ 0, 0 };
         if (token_family_judge(&families[i], auth->router->signer, &claim, auth_now_s(auth), &slot)
                 != TOKEN_WRONG) {
             revoke(attempt, claim.client, "other-client");
@@ -110,7 +111,8 @@ static void use(struct attempt *attempt, const struct token_family *family, int 
     struct token_family next = *family;
     struct token_slot used = family->slots[slot];
     bool is_changed = token_family_used(&next, slot, &attempt->claim);
-    if (attempt->is_invalidated) {
+    next.attempt = attempt->claim.attempt;
+    if (attempt->is_invalidated && slot != TOKEN_FORMER) {
         next.slots[TOKEN_FORMER] = next.slots[TOKEN_CURRENT]; /* shown again, it is stolen */
         next.slots[TOKEN_CURRENT] = (struct token_slot){ .is_set = false };
         next.slots[TOKEN_FRESH] = (struct token_slot){ .is_set = false };
@@ -203,6 +205,7 @@ void auth_on_token(struct auth *auth, struct peer *edge, const Wire__AuthToken *
     attempt->claim = (struct token_claim){
         .bare = attempt->bare,
         .client = wire_id(message->client),
+        .attempt = wire_id(message->attempt),
         .mechanism = (enum ht_mechanism)message->mechanism,
         .binding = str_dup(&attempt->arena, wire_str(message->binding)),
         .proof = str_dup(&attempt->arena, wire_str(message->proof)),

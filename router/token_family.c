@@ -42,7 +42,8 @@ enum token_verdict token_family_judge(const struct token_family *family,
         return TOKEN_WRONG;
     }
     const struct token_slot *slot = &family->slots[found];
-    if (found == TOKEN_FORMER || !is_counted_on(slot, claim)) {
+    bool is_repeat = !id128_is_zero(claim->attempt) && id128_equal(family->attempt, claim->attempt);
+    if (!is_repeat && (found == TOKEN_FORMER || !is_counted_on(slot, claim))) {
         return TOKEN_REPLAYED;
     }
     if (now_s >= slot->expires_s) {
@@ -59,10 +60,12 @@ bool token_family_used(struct token_family *family, int slot, const struct token
         family->slots[TOKEN_CURRENT] = family->slots[TOKEN_FRESH];
         family->slots[TOKEN_FRESH] = (struct token_slot){ .is_set = false };
     }
-    if (claim->has_count) {
+    bool is_news = claim->has_count && slot != TOKEN_FORMER
+            && family->slots[TOKEN_CURRENT].count != claim->count;
+    if (is_news) {
         family->slots[TOKEN_CURRENT].count = claim->count;
     }
-    return slot == TOKEN_FRESH || claim->has_count;
+    return slot == TOKEN_FRESH || is_news;
 }
 
 void token_slot_renew(struct token_slot *slot, enum ht_mechanism mechanism, int64_t expires_s)

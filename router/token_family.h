@@ -16,6 +16,7 @@ struct signer;
 struct token_claim {
     struct str bare;
     struct id128 client;
+    struct id128 attempt; /* of the edge: the same again is a repeat of the bus, no replay */
     enum ht_mechanism mechanism;
     struct str binding;
     struct str proof;
@@ -31,14 +32,15 @@ enum token_verdict {
     TOKEN_GOOD,
 };
 
-/* With TOKEN_GOOD, `slot_out` is TOKEN_FRESH or TOKEN_CURRENT. Every slot costs the same time. */
+/* With TOKEN_GOOD, `slot_out` is TOKEN_FRESH or TOKEN_CURRENT; TOKEN_FORMER, too, for a repeat of
+ * what has ended that token. Every slot costs the same time. */
 enum token_verdict token_family_judge(const struct token_family *family,
         const struct signer *signer,
         const struct token_claim *claim,
         int64_t now_s,
         int *slot_out);
 
-/* The token in `slot` was used: moves it to CURRENT. False: nothing has changed. */
+/* The token in `slot` was used: a fresh one moves to CURRENT. False: nothing has changed. */
 bool token_family_used(struct token_family *family, int slot, const struct token_claim *claim);
 
 /* A new token, in FRESH. */

@@ -140,6 +140,27 @@ static void counts_only_grow(void **state)
     assert_int_equal(judge(&claim), TOKEN_REPLAYED);
 }
 
+static void a_repeat_of_the_bus_is_no_replay(void **state)
+{
+    (void)state;
+    struct token_slot first = family.slots[TOKEN_FRESH];
+    struct token_claim claim = claim_of(&first);
+    claim.attempt = (struct id128){ 8, 8 };
+    claim.has_count = true;
+    claim.count = 5;
+    assert_true(token_family_used(&family, TOKEN_FRESH, &claim));
+    family.attempt = claim.attempt;
+    assert_int_equal(judge(&claim), TOKEN_GOOD);
+    assert_false(token_family_used(&family, TOKEN_CURRENT, &claim));
+    family.slots[TOKEN_FORMER] = family.slots[TOKEN_CURRENT]; /* it was the last time */
+    family.slots[TOKEN_CURRENT].is_set = false;
+    assert_int_equal(judge(&claim), TOKEN_GOOD);
+    claim.attempt.lo++;
+    assert_int_equal(judge(&claim), TOKEN_REPLAYED);
+    claim.attempt = family.attempt = (struct id128){ 0, 0 };
+    assert_int_equal(judge(&claim), TOKEN_REPLAYED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +170,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
                 the_old_one_is_good_until_the_new_one_is_used, setup, teardown),
         cmocka_unit_test_setup_teardown(counts_only_grow, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_repeat_of_the_bus_is_no_replay, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,11 +49,11 @@ static enum err store_err(enum err err)
     return err == ERR_OK || err == ERR_CLOSED ? err : ERR_UNAVAILABLE;
 }
 
-/* ---- rows: client, version, then four columns for each slot */
+/* ---- rows: client, version, attempt, then four columns for each slot */
 
-#define SQL_SLOTS                                                               \
-    " t.fresh_seed, t.fresh_mechanism, t.fresh_expires, t.fresh_count,"         \
-    " t.current_seed, t.current_mechanism, t.current_expires, t.current_count," \
+#define SQL_SLOTS                                                                  \
+    " t.attempt, t.fresh_seed, t.fresh_mechanism, t.fresh_expires, t.fresh_count," \
+    " t.current_seed, t.current_mechanism, t.current_expires, t.current_count,"    \
     " t.former_seed, t.former_mechanism, t.former_expires, t.former_count"
 
 static void read_slot(
@@ -79,15 +79,22 @@ static uint64_t read_u64(const char *at)
     return value;
 }
 
+static struct id128 read_id(const struct pg_result *result, int row, int column)
+{
+    struct str bytes = pg_result_bytes(result, row, column);
+    return bytes.len == 16 ? (struct id128){ read_u64(bytes.ptr), read_u64(bytes.ptr + 8) }
+                           : (struct id128){ 0, 0 };
+}
+
 static struct token_family read_family(const struct pg_result *result, int row, int column)
 {
-    struct token_family family = { .version = pg_result_int(result, row, column + 1) };
-    struct str client = pg_result_bytes(result, row, column);
-    if (client.len == 16) {
-        family.client = (struct id128){ read_u64(client.ptr), read_u64(client.ptr + 8) };
-    }
+    struct token_family family = {
+        .client = read_id(result, row, column),
+        .version = pg_result_int(result, row, column + 1),
+        .attempt = read_id(result, row, column + 2),
+    };
     for (int i = 0; i < TOKEN_SLOTS; i++) {
-        read_slot(result, row, column + 2 + 4 * i, &family.slots[i]);
+        read_slot(result, row, column + 3 + 4 * i, &family.slots[i]);
     }
     return family;
 }
@@ -222,7 +229,7 @@ static const char sql_update[] =
         " fresh_seed = $4, fresh_mechanism = $5::int4, fresh_expires = $6, fresh_count = $7,"
         " current_seed = $8, current_mechanism = $9::int4, current_expires = $10,"
         " current_count = $11, former_seed = $12, former_mechanism = $13::int4,"
-        " former_expires = $14, former_count = $15"
+        " former_expires = $14, former_count = $15, attempt = $16"
         " WHERE owner = $1 AND client = $2 AND version = $3 RETURNING version";
 
 void token_update(struct token_store *store,
@@ -239,6 +246,7 @@ void token_update(struct token_store *store,
     for (int i = 0; i < TOKEN_SLOTS; i++) {
         add_slot(query, &family->slots[i]);
     }
+    pg_add_uuid(query, family->attempt.hi, family->attempt.lo);
     send_change(query, ERR_CONFLICT, done, context);
 }
 

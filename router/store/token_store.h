@@ -35,7 +35,8 @@ enum {
 
 struct token_family {
     struct id128 client;
-    int64_t version; /* of the row that was read */
+    int64_t version;      /* of the row that was read */
+    struct id128 attempt; /* which login has changed it last; zero: none */
     struct token_slot slots[TOKEN_SLOTS];
 };
 

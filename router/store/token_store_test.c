@@ -164,10 +164,12 @@ static void who_comes_second_is_told(void **state)
     family.slots[TOKEN_CURRENT] = family.slots[TOKEN_FRESH];
     family.slots[TOKEN_CURRENT].count = 5;
     family.slots[TOKEN_FRESH].is_set = false;
+    family.attempt = (struct id128){ 3, 4 };
     assert_int_equal(update(owner, &family), ERR_OK);
     assert_int_equal(update(owner, &family), ERR_CONFLICT);
     family = load("b@example.net", 1).family;
     assert_int_equal(family.slots[TOKEN_CURRENT].count, 5);
+    assert_true(id128_equal(family.attempt, (struct id128){ 3, 4 }));
     assert_false(family.slots[TOKEN_FRESH].is_set);
     issue(owner, 1, NOW + 200, 10); /* one that is there already */
     struct token_family again = load("b@example.net", 1).family;

@@ -18,6 +18,7 @@
 #include "proto/wire/wire.h"
 #include "proto/xmpp/jid.h"
 #include "proto/xmpp/ns.h"
+#include "router/auth.h"
 #include "router/commit.h"
 #include "router/entity/entity.h"
 #include "router/entity/entity_table.h"
@@ -679,6 +680,11 @@ void signer_token(const struct signer *signer,
     (void)full;
     (void)edge;
     buf_append_literal(out, "token");
+}
+void auth_on_account_changed(struct auth *auth, struct str bare)
+{
+    (void)auth;
+    (void)bare;
 }
 void signer_resource(const struct signer *signer,
         struct str bare,

@@ -6,6 +6,7 @@ CREATE TABLE router.fast_client (
     owner bigint NOT NULL REFERENCES router.account (id) ON DELETE CASCADE,
     client uuid NOT NULL,                          -- user-agent id (XEP-0388)
     version bigint NOT NULL DEFAULT 0,             -- grows with every change
+    attempt uuid,                                  -- which login has changed it last
     -- Given and not used yet; in use; used before that one: to be seen again is a theft.
     fresh_seed bytea, fresh_mechanism smallint, fresh_expires bigint, fresh_count bigint,
     current_seed bytea, current_mechanism smallint, current_expires bigint, current_count bigint,
