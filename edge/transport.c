@@ -50,7 +50,7 @@ struct transport {
     enum transport_state state;
     enum transport_end end;
     bool is_paused;
-    bool is_watch_lazy; /* paused, and still watched: most clients wait for their answer, too */
+    bool is_watch_lazy; /* paused, watched until it sends: most do not */
     bool is_end_due;
     bool is_write_blocked;
     bool read_wants_write;
@@ -396,8 +396,6 @@ static bool may_read_more(const struct transport *transport, size_t done)
             && done < transport->read_bytes_per_turn;
 }
 
-/* A short read has emptied the socket: the watch tells when there is more, and one system call is
- * saved. */
 static bool has_read_all(const struct transport *transport, size_t len)
 {
     return transport->tls != NULL ? !tls_session_has_pending(transport->tls)
@@ -572,7 +570,7 @@ static void on_events(void *context, unsigned events)
         bool is_readable =
                 (events & LOOP_READABLE) != 0 || (is_writable && transport->read_wants_write);
         if (transport->state == STATE_OPEN && is_readable) {
-            transport->is_watch_lazy = false; /* it does not wait: it is not watched until then */
+            transport->is_watch_lazy = false;
             read_turn(transport);
         }
     }
@@ -642,8 +640,6 @@ struct transport *transport_create(struct loop *loop,
 
 void transport_pause(struct transport *transport)
 {
-    /* Changing the watch twice for every answer would cost more than the few clients that send
-     * meanwhile: those are not watched any more after their first bytes. */
     transport->is_watch_lazy = !transport->is_paused && may_read(transport);
     transport->is_paused = true;
     update_watch(transport);

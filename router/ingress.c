@@ -20,7 +20,7 @@
 #define NOTE_EVERY_MS 60000 /* a violation is logged so often for each peer */
 #define MAX_NOT_OWNER 256   /* remembered within a turn */
 #define RECORD_BLOCK  8192
-#define MAX_TAG       1000
+#define MAX_TAG       1000 /* a resource still, with what is put behind it */
 #define MAX_RESUME_ID 4000 /* XEP-0198 §5 */
 
 static struct metric_family metric_violations = {
@@ -210,12 +210,9 @@ static void on_auth_token(
 static bool has_grant(
         const struct ingress *ingress, const struct peer *peer, struct str bare, struct str grant)
 {
-    const struct router *router = ingress->router;
-    return signer_grant_is_valid(router->signer,
-            bare,
-            str_from_cstr(link_peer_node(peer->link)),
-            grant,
-            loop_wall_us(router->loop) / 1000000);
+    struct str edge = str_from_cstr(link_peer_node(peer->link));
+    int64_t now_s = loop_wall_us(ingress->router->loop) / 1000000;
+    return signer_grant_is_valid(ingress->router->signer, bare, edge, grant, now_s);
 }
 
 static void on_auth_upgrade(
@@ -263,12 +260,6 @@ static bool resource_is_prepared(struct ingress *ingress, struct str resource)
                     && str_equal(prepared, resource));
 }
 
-/* With what is added to it, a tag has to be a resource still. */
-static bool tag_is_good(struct ingress *ingress, struct str tag)
-{
-    return tag.len <= MAX_TAG && resource_is_prepared(ingress, tag);
-}
-
 static void on_bind(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Bind *bind = envelope->bind;
@@ -281,8 +272,8 @@ static void on_bind(struct ingress *ingress, struct peer *peer, const Wire__Enve
         status = WIRE__STATUS__STATUS_NOT_AUTHORIZED;
     }
     if (status == WIRE__STATUS__STATUS_OK
-            && !(resource_is_prepared(ingress, wire_str(bind->resource))
-                    && tag_is_good(ingress, wire_str(bind->tag)))) {
+            && (bind->tag.len > MAX_TAG || !resource_is_prepared(ingress, wire_str(bind->tag))
+                    || !resource_is_prepared(ingress, wire_str(bind->resource)))) {
         violation(ingress, peer, "resource");
         status = WIRE__STATUS__STATUS_INVALID;
     }
