@@ -27,6 +27,7 @@ struct router {
     struct commit *commit;
     struct log_client *log;
     struct account_store *accounts;
+    struct token_store *tokens;
     struct roster_store *rosters;
     struct password_work *passwords; /* bounded PBKDF2 on the thread pool */
     struct auth *auth;

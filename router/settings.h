@@ -1,5 +1,5 @@
 /* The router's configuration as its parts read it: sections cluster, hosts, router, messages,
- * sm, register, roster, presence, version. */
+ * sm, register, fast, roster, presence, version. */
 #pragma once
 
 #include <stdbool.h>
@@ -39,6 +39,9 @@ struct settings {
     int64_t max_unacked_stanzas;    /* numbered stanzas one session may owe acks for */
     int64_t max_unacked_bytes;      /* likewise */
     int64_t max_uncommitted_bytes;  /* log entries waiting for archive-svc: overload beyond it */
+    int64_t token_lifetime_s;       /* XEP-0484: a token is good for so long */
+    int64_t token_rotate_after_s;   /* a used one is replaced when it is so old */
+    int64_t max_token_clients;      /* of one account; the oldest makes room */
     const char *token_key_file;     /* key of nonces, grants and tokens; all routers share it */
     const char *storage_key_file;   /* wraps the keys of accounts in PostgreSQL; likewise */
     int64_t roster_max_items;       /* per account */

@@ -46,6 +46,7 @@ struct resource {
     struct sm_session *sm; /* NULL: stream management is off */
     struct enable_request enable;
     bool owes_close_reply;
+    bool has_carbons;       /* XEP-0280, asked for with bind (XEP-0386) */
     uint32_t close_attach;  /* of the Close that is owed a reply */
     struct csi_buffer *csi; /* not NULL: its client is inactive */
     char *presence_text;    /* children of the last available presence */
