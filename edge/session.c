@@ -34,7 +34,18 @@ static struct session *create(struct id128 id, struct str full, struct str token
 
 struct session *session_create(const Wire__BindReply *reply, unsigned shards)
 {
-    return create(wire_id(reply->session), wire_str(reply->full), wire_str(reply->token), shards);
+    struct session *session =
+            create(wire_id(reply->session), wire_str(reply->full), wire_str(reply->token), shards);
+    if (session && reply->has_sm) { /* XEP-0386: both counts begin with 0 */
+        session->sm = MEM_NEW(struct sm);
+        *session->sm = (struct sm){
+            .phase = SM_ON,
+            .may_resume = reply->resume_id.len > 0,
+            .attach = SM_FIRST_ATTACH,
+            .session = session,
+        };
+    }
+    return session;
 }
 
 struct session *session_create_resumed(const Wire__ResumeReply *reply, unsigned shards)

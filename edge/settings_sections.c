@@ -136,8 +136,9 @@ const struct config_section settings_c2s = {
 
 static const struct config_field sasl_fields[] = {
     { "mechanisms", CONFIG_LIST, offsetof(struct sasl_settings, mechanisms),
-      "SCRAM-SHA-512-PLUS,SCRAM-SHA-512,SCRAM-SHA-256-PLUS,SCRAM-SHA-256,SCRAM-SHA-1-PLUS,SCRAM-SHA-1,PLAIN",
-      0, 0, NULL, "SASL mechanisms that may be offered; PLAIN inside TLS only, -PLUS where a channel binding exists." },
+      "SCRAM-SHA-512-PLUS,SCRAM-SHA-512,SCRAM-SHA-256-PLUS,SCRAM-SHA-256,SCRAM-SHA-1-PLUS,SCRAM-SHA-1,PLAIN,"
+      "HT-SHA-256-EXPR,HT-SHA-256-ENDP,HT-SHA-256-NONE",
+      0, 0, NULL, "SASL mechanisms that may be offered; PLAIN inside TLS only, -PLUS, -EXPR and -ENDP where a channel binding exists; HT- are tokens instead of passwords (XEP-0484)." },
     { .name = NULL },
 };
 const struct config_section settings_sasl = {

@@ -9,6 +9,7 @@
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/metrics.h"
+#include "edge/authentication.h"
 #include "edge/downlink.h"
 #include "edge/feature/features.h"
 #include "edge/listeners.h"
@@ -296,7 +297,7 @@ static void check_deadlines(struct stream *stream, int64_t now_ms)
         if (negotiation->previd) {
             sm_resume_again(stream);
         } else {
-            sasl_tell_failure(stream);
+            authentication_tell_failure(stream);
         }
     }
 }

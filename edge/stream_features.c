@@ -9,6 +9,7 @@
 static const struct stream_feature *const features[] = {
     &feature_starttls, /* RFC 6120 §5.3.1: offered first, alone while it is required */
     &feature_sasl,
+    &feature_sasl2,    /* behind it: that one looks which channel bindings there are */
     &feature_register, /* behind SASL: clients prefer to log in */
     &feature_bind,
     &feature_sm, /* behind bind: a resumption takes its place */

@@ -117,6 +117,7 @@ static enum stream_condition check_addresses(
     take_first(stream, host, header->lang);
     if (!str_is_empty(from) && !stream->negotiation->has_from) {
         stream->negotiation->has_from = true;
+        stream->negotiation->is_from_user = str_find_char(from, '@') < from.len;
         stream->negotiation->from_hash = str_hash(from);
     }
     return STREAM_ERROR_NONE;

@@ -12,6 +12,8 @@ static const char *const state_names[STREAM_STATES] = {
     [STREAM_TLS_HANDSHAKE] = "tls-handshake",
     [STREAM_HEADER_SECURED] = "header-secured",
     [STREAM_NEGOTIATE_SECURED] = "negotiate-secured",
+    [STREAM_SASL2] = "sasl2",
+    [STREAM_SASL2_TASKS] = "sasl2-tasks",
     [STREAM_HEADER_AUTHENTICATED] = "header-authenticated",
     [STREAM_BIND] = "bind",
     [STREAM_SESSION] = "session",
@@ -67,25 +69,40 @@ static void ignore(struct stream *stream, const struct xml_element *element)
 }
 
 /* clang-format off */
-/* In two parts, since one line would be too long to read. Stream management and client state: */
+/* In three parts, since one line would be too long to read. Stream management and client state: */
 #define TOO_EARLY   sm_refuse,   sm_refuse,   unsupported, unsupported, unsupported, unsupported
 /*                  ENABLE            RESUME            R                  A              ACTIVE             INACTIVE */
 #define MAY_RESUME  sm_refuse,        sm_handle_resume, sm_refuse,         sm_refuse,     unsupported,       unsupported
 #define HAS_SESSION sm_handle_enable, sm_refuse,        sm_handle_request, sm_handle_ack, csi_handle_active, csi_handle_inactive
 
+/* XEP-0388. It goes from <authenticate/> to <success/> without anything else in between (§2.4), and once (§4.8); a message that is
+ * nobody's turn (B12) and what comes before TLS end the stream. */
+/*                  AUTHENTICATE               RESPONSE               ABORT               NEXT               TASK_DATA */
+#define NO_TLS      unsupported,               not_authorized,        not_authorized,     not_authorized,    not_authorized
+#define MAY_LOG_IN  sasl2_handle_authenticate, not_authorized,        not_authorized,     not_authorized,    not_authorized
+#define CHALLENGED  policy_violation,          sasl2_handle_response, sasl2_handle_abort, policy_violation,  policy_violation
+#define TASK        policy_violation,          policy_violation,      sasl2_handle_abort, sasl2_handle_next, sasl2_handle_task_data
+#define LOGGED_IN   policy_violation,          policy_violation,      policy_violation,   policy_violation,  policy_violation
+
+/* In the middle of XEP-0388: a stanza, or anything. */
+#define NOT_NOW policy_violation, policy_violation, policy_violation, policy_violation
+#define NO_SM   policy_violation, policy_violation, policy_violation, policy_violation, policy_violation, policy_violation
+
 #define HEADER_ROW(step) \
-    { step, step, step, step, step, step, step, step, step, step, step, step, step, step, step }
+    { step, step, step, step, step, step, step, step, step, step, step, step, step, step, step, step, step, step, step, step }
 
 static const stream_step steps[STREAM_STATES][STREAM_ELEMENTS] = {
-    /*                                STARTTLS         AUTH              RESPONSE              ABORT              IQ                  MESSAGE         PRESENCE        ERROR       (sm, csi)    OTHER */
+    /*                                STARTTLS         AUTH              RESPONSE              ABORT              (sasl2)     IQ                  MESSAGE         PRESENCE        ERROR       (sm, csi)    OTHER */
     [STREAM_HEADER_PLAIN]         = HEADER_ROW(no_header),
-    [STREAM_NEGOTIATE_PLAIN]      = { starttls_begin,  sasl_handle_auth, sasl_handle_response, sasl_handle_abort, register_handle_iq, not_authorized, not_authorized, peer_error, TOO_EARLY,   unsupported },
+    [STREAM_NEGOTIATE_PLAIN]      = { starttls_begin,  sasl_handle_auth, sasl_handle_response, sasl_handle_abort, NO_TLS,     register_handle_iq, not_authorized, not_authorized, peer_error, TOO_EARLY,   unsupported },
     [STREAM_TLS_HANDSHAKE]        = HEADER_ROW(no_header),
     [STREAM_HEADER_SECURED]       = HEADER_ROW(no_header),
-    [STREAM_NEGOTIATE_SECURED]    = { starttls_refuse, sasl_handle_auth, sasl_handle_response, sasl_handle_abort, register_handle_iq, not_authorized, not_authorized, peer_error, TOO_EARLY,   unsupported },
+    [STREAM_NEGOTIATE_SECURED]    = { starttls_refuse, sasl_handle_auth, sasl_handle_response, sasl_handle_abort, MAY_LOG_IN, register_handle_iq, not_authorized, not_authorized, peer_error, TOO_EARLY,   unsupported },
+    [STREAM_SASL2]                = { NOT_NOW,                                                                    CHALLENGED, not_authorized,     not_authorized, not_authorized, peer_error, NO_SM,       policy_violation },
+    [STREAM_SASL2_TASKS]          = { NOT_NOW,                                                                    TASK,       not_authorized,     not_authorized, not_authorized, peer_error, NO_SM,       policy_violation },
     [STREAM_HEADER_AUTHENTICATED] = HEADER_ROW(no_header),
-    [STREAM_BIND]                 = { starttls_refuse, policy_violation, policy_violation,     policy_violation,  bind_handle_iq,     not_authorized, not_authorized, peer_error, MAY_RESUME,  unsupported },
-    [STREAM_SESSION]              = { starttls_refuse, policy_violation, policy_violation,     policy_violation,  session_stanza,     session_stanza, session_stanza, peer_error, HAS_SESSION, unsupported },
+    [STREAM_BIND]                 = { starttls_refuse, policy_violation, policy_violation,     policy_violation,  LOGGED_IN,  bind_handle_iq,     not_authorized, not_authorized, peer_error, MAY_RESUME,  unsupported },
+    [STREAM_SESSION]              = { starttls_refuse, policy_violation, policy_violation,     policy_violation,  LOGGED_IN,  session_stanza,     session_stanza, session_stanza, peer_error, HAS_SESSION, unsupported },
     [STREAM_CLOSING]              = HEADER_ROW(ignore),
 };
 /* clang-format on */
@@ -109,6 +126,11 @@ static const struct element_name element_names[] = {
     { NS_SASL, "auth", ELEMENT_AUTH },
     { NS_SASL, "response", ELEMENT_RESPONSE },
     { NS_SASL, "abort", ELEMENT_ABORT },
+    { NS_SASL2, "authenticate", ELEMENT_AUTHENTICATE },
+    { NS_SASL2, "response", ELEMENT_SASL2_RESPONSE },
+    { NS_SASL2, "abort", ELEMENT_SASL2_ABORT },
+    { NS_SASL2, "next", ELEMENT_SASL2_NEXT },
+    { NS_SASL2, "task-data", ELEMENT_SASL2_TASK_DATA },
     { NS_STREAM, "error", ELEMENT_ERROR },
     { NS_SM, "enable", ELEMENT_ENABLE },
     { NS_SM, "resume", ELEMENT_RESUME },

@@ -15,6 +15,8 @@ enum stream_state {
     STREAM_TLS_HANDSHAKE,        /* after <proceed/>, or from the first byte */
     STREAM_HEADER_SECURED,       /* waits for a header inside TLS */
     STREAM_NEGOTIATE_SECURED,    /* features sent: SASL, registration */
+    STREAM_SASL2,                /* XEP-0388: a challenge waits for its response */
+    STREAM_SASL2_TASKS,          /* XEP-0388: authenticated, tasks are to be done */
     STREAM_HEADER_AUTHENTICATED, /* after SASL success */
     STREAM_BIND,                 /* features sent: resource binding */
     STREAM_SESSION,              /* stanzas */
@@ -28,6 +30,11 @@ enum stream_element {
     ELEMENT_AUTH,
     ELEMENT_RESPONSE,
     ELEMENT_ABORT,
+    ELEMENT_AUTHENTICATE, /* XEP-0388 */
+    ELEMENT_SASL2_RESPONSE,
+    ELEMENT_SASL2_ABORT,
+    ELEMENT_SASL2_NEXT,
+    ELEMENT_SASL2_TASK_DATA,
     ELEMENT_IQ,
     ELEMENT_MESSAGE,
     ELEMENT_PRESENCE,

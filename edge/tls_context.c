@@ -31,7 +31,9 @@ struct tls_host {
 struct tls_leaf {
     X509 *certificate;
     char *label;
-    size_t host; /* index */
+    size_t host;      /* index */
+    uint8_t hash[64]; /* RFC 5929 §4.1 */
+    size_t hash_len;  /* 0: there is none */
 };
 
 struct tls_context {
@@ -118,19 +120,30 @@ static enum err hash_certificate(const X509 *certificate, uint8_t out[64], size_
     return ERR_OK;
 }
 
+/* Made once, when the certificate was loaded. NULL: not defined for it. */
+static const struct tls_leaf *hashed_leaf(const struct tls_context *context, SSL *ssl)
+{
+    const X509 *certificate = SSL_get_certificate(ssl);
+    for (size_t i = 0; i < context->leaf_count; i++) {
+        const struct tls_leaf *leaf = &context->leaves[i];
+        if (leaf->certificate == certificate) {
+            return leaf->hash_len > 0 ? leaf : NULL;
+        }
+    }
+    return NULL;
+}
+
 /* A resumed session shows no certificate, and which of a host's certificates the client saw at
  * first is in nobody's memory: so the ticket carries its hash. */
 static int on_ticket_made(SSL *ssl, void *arg)
 {
     (void)arg;
-    uint8_t hash[64];
-    size_t len = 0;
-    const X509 *certificate = SSL_get_certificate(ssl);
-    if (SSL_session_reused(ssl) || certificate == NULL
-            || hash_certificate(certificate, hash, &len) != ERR_OK) {
+    const struct tls_context *context = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    const struct tls_leaf *leaf = hashed_leaf(context, ssl);
+    if (SSL_session_reused(ssl) || leaf == NULL) {
         return 1; /* the session keeps what it has */
     }
-    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), hash, len);
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), leaf->hash, leaf->hash_len);
 }
 
 static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl,
@@ -154,19 +167,24 @@ static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl,
     }
 }
 
-enum err tls_context_server_end_point(SSL *ssl, uint8_t out[64], size_t *len_out)
+enum err tls_context_server_end_point(
+        const struct tls_context *context, SSL *ssl, uint8_t out[64], size_t *len_out)
 {
-    if (!SSL_session_reused(ssl)) {
-        const X509 *certificate = SSL_get_certificate(ssl);
-        return certificate == NULL ? ERR_UNSUPPORTED : hash_certificate(certificate, out, len_out);
-    }
     void *hash = NULL;
     size_t len = 0;
-    if (SSL_SESSION_get0_ticket_appdata(SSL_get_session(ssl), &hash, &len) != 1 || len == 0
-            || len > 64) {
+    if (!SSL_session_reused(ssl)) {
+        const struct tls_leaf *leaf = hashed_leaf(context, ssl);
+        hash = leaf != NULL ? (void *)(uintptr_t)leaf->hash : NULL;
+        len = leaf != NULL ? leaf->hash_len : 0;
+    } else if (SSL_SESSION_get0_ticket_appdata(SSL_get_session(ssl), &hash, &len) != 1) {
         return ERR_UNSUPPORTED;
     }
-    memcpy(out, hash, len);
+    if (len == 0 || len > 64) {
+        return ERR_UNSUPPORTED;
+    }
+    if (out != NULL) {
+        memcpy(out, hash, len);
+    }
     *len_out = len;
     return ERR_OK;
 }
@@ -382,6 +400,10 @@ static enum err check_leaf(struct tls_context *context,
         .label = make_label(certificate),
         .host = host,
     };
+    struct tls_leaf *leaf = &context->leaves[context->leaf_count - 1];
+    if (hash_certificate(certificate, leaf->hash, &leaf->hash_len) != ERR_OK) {
+        leaf->hash_len = 0;
+    }
     context->days_remaining = days < context->days_remaining ? days : context->days_remaining;
     return ERR_OK;
 }

@@ -16,6 +16,7 @@ const char *tls_context_certificate_label(
 /* The protocol that was agreed on, "" without one. */
 const char *tls_context_alpn_of(const struct tls_context *context, const struct ssl_st *ssl);
 /* RFC 5929 §4: the hash of the certificate the client saw; of a resumed session, the one it saw in
- * the first handshake (kept in the ticket). ERR_UNSUPPORTED: its signature has no single hash. */
+ * the first handshake (kept in the ticket). ERR_UNSUPPORTED: its signature has no single hash.
+ * `out` NULL: only whether there is one. */
 MUST_USE enum err tls_context_server_end_point(
-        struct ssl_st *ssl, uint8_t out[64], size_t *len_out);
+        const struct tls_context *context, struct ssl_st *ssl, uint8_t out[64], size_t *len_out);

@@ -50,6 +50,7 @@ struct transport {
     enum transport_state state;
     enum transport_end end;
     bool is_paused;
+    bool is_watch_lazy; /* paused, watched until it sends: most do not */
     bool is_end_due;
     bool is_write_blocked;
     bool read_wants_write;
@@ -131,7 +132,8 @@ static bool may_read(const struct transport *transport)
     case STATE_HANDSHAKE: return !transport->is_write_blocked;
     case STATE_OPEN:
         /* With bytes held nothing new is read: the watch would fire again and again. */
-        return !transport->is_paused && transport->tls_wanted == NULL && transport->held.len == 0;
+        return (!transport->is_paused || transport->is_watch_lazy) && transport->tls_wanted == NULL
+                && transport->held.len == 0;
     case STATE_DRAINING: return true;
     case STATE_FINISHING:
     case STATE_ENDED:
@@ -564,6 +566,7 @@ static void on_events(void *context, unsigned events)
         bool is_readable =
                 (events & LOOP_READABLE) != 0 || (is_writable && transport->read_wants_write);
         if (transport->state == STATE_OPEN && is_readable) {
+            transport->is_watch_lazy = false;
             read_turn(transport);
         }
     }
@@ -633,6 +636,7 @@ struct transport *transport_create(struct loop *loop,
 
 void transport_pause(struct transport *transport)
 {
+    transport->is_watch_lazy = !transport->is_paused && may_read(transport);
     transport->is_paused = true;
     update_watch(transport);
 }
@@ -643,6 +647,7 @@ void transport_resume(struct transport *transport)
         return;
     }
     transport->is_paused = false;
+    transport->is_watch_lazy = false;
     /* From the loop, so that on_data is never inside a call of the owner. */
     loop_defer(transport->loop, LOOP_PHASE_WORK, &transport->offer_task);
 }

@@ -87,6 +87,7 @@ enum channel_binding {
     CHANNEL_BINDING_TLS_SERVER_END_POINT, /* RFC 5929 §4 */
 };
 /* Bytes of that binding; ERR_UNSUPPORTED without TLS or when the type does not apply (exporter
- * wants TLS 1.3, or 1.2 with extended master secret). At most 64 bytes. */
+ * wants TLS 1.3, or 1.2 with extended master secret). At most 64 bytes. `out` NULL: only whether
+ * there is one, which costs nothing. */
 MUST_USE enum err transport_channel_binding(
         struct transport *transport, enum channel_binding type, uint8_t out[64], size_t *len_out);

@@ -307,6 +307,10 @@ static enum err export_binding(SSL *ssl, uint8_t out[64], size_t *len_out)
     if (SSL_version(ssl) < TLS1_3_VERSION && SSL_get_extms_support(ssl) != 1) {
         return ERR_UNSUPPORTED;
     }
+    *len_out = TLS_EXPORTER_BYTES;
+    if (out == NULL) {
+        return ERR_OK;
+    }
     int ok = SSL_export_keying_material(ssl,
             out,
             TLS_EXPORTER_BYTES,
@@ -319,7 +323,6 @@ static enum err export_binding(SSL *ssl, uint8_t out[64], size_t *len_out)
         ERR_clear_error();
         return ERR_UNSUPPORTED;
     }
-    *len_out = TLS_EXPORTER_BYTES;
     return ERR_OK;
 }
 
@@ -333,7 +336,7 @@ enum err tls_session_channel_binding(
     case CHANNEL_BINDING_NONE: return ERR_UNSUPPORTED;
     case CHANNEL_BINDING_TLS_EXPORTER: return export_binding(session->ssl, out, len_out);
     case CHANNEL_BINDING_TLS_SERVER_END_POINT:
-        return tls_context_server_end_point(session->ssl, out, len_out);
+        return tls_context_server_end_point(session->context, session->ssl, out, len_out);
     }
     return ERR_UNSUPPORTED;
 }

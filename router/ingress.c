@@ -5,14 +5,13 @@
 #include "chassis/log.h"
 #include "chassis/metrics.h"
 #include "proto/xmpp/jid.h"
-#include "router/auth.h"
 #include "router/cluster.h"
 #include "router/commit.h"
 #include "router/egress.h"
 #include "router/entity/entity_table.h"
+#include "router/ingress_internal.h"
 #include "router/log_client.h"
 #include "router/peers.h"
-#include "router/registrar.h"
 #include "router/route_many.h"
 #include "router/router.h"
 #include "router/shard.h"
@@ -20,8 +19,8 @@
 #include "router/stanza_check.h"
 
 #define NOTE_EVERY_MS 60000 /* a violation is logged so often for each peer */
-#define MAX_NOT_OWNER 256   /* remembered within a turn */
 #define RECORD_BLOCK  8192
+#define MAX_TAG       1000 /* a resource still, with what is put behind it */
 #define MAX_RESUME_ID 4000 /* XEP-0198 §5 */
 
 static struct metric_family metric_violations = {
@@ -32,22 +31,9 @@ static struct metric_family metric_violations = {
 static struct metric metric_unknown =
         METRIC_COUNTER_INIT("bus_unknown_total", "Records of verbs unknown here.", NULL);
 
-struct not_owner {
-    const struct peer *peer;
-    unsigned shard;
-};
-
-struct ingress {
-    struct router *router;
-    struct arena arena; /* of one record */
-    struct not_owner told[MAX_NOT_OWNER];
-    size_t told_count;
-    struct loop_task forget;
-};
-
 /* ---- what may not be */
 
-static void violation(struct ingress *ingress, struct peer *peer, const char *reason)
+void ingress_violation(struct ingress *ingress, struct peer *peer, const char *reason)
 {
     metric_family_add(&metric_violations, reason, 1);
     int64_t now = loop_now_ms(ingress->router->loop);
@@ -72,7 +58,7 @@ static void tell_not_owner(struct ingress *ingress, struct peer *peer, unsigned 
         }
     }
 
-    if (ingress->told_count < MAX_NOT_OWNER) {
+    if (ingress->told_count < INGRESS_MAX_NOT_OWNER) {
         ingress->told[ingress->told_count++] = (struct not_owner){ peer, shard };
         loop_defer(ingress->router->loop, LOOP_PHASE_REAP, &ingress->forget);
     }
@@ -97,7 +83,7 @@ static bool accept_work(struct ingress *ingress, struct peer *peer, struct str b
 {
     unsigned shard;
     if (!stanza_check_bare(bare)) {
-        violation(ingress, peer, "address");
+        ingress_violation(ingress, peer, "address");
         return false;
     }
     if (!is_owned(ingress, bare, &shard)) {
@@ -112,7 +98,7 @@ static bool accept_work(struct ingress *ingress, struct peer *peer, struct str b
 static bool accept_end(struct ingress *ingress, struct peer *peer, struct str bare)
 {
     if (!stanza_check_bare(bare)) {
-        violation(ingress, peer, "address");
+        ingress_violation(ingress, peer, "address");
         return false;
     }
 
@@ -125,13 +111,13 @@ static bool accept_end(struct ingress *ingress, struct peer *peer, struct str ba
     return true;
 }
 
-/* ---- authentication: the status is the answer */
+/* ---- what asks for an answer: the status is the answer */
 
-static Wire__Status work_status(struct ingress *ingress, struct peer *peer, struct str bare)
+Wire__Status ingress_work_status(struct ingress *ingress, struct peer *peer, struct str bare)
 {
     unsigned shard;
     if (!stanza_check_bare(bare)) {
-        violation(ingress, peer, "address");
+        ingress_violation(ingress, peer, "address");
         return WIRE__STATUS__STATUS_INVALID;
     }
 
@@ -139,79 +125,12 @@ static Wire__Status work_status(struct ingress *ingress, struct peer *peer, stru
                                            : WIRE__STATUS__STATUS_NOT_OWNER;
 }
 
-static void send_auth_result(
-        struct ingress *ingress, struct peer *peer, uint64_t request, Wire__Status status)
+bool ingress_has_grant(
+        const struct ingress *ingress, const struct peer *peer, struct str bare, struct str grant)
 {
-    Wire__AuthResult result = WIRE__AUTH_RESULT__INIT;
-    result.request = request;
-    result.status = status;
-    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
-    envelope.verb_case = WIRE__ENVELOPE__VERB_AUTH_RESULT;
-    envelope.auth_result = &result;
-    egress_envelope(ingress->router->egress, peer->link, &envelope);
-}
-
-static void on_auth_lookup(
-        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
-{
-    const Wire__AuthLookup *message = envelope->auth_lookup;
-    Wire__Status status = work_status(ingress, peer, wire_str(message->bare));
-    if (status == WIRE__STATUS__STATUS_OK) {
-        auth_on_lookup(ingress->router->auth, peer, message);
-        return;
-    }
-
-    Wire__AuthLookupReply reply = WIRE__AUTH_LOOKUP_REPLY__INIT;
-    reply.request = message->request;
-    reply.status = status;
-    Wire__Envelope answer = WIRE__ENVELOPE__INIT;
-    answer.verb_case = WIRE__ENVELOPE__VERB_AUTH_LOOKUP_REPLY;
-    answer.auth_lookup_reply = &reply;
-    egress_envelope(ingress->router->egress, peer->link, &answer);
-}
-
-static void on_auth_verify(
-        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
-{
-    const Wire__AuthVerify *message = envelope->auth_verify;
-    Wire__Status status = work_status(ingress, peer, wire_str(message->bare));
-    if (status == WIRE__STATUS__STATUS_OK) {
-        auth_on_verify(ingress->router->auth, peer, message);
-    } else {
-        send_auth_result(ingress, peer, message->request, status);
-    }
-}
-
-static void on_auth_plain(
-        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
-{
-    const Wire__AuthPlain *message = envelope->auth_plain;
-    Wire__Status status = work_status(ingress, peer, wire_str(message->bare));
-    if (status == WIRE__STATUS__STATUS_OK) {
-        auth_on_plain(ingress->router->auth, peer, message);
-    } else {
-        send_auth_result(ingress, peer, message->request, status);
-    }
-}
-
-static void on_register(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
-{
-    const Wire__Register *message = envelope->register_;
-    Wire__Status status = work_status(ingress, peer, wire_str(message->bare));
-    if (status == WIRE__STATUS__STATUS_OK) {
-        registrar_on_register(ingress->router->registrar, peer, message);
-        return;
-    }
-
-    Wire__RegisterReply reply = WIRE__REGISTER_REPLY__INIT;
-    reply.request = message->request;
-    /* The edge looks at its map again, as for every temporary failure. */
-    reply.status = status == WIRE__STATUS__STATUS_NOT_OWNER ? WIRE__STATUS__STATUS_NOT_OWNER
-                                                            : WIRE__STATUS__STATUS_INVALID;
-    Wire__Envelope answer = WIRE__ENVELOPE__INIT;
-    answer.verb_case = WIRE__ENVELOPE__VERB_REGISTER_REPLY;
-    answer.register_reply = &reply;
-    egress_envelope(ingress->router->egress, peer->link, &answer);
+    struct str edge = str_from_cstr(link_peer_node(peer->link));
+    int64_t now_s = loop_wall_us(ingress->router->loop) / 1000000;
+    return signer_grant_is_valid(ingress->router->signer, bare, edge, grant, now_s);
 }
 
 /* ---- sessions */
@@ -229,19 +148,16 @@ static void on_bind(struct ingress *ingress, struct peer *peer, const Wire__Enve
     const Wire__Bind *bind = envelope->bind;
     struct router *router = ingress->router;
     const char *edge = link_peer_node(peer->link);
-    Wire__Status status = work_status(ingress, peer, wire_str(bind->bare));
+    Wire__Status status = ingress_work_status(ingress, peer, wire_str(bind->bare));
     if (status == WIRE__STATUS__STATUS_OK
-            && !signer_grant_is_valid(router->signer,
-                    wire_str(bind->bare),
-                    str_from_cstr(edge),
-                    wire_str(bind->grant),
-                    loop_wall_us(router->loop) / 1000000)) {
-        violation(ingress, peer, "grant"); /* F04 */
+            && !ingress_has_grant(ingress, peer, wire_str(bind->bare), wire_str(bind->grant))) {
+        ingress_violation(ingress, peer, "grant"); /* F04 */
         status = WIRE__STATUS__STATUS_NOT_AUTHORIZED;
     }
     if (status == WIRE__STATUS__STATUS_OK
-            && !resource_is_prepared(ingress, wire_str(bind->resource))) {
-        violation(ingress, peer, "resource");
+            && (bind->tag.len > MAX_TAG || !resource_is_prepared(ingress, wire_str(bind->tag))
+                    || !resource_is_prepared(ingress, wire_str(bind->resource)))) {
+        ingress_violation(ingress, peer, "resource");
         status = WIRE__STATUS__STATUS_INVALID;
     }
     if (status == WIRE__STATUS__STATUS_OK) {
@@ -263,7 +179,7 @@ static void on_announce(struct ingress *ingress, struct peer *peer, const Wire__
     struct jid full;
     if (!stanza_check_full(wire_str(announce->full))
             || jid_split(wire_str(announce->full), &full) != ERR_OK) {
-        violation(ingress, peer, "address");
+        ingress_violation(ingress, peer, "address");
         return;
     }
     if (!accept_work(ingress, peer, full.bare)) {
@@ -274,7 +190,7 @@ static void on_announce(struct ingress *ingress, struct peer *peer, const Wire__
                 full.full,
                 str_from_cstr(edge),
                 wire_str(announce->token))) {
-        violation(ingress, peer, "token"); /* F04 */
+        ingress_violation(ingress, peer, "token"); /* F04 */
         egress_kick(router->egress,
                 edge,
                 wire_id(announce->session),
@@ -301,7 +217,7 @@ static void on_input(struct ingress *ingress, struct peer *peer, const Wire__Env
     if (input->stanza == NULL || wire_stanza_get(input->stanza, &stanza) != ERR_OK
             || !stanza_check_input(&stanza, bare)) {
         /* Its counter would leave a hole: the session cannot go on (F09). */
-        violation(ingress, peer, "stanza");
+        ingress_violation(ingress, peer, "stanza");
         egress_kick(router->egress,
                 edge,
                 wire_id(input->session),
@@ -327,14 +243,10 @@ static void on_resume(struct ingress *ingress, struct peer *peer, const Wire__En
     const Wire__Resume *resume = envelope->resume;
     struct router *router = ingress->router;
     const char *edge = link_peer_node(peer->link);
-    Wire__Status status = work_status(ingress, peer, wire_str(resume->bare));
+    Wire__Status status = ingress_work_status(ingress, peer, wire_str(resume->bare));
     if (status == WIRE__STATUS__STATUS_OK
-            && !signer_grant_is_valid(router->signer,
-                    wire_str(resume->bare),
-                    str_from_cstr(edge),
-                    wire_str(resume->grant),
-                    loop_wall_us(router->loop) / 1000000)) {
-        violation(ingress, peer, "grant"); /* F04 */
+            && !ingress_has_grant(ingress, peer, wire_str(resume->bare), wire_str(resume->grant))) {
+        ingress_violation(ingress, peer, "grant"); /* F04 */
         status = WIRE__STATUS__STATUS_NOT_AUTHORIZED;
     }
     if (status == WIRE__STATUS__STATUS_OK && resume->resume_id.len > MAX_RESUME_ID) {
@@ -448,7 +360,7 @@ static void on_route(struct ingress *ingress, struct peer *peer, const Wire__Env
     if (route->origin == NULL || route->stanza == NULL
             || wire_stanza_get(route->stanza, &stanza) != ERR_OK
             || jid_split(stanza.to, &to) != ERR_OK) {
-        violation(ingress, peer, "stanza");
+        ingress_violation(ingress, peer, "stanza");
         return;
     }
 
@@ -479,7 +391,7 @@ static void on_route(struct ingress *ingress, struct peer *peer, const Wire__Env
 static void on_news(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     if (cluster_on_news(ingress->router, peer, envelope) != ERR_OK) {
-        violation(ingress, peer, "address");
+        ingress_violation(ingress, peer, "address");
     }
 }
 
@@ -487,7 +399,7 @@ static void on_route_many(
         struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     if (route_many_on_route(ingress->router->many, peer->link, envelope->route_many) != ERR_OK) {
-        violation(ingress, peer, "stanza");
+        ingress_violation(ingress, peer, "stanza");
     }
 }
 
@@ -527,10 +439,12 @@ struct verb {
 
 /* clang-format off */
 static const struct verb verbs[] = {
-    [WIRE__ENVELOPE__VERB_AUTH_LOOKUP]     = { LINK_ROLE_EDGE, on_auth_lookup },
-    [WIRE__ENVELOPE__VERB_AUTH_VERIFY]     = { LINK_ROLE_EDGE, on_auth_verify },
-    [WIRE__ENVELOPE__VERB_AUTH_PLAIN]      = { LINK_ROLE_EDGE, on_auth_plain },
-    [WIRE__ENVELOPE__VERB_REGISTER]        = { LINK_ROLE_EDGE, on_register },
+    [WIRE__ENVELOPE__VERB_AUTH_LOOKUP]     = { LINK_ROLE_EDGE, ingress_on_auth_lookup },
+    [WIRE__ENVELOPE__VERB_AUTH_VERIFY]     = { LINK_ROLE_EDGE, ingress_on_auth_verify },
+    [WIRE__ENVELOPE__VERB_AUTH_PLAIN]      = { LINK_ROLE_EDGE, ingress_on_auth_plain },
+    [WIRE__ENVELOPE__VERB_AUTH_TOKEN]      = { LINK_ROLE_EDGE, ingress_on_auth_token },
+    [WIRE__ENVELOPE__VERB_AUTH_UPGRADE]    = { LINK_ROLE_EDGE, ingress_on_auth_upgrade },
+    [WIRE__ENVELOPE__VERB_REGISTER]        = { LINK_ROLE_EDGE, ingress_on_register },
     [WIRE__ENVELOPE__VERB_BIND]            = { LINK_ROLE_EDGE, on_bind },
     [WIRE__ENVELOPE__VERB_ANNOUNCE]        = { LINK_ROLE_EDGE, on_announce },
     [WIRE__ENVELOPE__VERB_INPUT]           = { LINK_ROLE_EDGE, on_input },
@@ -577,7 +491,7 @@ static void on_record(void *context, struct link_peer *link, uint64_t boot_epoch
     size_t verb = (size_t)envelope->verb_case;
     if (verb >= sizeof(verbs) / sizeof(verbs[0]) || verbs[verb].handle == NULL
             || verbs[verb].role != peer->role) {
-        violation(ingress, peer, "verb");
+        ingress_violation(ingress, peer, "verb");
         return;
     }
     verbs[verb].handle(ingress, peer, envelope);

@@ -2,6 +2,7 @@
 #include "router/operator.h"
 
 #include "proto/xmpp/jid.h"
+#include "router/auth.h"
 #include "router/entity/entity_table.h"
 #include "router/router.h"
 #include "router/shard.h"
@@ -64,6 +65,7 @@ static void on_account_changed(
         return;
     }
 
+    auth_on_account_changed(router->auth, bare);
     bool is_home = shard_is_owned(router->shards, shard_of(router->shards, bare));
     if (is_home) {
         entity_on_account_changed(router->entities, bare);

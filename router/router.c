@@ -27,6 +27,7 @@
 #include "router/store/account_data_store.h"
 #include "router/store/account_store.h"
 #include "router/store/roster_store.h"
+#include "router/store/token_store.h"
 #include "router/vault.h"
 
 #define REGISTRY_REFRESH_MS 2000
@@ -256,6 +257,7 @@ static enum err open_parts(struct router *router)
     router->peers = peers_create(router->loop);
     router->accounts = account_store_create(router->pg);
     router->data = account_data_store_create(router->pg);
+    router->tokens = token_store_create(router->pg);
     router->rosters = roster_store_create(router->pg);
     router->passwords = password_work_create(router->loop);
     router->auth = auth_create(router);
@@ -411,6 +413,7 @@ void router_stop(void *state)
     egress_destroy(router->egress);
     shard_table_close(router->shards);
     password_work_destroy(router->passwords);
+    token_store_destroy(router->tokens);
     account_store_destroy(router->accounts);
     account_data_store_destroy(router->data);
     roster_store_destroy(router->rosters);

@@ -29,6 +29,7 @@ struct router {
     struct log_client *log;
     struct account_store *accounts;
     struct account_data_store *data;
+    struct token_store *tokens;
     struct roster_store *rosters;
     struct password_work *passwords; /* bounded PBKDF2 on the thread pool */
     struct auth *auth;

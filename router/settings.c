@@ -46,6 +46,12 @@ struct register_config {
     int64_t per_hour;
 };
 
+struct fast_config {
+    int64_t token_lifetime_ms;
+    int64_t rotate_after_ms;
+    int64_t max_clients;
+};
+
 struct roster_config {
     int64_t max_items;
     int64_t max_groups;
@@ -183,6 +189,21 @@ static const struct config_field sm_fields[] = {
     { .name = NULL },
 };
 
+static const struct config_field fast_fields[] = {
+    { .name = "token_lifetime", .type = CONFIG_DURATION,
+      .offset = offsetof(struct fast_config, token_lifetime_ms), .default_text = "21d",
+      .min = 1000, .max = INT64_C(366) * 86400000,
+      .help = "A client logs in with a token instead of a password for so long (XEP-0484)." },
+    { .name = "rotate_after", .type = CONFIG_DURATION,
+      .offset = offsetof(struct fast_config, rotate_after_ms), .default_text = "1d",
+      .min = 0, .max = INT64_C(366) * 86400000,
+      .help = "A token that is so old when it is used is replaced by a new one." },
+    { .name = "max_clients", .type = CONFIG_INT,
+      .offset = offsetof(struct fast_config, max_clients), .default_text = "20",
+      .min = 1, .max = 1000, .help = "Clients of one account that may have tokens; the one whose token ends first makes room." },
+    { .name = NULL },
+};
+
 static const struct config_field roster_fields[] = {
     { .name = "max_items", .type = CONFIG_INT, .offset = offsetof(struct roster_config, max_items),
       .default_text = "1000", .min = 1, .max = 100000, .help = "Contacts in one roster." },
@@ -275,6 +296,14 @@ static const struct config_section section_register = {
     .may_reload = true,
 };
 
+static const struct config_section section_fast = {
+    .name = "fast",
+    .help = "Tokens instead of passwords (XEP-0484).",
+    .fields = fast_fields,
+    .size = sizeof(struct fast_config),
+    .may_reload = true,
+};
+
 static const struct config_section section_version = {
     .name = "version",
     .help = "What the server tells about itself.",
@@ -314,6 +343,7 @@ const struct config_section *const settings_sections[] = {
     &section_messages,
     &section_sm,
     &section_register,
+    &section_fast,
     &section_roster,
     &section_presence,
     &section_version,
@@ -369,6 +399,10 @@ static void fill_limits(struct settings *settings, const struct config *config)
     settings->resume_timeout_ms = sm->resume_timeout_ms;
     settings->max_unacked_stanzas = sm->max_unacked_stanzas;
     settings->max_unacked_bytes = sm->max_unacked_bytes;
+    const struct fast_config *fast = config_get(config, &section_fast);
+    settings->token_lifetime_s = fast->token_lifetime_ms / 1000;
+    settings->token_rotate_after_s = fast->rotate_after_ms / 1000;
+    settings->max_token_clients = fast->max_clients;
     settings->lease_ms = router->lease_ms;
     settings->max_entities = router->max_entities;
     settings->entity_idle_ms = router->entity_idle_ms;

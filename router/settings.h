@@ -1,5 +1,5 @@
 /* The router's configuration as its parts read it: sections cluster, hosts, router, messages,
- * sm, register, roster, presence, version. */
+ * sm, register, fast, roster, presence, version. */
 #pragma once
 
 #include <stdbool.h>
@@ -86,6 +86,9 @@ struct settings {
     size_t contacts_count;
     const struct external_service *external_services;
     size_t external_service_count;
+    int64_t token_lifetime_s;       /* XEP-0484: a token is good for so long */
+    int64_t token_rotate_after_s;   /* a used one is replaced when it is so old */
+    int64_t max_token_clients;      /* of one account; the oldest makes room */
     const char *token_key_file;     /* key of nonces, grants and tokens; all routers share it */
     const char *storage_key_file;   /* wraps the keys of accounts in PostgreSQL; likewise */
     int64_t roster_max_items;       /* per account */

@@ -3,6 +3,7 @@
 
 #include "chassis/base/encoding.h"
 #include "chassis/base/mem.h"
+#include "router/token_family.h"
 
 #define MAC_BYTES         32
 #define SHORT_MAC_BYTES   16
@@ -16,6 +17,8 @@ enum purpose {
     PURPOSE_TOKEN,
     PURPOSE_SALT,
     PURPOSE_RESUME,
+    PURPOSE_FAST,
+    PURPOSE_RESOURCE,
     PURPOSES,
 };
 
@@ -25,6 +28,8 @@ static const char *const purpose_labels[PURPOSES] = {
     "starling token 1",
     "starling salt 1",
     "starling resume 1",
+    "starling fast 1",
+    "starling resource 1",
 };
 
 struct signer {
@@ -293,6 +298,54 @@ enum err signer_open_resume_id(const struct signer *signer,
     resume_out->sequence = (uint32_t)get_number(raw + 16, 4);
     resume_out->counter = (uint32_t)get_number(raw + 20, 4);
     return ERR_OK;
+}
+
+/* ---- clients */
+
+static struct str client_bytes(struct id128 client, uint8_t out[16])
+{
+    put_u64(out, client.hi);
+    put_u64(out + 8, client.lo);
+    return str_from(out, 16);
+}
+
+void signer_fast_token(const struct signer *signer,
+        struct str bare,
+        struct id128 client,
+        const struct token_slot *slot,
+        struct buf *out)
+{
+    uint8_t id[16];
+    uint8_t expires[EXPIRY_BYTES];
+    uint8_t mechanism = (uint8_t)slot->mechanism;
+    uint8_t mac[MAC_BYTES];
+    put_u64(expires, (uint64_t)slot->expires_s);
+    struct str fields[] = {
+        str_from(slot->seed, sizeof(slot->seed)),
+        bare,
+        client_bytes(client, id),
+        str_from(&mechanism, 1),
+        str_from(expires, sizeof(expires)),
+    };
+    mac_of(signer, PURPOSE_FAST, fields, sizeof(fields) / sizeof(fields[0]), mac);
+    base64_encode(out, str_from(mac, sizeof(mac)));
+    secret_wipe(mac, sizeof(mac));
+}
+
+void signer_resource(const struct signer *signer,
+        struct str bare,
+        struct id128 client,
+        char out[SIGNER_RESOURCE_BYTES])
+{
+    uint8_t id[16];
+    uint8_t mac[MAC_BYTES];
+    struct str fields[] = { bare, client_bytes(client, id) };
+    mac_of(signer, PURPOSE_RESOURCE, fields, sizeof(fields) / sizeof(fields[0]), mac);
+    struct buf text;
+    buf_init(&text, 0);
+    hex_encode(&text, str_from(mac, SIGNER_RESOURCE_BYTES / 2));
+    memcpy(out, text.data, SIGNER_RESOURCE_BYTES);
+    buf_fini(&text);
 }
 
 void signer_fake_salt(

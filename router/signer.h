@@ -84,6 +84,22 @@ MUST_USE enum err signer_open_resume_id(const struct signer *signer,
         struct str resume_id,
         struct signer_resume *resume_out);
 
+/* A token to log in with (XEP-0484), out of its slot's seed. Printable. */
+struct token_slot;
+void signer_fast_token(const struct signer *signer,
+        struct str bare,
+        struct id128 client,
+        const struct token_slot *slot,
+        struct buf *out);
+
+/* The end of a client's resource (XEP-0386 §3.2.1): always the same, and tells nothing of the
+ * client's id. */
+#define SIGNER_RESOURCE_BYTES 16
+void signer_resource(const struct signer *signer,
+        struct str bare,
+        struct id128 client,
+        char out[SIGNER_RESOURCE_BYTES]);
+
 /* Salt of a user who does not exist: always the same one, so that nobody learns it (B13). */
 void signer_fake_salt(
         const struct signer *signer, struct str bare, enum digest digest, uint8_t salt_out[16]);

@@ -8,7 +8,7 @@
 
 static void advertise(struct stream *stream, struct buf *out)
 {
-    if (stream->state == STREAM_BIND) {
+    if (stream->state == STREAM_BIND || stream->state == STREAM_SESSION) {
         buf_append_literal(out, "<csi xmlns='" NS_CSI "'/>");
     }
 }

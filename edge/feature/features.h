@@ -3,6 +3,7 @@
 #pragma once
 
 #include "chassis/base/buf.h"
+#include "chassis/base/str.h"
 
 struct stream;
 struct xml_element;
@@ -15,6 +16,7 @@ struct stream_feature {
 
 extern const struct stream_feature feature_starttls; /* RFC 6120 §5 */
 extern const struct stream_feature feature_sasl;     /* RFC 6120 §6, XEP-0440 */
+extern const struct stream_feature feature_sasl2;    /* XEP-0388, 0386, 0484, 0480 */
 extern const struct stream_feature feature_register; /* XEP-0077 §8 */
 extern const struct stream_feature feature_limits;   /* XEP-0478 */
 extern const struct stream_feature feature_bind;     /* RFC 6120 §7 */
@@ -29,8 +31,11 @@ void starttls_refuse(struct stream *stream, const struct xml_element *element); 
 void sasl_handle_auth(struct stream *stream, const struct xml_element *element);
 void sasl_handle_response(struct stream *stream, const struct xml_element *element);
 void sasl_handle_abort(struct stream *stream, const struct xml_element *element);
-/* A failure was held back (sasl_failure_delay); now it is told. */
-void sasl_tell_failure(struct stream *stream);
+void sasl2_handle_authenticate(struct stream *stream, const struct xml_element *element);
+void sasl2_handle_response(struct stream *stream, const struct xml_element *element);
+void sasl2_handle_abort(struct stream *stream, const struct xml_element *element);
+void sasl2_handle_next(struct stream *stream, const struct xml_element *element);
+void sasl2_handle_task_data(struct stream *stream, const struct xml_element *element);
 
 /* An IQ before authentication: registration, or not-authorized (A20). */
 void register_handle_iq(struct stream *stream, const struct xml_element *element);
@@ -43,6 +48,17 @@ void sm_handle_ack(struct stream *stream, const struct xml_element *element);   
 void sm_refuse(struct stream *stream, const struct xml_element *element);         /* C18 */
 /* No router could answer a <resume/>: it is asked again. */
 void sm_resume_again(struct stream *stream);
+/* <resume/> inside <authenticate/>: ends in sasl2_resumed or sasl2_resume_failed. */
+void sm_resume_inline(struct stream *stream, struct str previd, struct str h);
+
+struct sm_enabled {
+    bool may_resume;
+    struct str id;
+    uint32_t max_s;
+};
+void sm_write_enabled(struct buf *out, const struct sm_enabled *enabled);
+/* `h` may be NULL. */
+void sm_write_failed(struct buf *out, const char *condition, const uint32_t *h);
 
 void csi_handle_active(struct stream *stream, const struct xml_element *element);
 void csi_handle_inactive(struct stream *stream, const struct xml_element *element);

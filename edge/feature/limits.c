@@ -7,8 +7,8 @@
 static void advertise(struct stream *stream, struct buf *out)
 {
     const struct c2s_settings *c2s = stream->edge->settings->c2s;
-    int64_t max_bytes =
-            stream->state == STREAM_BIND ? c2s->max_stanza_bytes : c2s->preauth_max_stanza_bytes;
+    bool is_authenticated = stream->state == STREAM_BIND || stream->state == STREAM_SESSION;
+    int64_t max_bytes = is_authenticated ? c2s->max_stanza_bytes : c2s->preauth_max_stanza_bytes;
     xml_open(out, "limits", NS_STREAM_LIMITS);
     xml_end_open(out);
     buf_printf(out, "<max-bytes>%lld</max-bytes>", (long long)max_bytes);

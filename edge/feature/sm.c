@@ -4,6 +4,7 @@
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "edge/feature/features.h"
+#include "edge/feature/sasl2.h"
 #include "edge/negotiation.h"
 #include "edge/session_table.h"
 #include "edge/sm_acks.h"
@@ -18,7 +19,8 @@
 
 static void advertise(struct stream *stream, struct buf *out)
 {
-    if (stream->state == STREAM_BIND) {
+    bool may_enable = stream->state == STREAM_SESSION && !stream->session->sm;
+    if (stream->state == STREAM_BIND || may_enable) {
         buf_append_literal(out, "<sm xmlns='" NS_SM "'/>");
     }
 }
@@ -30,19 +32,23 @@ static void append_h(struct buf *out, const char *name, uint32_t h)
     buf_printf(out, " %s='%lu'", name, (unsigned long)h);
 }
 
-/* `h` may be NULL. */
+void sm_write_failed(struct buf *out, const char *condition, const uint32_t *h)
+{
+    xml_open(out, "failed", NS_SM);
+    if (h) {
+        append_h(out, "h", *h);
+    }
+    xml_end_open(out);
+    xml_open(out, condition, NS_STANZAS_ERROR);
+    xml_end_empty(out);
+    xml_close(out, "failed");
+}
+
 static void fail(struct stream *stream, const char *condition, const uint32_t *h)
 {
     struct buf out;
     buf_init(&out, 0);
-    xml_open(&out, "failed", NS_SM);
-    if (h) {
-        append_h(&out, "h", *h);
-    }
-    xml_end_open(&out);
-    xml_open(&out, condition, NS_STANZAS_ERROR);
-    xml_end_empty(&out);
-    xml_close(&out, "failed");
+    sm_write_failed(&out, condition, h);
     stream_write(stream, buf_view(&out));
     buf_fini(&out);
 }
@@ -55,6 +61,17 @@ void sm_refuse(struct stream *stream, const struct xml_element *element)
 
 /* ---- enable */
 
+void sm_write_enabled(struct buf *out, const struct sm_enabled *enabled)
+{
+    xml_open(out, "enabled", NS_SM);
+    if (enabled->may_resume) {
+        xml_attr(out, "id", enabled->id);
+        xml_attr(out, "resume", STR("true"));
+        append_h(out, "max", enabled->max_s);
+    }
+    xml_end_empty(out);
+}
+
 static void enabled(struct session *session, const Wire__EnableReply *reply)
 {
     struct stream *stream = session->stream;
@@ -63,15 +80,14 @@ static void enabled(struct session *session, const Wire__EnableReply *reply)
         stream_resume(stream, PAUSE_ANSWER);
         return;
     }
+    const struct sm_enabled fields = {
+        .may_resume = session->sm->may_resume,
+        .id = wire_str(reply->resume_id),
+        .max_s = reply->max_s,
+    };
     struct buf out;
     buf_init(&out, 0);
-    xml_open(&out, "enabled", NS_SM);
-    if (session->sm->may_resume) {
-        xml_attr(&out, "id", wire_str(reply->resume_id));
-        xml_attr(&out, "resume", STR("true"));
-        append_h(&out, "max", reply->max_s);
-    }
-    xml_end_empty(&out);
+    sm_write_enabled(&out, &fields);
     stream_write(stream, buf_view(&out));
     buf_fini(&out);
     stream_metrics_sm_enabled();
@@ -115,13 +131,23 @@ static void forget_question(struct negotiation *negotiation)
 
 static void refuse_resume(struct stream *stream, const char *condition, const uint32_t *h)
 {
+    struct negotiation *negotiation = stream->negotiation;
+    struct buf out;
+    buf_init(&out, 0);
+    sm_write_failed(&out, condition, h);
     stream_metrics_sm_resume(condition);
-    fail(stream, condition, h);
-    forget_question(stream->negotiation);
+    forget_question(negotiation);
     stream_resume(stream, PAUSE_ANSWER); /* a resource may be bound instead */
+    if (negotiation->sasl2) {
+        sasl2_resume_failed(stream, buf_view(&out));
+    } else {
+        stream_write(stream, buf_view(&out));
+    }
+    buf_fini(&out);
 }
 
-static void write_resumed(struct stream *stream, const Wire__ResumeReply *reply)
+static void write_resumed(
+        struct stream *stream, const struct session *session, const Wire__ResumeReply *reply)
 {
     struct buf out;
     buf_init(&out, 0);
@@ -129,7 +155,11 @@ static void write_resumed(struct stream *stream, const Wire__ResumeReply *reply)
     append_h(&out, "h", reply->handled - reply->counter);
     xml_attr(&out, "previd", str_from_cstr(stream->negotiation->previd));
     xml_end_empty(&out);
-    stream_write(stream, buf_view(&out));
+    if (stream->negotiation->sasl2) {
+        sasl2_resumed(stream, session->full, buf_view(&out));
+    } else {
+        stream_write(stream, buf_view(&out));
+    }
     buf_fini(&out);
 }
 
@@ -158,7 +188,7 @@ static void resumed(struct stream *stream, const Wire__ResumeReply *reply)
             log_cstr("mechanism", stream->mechanism));
     stream_metrics_sm_resume("resumed");
     uplink_adopt(edge->uplink, session);
-    write_resumed(stream, reply);
+    write_resumed(stream, session, reply);
     stream_become_session(stream, session);
     uplink_pump(edge->uplink, session); /* the client state */
     stream_resume(stream, PAUSE_ANSWER);
@@ -205,12 +235,10 @@ void sm_resume_again(struct stream *stream)
             uplink_ask(stream->edge->uplink, bare, &envelope, on_resume_answer, stream);
 }
 
-void sm_handle_resume(struct stream *stream, const struct xml_element *element)
+void sm_resume_inline(struct stream *stream, struct str previd, struct str h)
 {
     struct negotiation *negotiation = stream->negotiation;
-    struct str previd = xml_element_attribute(element, STR("previd"));
-    if (str_is_empty(previd)
-            || !sm_parse_h(xml_element_attribute(element, STR("h")), &negotiation->h)) {
+    if (str_is_empty(previd) || !sm_parse_h(h, &negotiation->h)) {
         refuse_resume(stream, "bad-request", NULL);
         return;
     }
@@ -221,6 +249,13 @@ void sm_handle_resume(struct stream *stream, const struct xml_element *element)
     negotiation->previd = str_to_cstr(previd);
     stream_pause(stream, PAUSE_ANSWER);
     sm_resume_again(stream);
+}
+
+void sm_handle_resume(struct stream *stream, const struct xml_element *element)
+{
+    sm_resume_inline(stream,
+            xml_element_attribute(element, STR("previd")),
+            xml_element_attribute(element, STR("h")));
 }
 
 /* ---- acks */

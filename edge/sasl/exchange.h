@@ -22,6 +22,7 @@ struct sasl_exchange {
     struct sasl_binding *bindings;
     size_t binding_count;
     bool plus_was_offered;
+    struct str advertised;
     enum sasl_state state;
     enum sasl_condition failure;
     const struct sasl_binding *binding; /* SCRAM-PLUS: what the client chose */
@@ -46,6 +47,7 @@ enum sasl_condition sasl_take_user(struct sasl_exchange *exchange, struct str na
  * 6120 §6.3.8). Empty: none was sent. */
 enum sasl_condition sasl_check_authzid(struct sasl_exchange *exchange, struct str authzid);
 
+enum sasl_next ht_step(struct sasl_exchange *exchange, struct str data);
 enum sasl_next plain_step(struct sasl_exchange *exchange, struct str data);
 enum sasl_next scram_client_first(struct sasl_exchange *exchange, struct str data);
 enum sasl_next scram_server_first(struct sasl_exchange *exchange,

@@ -7,14 +7,17 @@
 
 /* clang-format off */
 const struct sasl_mechanism sasl_mechanisms[] = {
-    { "SCRAM-SHA-512-PLUS", DIGEST_SHA512, true,  true  },
-    { "SCRAM-SHA-256-PLUS", DIGEST_SHA256, true,  true  },
-    { "SCRAM-SHA-1-PLUS",   DIGEST_SHA1,   true,  true  },
-    { "SCRAM-SHA-512",      DIGEST_SHA512, true,  false },
-    { "SCRAM-SHA-256",      DIGEST_SHA256, true,  false },
-    { "SCRAM-SHA-1",        DIGEST_SHA1,   true,  false },
-    { "PLAIN",              DIGEST_SHA256, false, false },
-    { NULL,                 DIGEST_SHA256, false, false },
+    { "SCRAM-SHA-512-PLUS", DIGEST_SHA512, true,  true,  HT_ABSENT },
+    { "SCRAM-SHA-256-PLUS", DIGEST_SHA256, true,  true,  HT_ABSENT },
+    { "SCRAM-SHA-1-PLUS",   DIGEST_SHA1,   true,  true,  HT_ABSENT },
+    { "SCRAM-SHA-512",      DIGEST_SHA512, true,  false, HT_ABSENT },
+    { "SCRAM-SHA-256",      DIGEST_SHA256, true,  false, HT_ABSENT },
+    { "SCRAM-SHA-1",        DIGEST_SHA1,   true,  false, HT_ABSENT },
+    { "PLAIN",              DIGEST_SHA256, false, false, HT_ABSENT },
+    { "HT-SHA-256-EXPR",    DIGEST_SHA256, false, false, HT_SHA_256_EXPR },
+    { "HT-SHA-256-ENDP",    DIGEST_SHA256, false, false, HT_SHA_256_ENDP },
+    { "HT-SHA-256-NONE",    DIGEST_SHA256, false, false, HT_SHA_256_NONE },
+    { NULL,                 DIGEST_SHA256, false, false, HT_ABSENT },
 };
 /* clang-format on */
 
@@ -44,6 +47,7 @@ struct sasl_exchange *sasl_exchange_create(
         exchange->bindings[i] = environment->bindings[i];
     }
     exchange->plus_was_offered = environment->plus_was_offered;
+    exchange->advertised = str_dup(&exchange->arena, environment->advertised);
     return exchange;
 }
 
@@ -81,6 +85,9 @@ static enum sasl_next first_step(struct sasl_exchange *exchange, struct str data
 {
     if (!has_data) {
         return SASL_NEXT_CHALLENGE; /* RFC 4422 §5.1: these mechanisms are client-first */
+    }
+    if (exchange->mechanism->token) {
+        return ht_step(exchange, data);
     }
     return exchange->mechanism->is_scram ? scram_client_first(exchange, data)
                                          : plain_step(exchange, data);
@@ -122,6 +129,8 @@ enum sasl_next sasl_exchange_verified(struct sasl_exchange *exchange,
     exchange->state = SASL_STATE_OVER;
     if (exchange->mechanism->is_scram) {
         scram_server_final(server_signature, out);
+    } else if (exchange->mechanism->token) {
+        buf_append_str(out, server_signature);
     }
     return SASL_NEXT_SUCCESS;
 }
@@ -195,6 +204,12 @@ struct str sasl_proof(const struct sasl_exchange *exchange)
 struct str sasl_password(const struct sasl_exchange *exchange)
 {
     return exchange->password;
+}
+
+struct str sasl_binding_data(const struct sasl_exchange *exchange)
+{
+    return exchange->binding ? str_from(exchange->binding->bytes, exchange->binding->len)
+                             : STR_NULL;
 }
 
 enum sasl_condition sasl_failure(const struct sasl_exchange *exchange)

@@ -11,6 +11,7 @@
 #include "chassis/base/buf.h"
 #include "chassis/base/digest.h"
 #include "chassis/base/str.h"
+#include "proto/xmpp/ht.h"
 #include "proto/xmpp/stream_error.h"
 
 struct sasl_exchange;
@@ -20,6 +21,7 @@ struct sasl_mechanism {
     enum digest digest;
     bool is_scram;
     bool is_plus;
+    enum ht_mechanism token; /* HT_ABSENT: proves no token (XEP-0484) */
 };
 /* Strongest first. NULL-name terminated. */
 extern const struct sasl_mechanism sasl_mechanisms[];
@@ -36,6 +38,8 @@ struct sasl_environment {
     const struct sasl_binding *bindings;
     size_t binding_count;
     bool plus_was_offered; /* GS2 flag "y" is then a downgrade (B16) */
+    struct str advertised; /* what the client should have seen on offer (XEP-0474 §6.1); "": it is
+                              not told */
 };
 
 enum sasl_next {
@@ -44,6 +48,8 @@ enum sasl_next {
                             sasl_exchange_lookup */
     SASL_NEXT_VERIFY,    /* ask AuthVerify with the sasl_* getters; then sasl_exchange_verified */
     SASL_NEXT_PLAIN, /* ask AuthPlain with sasl_bare, sasl_password; then sasl_exchange_verified */
+    SASL_NEXT_TOKEN, /* ask AuthToken with sasl_bare, sasl_proof, sasl_binding_data; then
+                        sasl_exchange_verified */
     SASL_NEXT_SUCCESS, /* send success with `out` */
     SASL_NEXT_FAILURE, /* send failure with sasl_failure; the exchange is over */
 };
@@ -61,7 +67,7 @@ enum sasl_next sasl_exchange_lookup(struct sasl_exchange *exchange,
         uint32_t iterations,
         struct str server_nonce,
         struct buf *out);
-/* `condition` SASL_OK or the failure the router found. `server_signature` for SCRAM. */
+/* `condition` SASL_OK or the failure the router found. `server_signature` for SCRAM and tokens. */
 enum sasl_next sasl_exchange_verified(struct sasl_exchange *exchange,
         enum sasl_condition condition,
         struct str server_signature,
@@ -73,6 +79,7 @@ struct str sasl_server_nonce(const struct sasl_exchange *exchange);
 struct str sasl_auth_message(const struct sasl_exchange *exchange);
 struct str sasl_proof(const struct sasl_exchange *exchange);
 struct str sasl_password(const struct sasl_exchange *exchange);
+struct str sasl_binding_data(const struct sasl_exchange *exchange); /* "" without one */
 enum sasl_condition sasl_failure(const struct sasl_exchange *exchange);
 /* The binding the client proved, "" or its name: for `starlingctl streams`. Mismatch is counted: */
 const char *sasl_binding_used(const struct sasl_exchange *exchange);

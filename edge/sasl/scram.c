@@ -181,6 +181,16 @@ enum sasl_next scram_client_first(struct sasl_exchange *exchange, struct str dat
 
 /* ---- server-first-message = "r=" nonce ",s=" salt ",i=" count */
 
+/* XEP-0474 §6.1: lets a client see that nobody has changed what was offered. */
+static void append_offer_hash(const struct sasl_exchange *exchange, struct buf *out)
+{
+    uint8_t hash[DIGEST_MAX_BYTES];
+    enum digest digest = exchange->mechanism->digest;
+    digest_hash(digest, exchange->advertised, hash);
+    buf_append_literal(out, ",h=");
+    base64_encode(out, str_from(hash, digest_size(digest)));
+}
+
 enum sasl_next scram_server_first(struct sasl_exchange *exchange,
         struct str salt,
         uint32_t iterations,
@@ -200,6 +210,9 @@ enum sasl_next scram_server_first(struct sasl_exchange *exchange,
     buf_append_literal(&text, ",s=");
     base64_encode(&text, salt);
     buf_printf(&text, ",i=%u", iterations);
+    if (!str_is_empty(exchange->advertised)) {
+        append_offer_hash(exchange, &text);
+    }
     exchange->server_first = str_dup(&exchange->arena, buf_view(&text));
     buf_fini(&text);
 

@@ -13,18 +13,22 @@ struct scram_keys {
     uint8_t server_key[DIGEST_MAX_BYTES];
 };
 
+static void keys_of(enum digest digest, struct str salted, struct scram_keys *keys_out)
+{
+    digest_hmac(digest, salted, STR("Client Key"), keys_out->client_key);
+    digest_hmac(digest, salted, STR("Server Key"), keys_out->server_key);
+    digest_hash(digest, str_from(keys_out->client_key, digest_size(digest)), keys_out->stored_key);
+}
+
 static void derive_keys(enum digest digest,
         struct str password,
         struct str salt,
         uint32_t iterations,
         struct scram_keys *keys_out)
 {
-    size_t size = digest_size(digest);
     uint8_t salted[DIGEST_MAX_BYTES];
     digest_pbkdf2(digest, password, salt, iterations, salted);
-    digest_hmac(digest, str_from(salted, size), STR("Client Key"), keys_out->client_key);
-    digest_hmac(digest, str_from(salted, size), STR("Server Key"), keys_out->server_key);
-    digest_hash(digest, str_from(keys_out->client_key, size), keys_out->stored_key);
+    keys_of(digest, str_from(salted, digest_size(digest)), keys_out);
     secret_wipe(salted, sizeof(salted));
 }
 
@@ -53,6 +57,18 @@ void scram_derive(enum digest digest,
 {
     struct scram_keys keys;
     derive_keys(digest, password, salt, iterations, &keys);
+    memcpy(stored_key_out, keys.stored_key, digest_size(digest));
+    memcpy(server_key_out, keys.server_key, digest_size(digest));
+    secret_wipe(&keys, sizeof(keys));
+}
+
+void scram_derive_salted(enum digest digest,
+        struct str salted_password,
+        uint8_t *stored_key_out,
+        uint8_t *server_key_out)
+{
+    struct scram_keys keys;
+    keys_of(digest, salted_password, &keys);
     memcpy(stored_key_out, keys.stored_key, digest_size(digest));
     memcpy(server_key_out, keys.server_key, digest_size(digest));
     secret_wipe(&keys, sizeof(keys));

@@ -17,6 +17,12 @@ void scram_derive(enum digest digest,
         uint8_t *stored_key_out,
         uint8_t *server_key_out);
 
+/* The same from a SaltedPassword somebody else has derived (XEP-0480 §3). */
+void scram_derive_salted(enum digest digest,
+        struct str salted_password,
+        uint8_t *stored_key_out,
+        uint8_t *server_key_out);
+
 /* ClientProof checked against StoredKey, in constant time. */
 bool scram_proof_is_valid(
         enum digest digest, const uint8_t *stored_key, struct str auth_message, struct str proof);

@@ -2,6 +2,7 @@
  * continuation ends the turn. */
 #include "chassis/base/digest.h"
 #include "chassis/base/mem.h"
+#include "router/auth.h"
 #include "router/entity/entity.h"
 #include "router/entity/roster_access.h"
 #include "router/entity/sessions.h"
@@ -96,6 +97,10 @@ static void finish(struct account_request *wait, enum err err)
 static void on_changed(void *context, enum err err, int64_t id)
 {
     (void)id;
+    const struct account_request *wait = context;
+    if (err != ERR_CLOSED) {
+        auth_on_account_changed(wait->router->auth, str_from_cstr(wait->bare));
+    }
     finish(context, err);
 }
 

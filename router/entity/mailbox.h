@@ -42,6 +42,14 @@ struct item_sm {
     int64_t asked_us, authenticated_us;
 };
 
+/* Bind 2 (XEP-0386). */
+struct item_bind {
+    struct id128 client; /* zero: none */
+    struct str tag;
+    bool wants_sm;
+    bool has_carbons;
+};
+
 struct item {
     struct item *next;
     struct arena arena; /* holds the item itself, too */
@@ -55,7 +63,8 @@ struct item {
     bool is_available;    /* ANNOUNCE */
     int8_t priority;      /* ANNOUNCE */
     struct item_sm sm;
-    const int64_t *ids; /* DELIVERED */
+    struct item_bind bind; /* BIND; with sm: is_resumable, max_s, is_inactive */
+    const int64_t *ids;    /* DELIVERED */
     size_t id_count;
     struct stanza stanza;   /* INPUT, ROUTE */
     struct origin origin;   /* ROUTE */

@@ -32,6 +32,13 @@ void entity_on_bind(struct entity_table *table, const char *edge, const Wire__Bi
 {
     struct item *item = from_edge(ITEM_BIND, edge, NULL, wire_str(bind->resource));
     item->request = bind->request;
+    item->bind.client = wire_id(bind->client);
+    item->bind.tag = str_dup(&item->arena, wire_str(bind->tag));
+    item->bind.wants_sm = bind->wants_sm;
+    item->bind.has_carbons = bind->has_carbons;
+    item->sm.is_resumable = bind->may_resume;
+    item->sm.max_s = bind->max_s;
+    item->sm.is_inactive = bind->is_inactive;
     entity_post(entity_get(table, wire_str(bind->bare)), item);
 }
 

@@ -4,6 +4,7 @@
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/metrics.h"
+#include "router/entity/csi_buffer.h"
 #include "router/entity/entity.h"
 #include "router/entity/sm.h"
 #include "router/pipeline.h"
@@ -316,7 +317,9 @@ static void answer_bind(
         struct entity *entity, const struct item *item, const struct resource *resource)
 {
     struct buf token;
+    struct buf resume_id;
     buf_init(&token, 0);
+    buf_init(&resume_id, 0);
     signer_token(entity->router->signer,
             resource->session,
             resource->full,
@@ -329,8 +332,15 @@ static void answer_bind(
     reply.session = &id;
     reply.full = wire_bytes(resource->full);
     reply.token = wire_bytes(buf_view(&token));
+    reply.has_sm = resource->sm != NULL;
+    if (resource->sm && resource->sm->is_resumable) {
+        sm_resume_id(entity, resource->sm, &resume_id);
+        reply.resume_id = wire_bytes(buf_view(&resume_id));
+        reply.max_s = (uint32_t)(resource->sm->max_ms / 1000);
+    }
     egress_bind_reply(entity->router->egress, item->edge, &reply);
     buf_fini(&token);
+    buf_fini(&resume_id);
 }
 
 /* RFC 6120 §7.7.2.2: the host decides who wins. */
@@ -367,7 +377,7 @@ static Wire__Status check_bind(struct entity *entity, struct str name)
         return entity->account.state == ACCOUNT_DISABLED ? WIRE__STATUS__STATUS_DISABLED
                                                          : WIRE__STATUS__STATUS_NOT_AUTHORIZED;
     }
-    bool is_taken = name.len > 0 && entity_find_resource(entity, name);
+    bool is_taken = entity_find_resource(entity, name);
     if (is_taken && !may_replace(entity)) {
         return WIRE__STATUS__STATUS_CONFLICT;
     }
@@ -391,24 +401,82 @@ static void run_open_hooks(struct entity *entity, struct resource *resource)
     arena_fini(&arena);
 }
 
-void sessions_handle_bind(struct entity *entity, const struct item *item)
+/* XEP-0386 §3.2.1: "tag/end". A client that has told its id has always the same end, and nobody
+ * learns the id by it. */
+static struct str name_of(const struct entity *entity, struct item *item)
 {
-    Wire__Status status = check_bind(entity, item->resource);
+    if (item->resource.len > 0) {
+        return item->resource;
+    }
+    char end[ID128_TEXT_SIZE];
+    _Static_assert(SIGNER_RESOURCE_BYTES == RANDOM_RESOURCE, "both are told alike");
+    if (id128_is_zero(item->bind.client)) {
+        id128_format(id128_random(), end);
+    } else {
+        signer_resource(entity->router->signer, entity->bare, item->bind.client, end);
+    }
+    struct buf name;
+    buf_init(&name, 0);
+    if (item->bind.tag.len > 0) {
+        buf_append_str(&name, item->bind.tag);
+        buf_append_char(&name, '/');
+    }
+    buf_append(&name, end, RANDOM_RESOURCE);
+    struct str kept = str_dup(&item->arena, buf_view(&name));
+    buf_fini(&name);
+    return kept;
+}
+
+static struct str end_of(struct str name)
+{
+    size_t len = name.len < RANDOM_RESOURCE ? name.len : RANDOM_RESOURCE;
+    return str_from(name.ptr + name.len - len, len);
+}
+
+/* XEP-0386 §3.2: what the same client had before, under another tag, too. */
+static void end_former(struct entity *entity, const struct item *item, struct str name)
+{
+    bool has_client = !id128_is_zero(item->bind.client);
+    struct resource *next;
+    for (struct resource *resource = entity->resources; resource; resource = next) {
+        next = resource->next;
+        bool is_former = str_equal(resource->name, name)
+                || (has_client && str_equal(end_of(resource->name), end_of(name)));
+        if (is_former && !resource->is_closing) {
+            metric_add(&replaced_total, 1);
+            sessions_kick(
+                    entity, resource, STREAM_ERROR_CONFLICT, STR("Replaced by a new connection"));
+        }
+    }
+}
+
+static void begin_inline(struct entity *entity, struct resource *resource, const struct item *item)
+{
+    resource->has_carbons = item->bind.has_carbons;
+    if (item->sm.is_inactive) {
+        resource->csi = csi_buffer_create();
+    }
+    if (item->bind.wants_sm) {
+        sm_begin(entity, resource, item->sm.is_resumable, item->sm.max_s);
+    }
+}
+
+void sessions_handle_bind(struct entity *entity, struct item *item)
+{
+    struct str name = name_of(entity, item);
+    if (entity->state != ENTITY_UNKNOWN && !id128_is_zero(item->bind.client)) {
+        end_former(entity, item, name); /* before anybody asks whether there is room */
+    }
+    Wire__Status status = check_bind(entity, name);
     if (status != WIRE__STATUS__STATUS_OK) {
         sessions_answer_failed_bind(entity, item, status);
         return;
     }
-    char random[ID128_TEXT_SIZE];
-    id128_format(id128_random(), random);
-    struct str name = item->resource.len ? item->resource : str_from(random, RANDOM_RESOURCE);
-    struct resource *former = entity_find_resource(entity, name);
-    if (former) {
-        metric_add(&replaced_total, 1);
-        sessions_kick(entity, former, STREAM_ERROR_CONFLICT, STR("Replaced by a new connection"));
-    }
+    end_former(entity, item, name);
     struct resource *resource = resource_create(id128_random(), item->edge, entity->bare, name);
     resource->is_told = true;
     sessions_add(entity, resource);
+    begin_inline(entity, resource, item);
     sessions_write_record(entity->router, entity, resource);
     answer_bind(entity, item, resource);
     run_open_hooks(entity, resource);

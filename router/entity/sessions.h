@@ -6,7 +6,7 @@
 
 struct resource *entity_find_session(const struct entity *entity, struct id128 session);
 struct resource *entity_find_resource(const struct entity *entity, struct str name);
-void sessions_handle_bind(struct entity *entity, const struct item *item);
+void sessions_handle_bind(struct entity *entity, struct item *item);
 void sessions_handle_announce(struct entity *entity, const struct item *item);
 void sessions_handle_close(struct entity *entity, const struct item *item);
 /* Something came for a session that is not known, or not in order: its edge says again what it

@@ -98,6 +98,16 @@ static struct timer_wheel *timers_of(const struct entity *entity)
 
 /* ---- enable */
 
+void sm_resume_id(const struct entity *entity, const struct sm_session *sm, struct buf *out)
+{
+    struct signer_resume resume = {
+        .session = sm->resource->session,
+        .sequence = sm->base_sequence,
+        .counter = sm->base_counter,
+    };
+    signer_resume_id(entity->router->signer, entity->bare, &resume, out);
+}
+
 static void answer_enable(struct entity *entity, const struct resource *resource, uint64_t request)
 {
     const struct sm_session *sm = resource->sm;
@@ -106,12 +116,7 @@ static void answer_enable(struct entity *entity, const struct resource *resource
     Wire__EnableReply reply = WIRE__ENABLE_REPLY__INIT;
     reply.request = request;
     if (sm->is_resumable) {
-        struct signer_resume resume = {
-            .session = resource->session,
-            .sequence = sm->base_sequence,
-            .counter = sm->base_counter,
-        };
-        signer_resume_id(entity->router->signer, entity->bare, &resume, &id);
+        sm_resume_id(entity, sm, &id);
         reply.resume_id = wire_bytes(buf_view(&id));
         reply.max_s = (uint32_t)(sm->max_ms / 1000);
     }
@@ -134,6 +139,16 @@ static int64_t granted_ms(const struct entity *entity, uint32_t wish_s)
     int64_t most_ms = entity->router->settings->resume_timeout_ms;
     int64_t wish_ms = (int64_t)wish_s * 1000;
     return wish_s > 0 && wish_ms < most_ms ? wish_ms : most_ms;
+}
+
+void sm_begin(struct entity *entity, struct resource *resource, bool may_resume, uint32_t max_s)
+{
+    struct sm_session *sm = sm_session_create(entity, resource, 0);
+    sm->base_counter = resource->handled;
+    sm->is_resumable = may_resume;
+    sm->max_ms = granted_ms(entity, max_s);
+    resource->sm = sm;
+    sm_spool_open(entity);
 }
 
 void sm_handle_enable(struct entity *entity, const struct item *item)
@@ -160,12 +175,7 @@ void sm_finish_enable(struct entity *entity, struct resource *resource)
 {
     const struct enable_request enable = resource->enable;
     resource->enable.is_open = false;
-    struct sm_session *sm = sm_session_create(entity, resource, 0);
-    sm->base_counter = resource->handled;
-    sm->is_resumable = enable.may_resume;
-    sm->max_ms = granted_ms(entity, enable.max_s);
-    resource->sm = sm;
-    sm_spool_open(entity);
+    sm_begin(entity, resource, enable.may_resume, enable.max_s);
     sessions_write_record(entity->router, entity, resource);
     answer_enable(entity, resource, enable.request);
 }

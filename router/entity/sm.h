@@ -6,6 +6,9 @@
 #include "router/entity/sm_session.h"
 
 /* ---- sm.c: of resources with stream management (resource->sm) */
+/* Numbers from the next stanza on; the caller writes the record. */
+void sm_begin(struct entity *entity, struct resource *resource, bool may_resume, uint32_t max_s);
+void sm_resume_id(const struct entity *entity, const struct sm_session *sm, struct buf *out);
 void sm_handle_enable(struct entity *entity, const struct item *item);
 void sm_finish_enable(struct entity *entity, struct resource *resource);
 void sm_handle_acked(struct entity *entity, const struct item *item);

@@ -254,6 +254,41 @@ void account_set_verifiers(struct account_store *store,
     send_change(query, ERR_NOT_FOUND, done, context);
 }
 
+static const char sql_digests[] =
+        "SELECT coalesce(bit_or(1 << digest), 0) FROM router.credential WHERE owner = $1";
+
+void account_load_digests(
+        struct account_store *store, int64_t owner, account_changed done, void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_digests);
+    pg_add_int8(query, owner);
+    send_change(query, ERR_NOT_FOUND, done, context);
+}
+
+static const char sql_add[] =
+        "INSERT INTO router.credential (owner, digest, iterations, salt, stored_key, server_key)"
+        " SELECT id, $2::int4, $3, $4, $5, $6 FROM router.account WHERE bare = $1 AND state = 0"
+        " ON CONFLICT (owner, digest) DO NOTHING RETURNING owner";
+
+void account_add_verifier(struct account_store *store,
+        struct str bare,
+        enum digest digest,
+        const struct verifier *verifier,
+        account_changed done,
+        void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_add);
+    pg_add_text(query, bare);
+    pg_add_int4(query, (int32_t)digest);
+    pg_add_int4(query, (int32_t)verifier->iterations);
+    pg_add_bytes(query, str_from(verifier->salt, verifier->salt_len));
+    pg_add_bytes(query, str_from(verifier->stored_key, digest_size(digest)));
+    pg_add_bytes(query, str_from(verifier->server_key, digest_size(digest)));
+    send_change(query, ERR_EXISTS, done, context);
+}
+
 static const char sql_delete[] =
         "WITH gone AS (UPDATE router.account SET state = 2, deleted = current_date"
         " WHERE bare = $1 AND state <> 2 RETURNING id),"

@@ -81,6 +81,16 @@ void account_list(struct account_store *store,
         int64_t max,
         account_told done,
         void *context);
+/* Bit n of the answer's `id`: there is a verifier of digest n. */
+void account_load_digests(
+        struct account_store *store, int64_t owner, account_changed done, void *context);
+/* ERR_EXISTS: there is one of this digest, and it stays as it is. */
+void account_add_verifier(struct account_store *store,
+        struct str bare,
+        enum digest digest,
+        const struct verifier *verifier,
+        account_changed done,
+        void *context);
 /* Leaves a tombstone. */
 void account_delete(
         struct account_store *store, struct str bare, account_changed done, void *context);

@@ -32,6 +32,7 @@ static bool answer(struct sasl_exchange *exchange, enum sasl_next next, struct b
                 out);
     case SASL_NEXT_VERIFY:
     case SASL_NEXT_PLAIN:
+    case SASL_NEXT_TOKEN:
         check_verify(exchange);
         next = sasl_exchange_verified(exchange, SASL_OK, STR("signature"), out);
         ASSERT(next == SASL_NEXT_SUCCESS);
@@ -50,11 +51,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct sasl_environment environment = {
         .host = STR("example.org"),
         .bindings = bindings,
-        .binding_count = (data[0] & 8) != 0 ? 1 : 0,
-        .plus_was_offered = (data[0] & 8) != 0,
+        .binding_count = (data[0] & 128) != 0 ? 1 : 0,
+        .advertised = STR("PLAIN"),
+        .plus_was_offered = (data[0] & 128) != 0,
     };
     struct sasl_exchange *exchange =
-            sasl_exchange_create(&sasl_mechanisms[(data[0] & 7) % 7], &environment);
+            sasl_exchange_create(&sasl_mechanisms[data[0] % 10], &environment);
     struct str rest = str_from(data + 1, size - 1);
     struct buf out;
     buf_init(&out, 0);

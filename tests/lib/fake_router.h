@@ -18,6 +18,7 @@
 #include "proto/wire/wire.h"
 #include "proto/xmpp/jid.h"
 #include "proto/xmpp/ns.h"
+#include "router/auth.h"
 #include "router/cluster.h"
 #include "router/commit.h"
 #include "router/entity/entity.h"
@@ -1016,6 +1017,22 @@ void signer_token(const struct signer *signer,
     (void)full;
     (void)edge;
     buf_append_literal(out, "token");
+}
+void auth_on_account_changed(struct auth *auth, struct str bare)
+{
+    (void)auth;
+    (void)bare;
+}
+void signer_resource(const struct signer *signer,
+        struct str bare,
+        struct id128 client,
+        char out[SIGNER_RESOURCE_BYTES])
+{
+    (void)signer;
+    (void)bare;
+    char text[ID128_TEXT_SIZE];
+    id128_format(client, text);
+    memcpy(out, text + ID128_TEXT_SIZE - 1 - SIGNER_RESOURCE_BYTES, SIGNER_RESOURCE_BYTES);
 }
 void signer_resume_id(const struct signer *signer,
         struct str bare,
