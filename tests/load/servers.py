@@ -72,10 +72,11 @@ def wait_for_port(port, process, log, seconds=60):
 
 
 class Starling:
-    """The release build: edges, routers, one archive-svc. Limits that concern one address are lifted, since all clients come from one."""
+    """The release build: edges, routers, one archive-svc. Limits of one address are lifted, since all clients come from one, and so is the rate of one client,
+    as with ejabberd (shaper none) and Prosody (no mod_limits)."""
 
     def __init__(self, accounts, certificate=None, archived=True, edges=1, routers=1, durability=None):
-        edge = {"c2s": {"max_connections_per_address": 100000, "max_attempts_per_minute": 10000000, "max_connections": 19500}}
+        edge = {"c2s": {"bytes_per_second": "1000MiB", "burst_bytes": "100MiB", "max_connections_per_address": 100000, "max_attempts_per_minute": 10000000, "max_connections": 19500}}
         if certificate:
             edge["certificates"] = [{"host": "", "cert_file": certificate[0], "key_file": certificate[1]}]
         config = {"edge": edge}
