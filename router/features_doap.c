@@ -24,17 +24,17 @@ static const struct listed elsewhere[] = {
     { "XEP-0334", "1.0.0", "proto/xmpp/stanza_flags" },
     { "XEP-0352", "1.0.0", "router/entity/csi" },
     { "XEP-0368", "1.1.0", "edge" },
-    { "XEP-0386", "1.1.0", "edge" },
-    { "XEP-0388", "1.0.4", "edge" },
+    { "XEP-0386", "1.1.0", "edge/feature/bind2" },
+    { "XEP-0388", "1.0.4", "edge/feature/sasl2" },
     { "XEP-0440", "1.0.0", "edge" },
-    { "XEP-0474", "0.5.0", "edge" },
+    { "XEP-0474", "0.5.0", "edge/sasl" },
     { "XEP-0478", "0.2.0", "edge" },
-    { "XEP-0480", "0.2.0", "edge" },
-    { "XEP-0484", "0.2.0", "edge" },
+    { "XEP-0480", "0.2.0", "edge/feature/sasl2_tasks" },
+    { "XEP-0484", "0.2.0", "edge/feature/fast" },
 };
 
 /* The rest of each is there. */
-static const char *const partial[] = { "RFC 6121", "XEP-0012" };
+static const char *const partial[] = { "RFC 6121", "XEP-0012", "XEP-0386" };
 
 static int compare(const void *left, const void *right)
 {

@@ -354,7 +354,9 @@ static void message_committed_while_the_account_goes_off_is_kept(void **state)
     fake_login("e2", BOB, 0);
     fake.is_auto_commit = false;
     say(2, "bob@example.org", hello);
-    fake_find_account(STR("bob@example.org"))->row.state = ACCOUNT_DISABLED;
+    struct fake_account *account = fake_find_account(STR("bob@example.org"));
+    ASSERT(account);
+    account->row.state = ACCOUNT_DISABLED;
     entity_on_account_changed(fake.router.entities, STR("bob@example.org"));
     fake_run();
     fake_clear();
