@@ -140,8 +140,8 @@ static const struct config_field messages_fields[] = {
     { .name = "durability", .type = CONFIG_ENUM, .offset = offsetof(struct messages_config, durability),
       .default_text = "committed", .choices = durability_words,
       .help = "committed: a message is delivered and acknowledged after PostgreSQL has it. routed: when it has "
-              "been sent to the recipient's sessions, which a dead router forgets; only messages for "
-              "offline users are kept." },
+              "been sent to the recipient's sessions, which a router that ends forgets, and so does an edge that dies "
+              "before a client without stream management has it; only messages for offline users are kept." },
     { .name = "commit_interval", .type = CONFIG_DURATION,
       .offset = offsetof(struct messages_config, commit_interval_ms), .default_text = "2ms",
       .min = 0, .max = 100,

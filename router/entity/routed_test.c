@@ -91,6 +91,24 @@ static void unacknowledged_messages_are_kept_when_the_session_ends(void **state)
     assert_seen(fake_take_out(), "ENTRY 2 <message");
 }
 
+/* P2: the phone has had it; the desk's end is no reason to send it twice. */
+static void what_another_session_got_is_not_sent_again(void **state)
+{
+    (void)state;
+    fake_login("e2", BOB, 0);
+    fake_enable("e2", BOB, true);
+    fake_login("e3", "bob@example.org/bag", 0);
+    fake_enable("e3", "bob@example.org/bag", true);
+    say(2, TEXT);
+    fake_acked("e3", "bob@example.org/bag", 1);
+    fake_detach("e2", BOB, 0);
+    fake_clear();
+    fake_advance(301000);
+    const char *out = fake_take_out();
+    assert_not_seen(out, "<body");
+    assert_not_seen(out, "ENTRY");
+}
+
 static void repeated_routes_have_one_effect(void **state)
 {
     (void)state;
@@ -119,6 +137,8 @@ int main(void)
                 messages_behind_the_log_go_through_it, start_routed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 unacknowledged_messages_are_kept_when_the_session_ends, start_routed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_another_session_got_is_not_sent_again, start_routed, fake_stop),
         cmocka_unit_test_setup_teardown(repeated_routes_have_one_effect, start_routed, fake_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -354,6 +354,9 @@ static bool deliver_unkept(struct entity *entity, const struct item *item)
     if (count == 0) {
         return false;
     }
+    if (count > 1) {
+        sm_share_newest(entity, reached, count);
+    }
     origins_add(&entity->origins,
             &item->origin,
             account_log_next_id(&entity->log, loop_wall_us(entity->router->loop)));

@@ -499,6 +499,17 @@ static void answer_request(struct entity *entity, const struct stanza *stanza)
     arena_fini(&arena);
 }
 
+void sm_share_newest(struct entity *entity, const struct id128 *sessions, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct resource *resource = entity_find_session(entity, sessions[i]);
+        struct sm_entry *newest = resource && resource->sm ? resource->sm->queue.tail : NULL;
+        if (newest && newest->log_id == 0) {
+            newest->is_shared = true;
+        }
+    }
+}
+
 /* messages.durability: routed. No log has it: it looks for other sessions, or is kept (P5). */
 static void route_again(struct entity *entity, const struct stanza *stanza)
 {
@@ -524,11 +535,14 @@ void sm_end(struct entity *entity, struct resource *resource)
     struct sm_queue queue = sm->queue;
     sm_queue_init(&sm->queue, queue.last);
     for (const struct sm_entry *entry = queue.unacked; entry; entry = entry->next) {
-        if (entry->has_stanza && entry->log_id == 0) {
+        if (!entry->has_stanza || entry->log_id != 0) {
+            continue;
+        }
+        if (!entry->is_shared) {
             route_again(entity, &entry->stanza);
-            if (was_detached) {
-                answer_request(entity, &entry->stanza);
-            }
+        }
+        if (was_detached) {
+            answer_request(entity, &entry->stanza);
         }
     }
     sm_queue_fini(&queue);

@@ -19,6 +19,7 @@ struct sm_entry {
     int64_t log_id;  /* 0: volatile */
     uint32_t weight; /* elements of the spool this one stands for: itself and what it swallowed */
     bool has_stanza; /* false: has to be read from the log */
+    bool is_shared;  /* not kept, but other sessions got it as well */
     size_t bytes;    /* counted against the limit */
     struct arena arena;
     struct stanza stanza;

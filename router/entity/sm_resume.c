@@ -248,6 +248,9 @@ void sm_handle_resume(struct entity *entity, const struct item *item)
     Wire__Status status = check_h(resource->sm, ids.sequence + item->sm.h);
     if (status == WIRE__STATUS__STATUS_NOT_FOUND) {
         refuse_with_h(entity, item, &ids);
+        if (resource->sm->is_queue_lost && resource->sm->is_detached) {
+            sessions_end(entity, resource); /* nobody will ever resume it: no target any more */
+        }
     } else if (status != WIRE__STATUS__STATUS_OK) {
         refuse_item(entity, item, status);
     } else {
