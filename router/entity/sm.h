@@ -22,8 +22,8 @@ void sm_send(struct entity *entity,
 uint32_t sm_number(struct entity *entity, struct resource *resource, const struct stanza *stanza);
 /* It was not: egress_deliver said `err`. */
 void sm_not_sent(struct entity *entity, struct resource *resource, uint32_t sequence, enum err err);
-/* The newest ones of these sessions are the same stanza, which no log has: when one of them ends, the
- * others have it. */
+/* The newest ones of these sessions are the same stanza, which no log has: when one of them ends,
+ * the others have it. */
 void sm_share_newest(struct entity *entity, const struct id128 *sessions, size_t count);
 void sm_flush(struct entity *entity, struct resource *resource);
 void sm_flush_all(struct entity *entity);
