@@ -1,6 +1,7 @@
-/* The bus between our processes (DESIGN section 7): the only place that knows NNG. Body B of NOTES
- * A9: nng_stream with our own framing (4-byte length, then one protobuf-c Frame,
- * chassis/link_frame.proto), since it outlived every kill measured.
+/* The bus between our processes (DESIGN section 7): byte streams with our own framing (4-byte
+ * length, then one protobuf-c Frame, chassis/link_frame.proto), since they outlived every kill
+ * measured. What is below them, sockets on the loop or NNG, is chassis/link_stream.h's business
+ * alone.
  *
  * Every process has one inbox (listener) and dials one outgoing connection to every peer it sends
  * to; data flows from the dialer to the listener, acknowledgements and credit flow back. So a pair
