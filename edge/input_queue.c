@@ -26,12 +26,18 @@ void input_queue_fini(struct input_queue *queue)
     *queue = (struct input_queue){ 0 };
 }
 
-void input_queue_push(struct input_queue *queue, uint32_t counter, struct str record)
+static struct input *create(uint32_t counter, struct str record)
 {
     ASSERT(record.len <= UINT32_MAX);
     struct input *input = mem_alloc(sizeof(*input) + record.len);
     *input = (struct input){ .counter = counter, .len = (uint32_t)record.len };
     memcpy(input->record, record.ptr, record.len);
+    return input;
+}
+
+void input_queue_push(struct input_queue *queue, uint32_t counter, struct str record)
+{
+    struct input *input = create(counter, record);
     if (queue->last) {
         queue->last->next = input;
     } else {
@@ -67,6 +73,29 @@ size_t input_queue_handled(struct input_queue *queue, uint32_t counter)
     }
     queue->bytes -= freed;
     return freed;
+}
+
+void input_queue_replace(struct input_queue *queue, uint32_t counter, struct str record)
+{
+    struct input **at = &queue->first;
+    while (*at && (*at)->counter != counter) {
+        at = &(*at)->next;
+    }
+    struct input *old = *at;
+    if (!old) {
+        return;
+    }
+    struct input *input = create(counter, record);
+    input->next = old->next;
+    *at = input;
+    if (queue->last == old) {
+        queue->last = input;
+    }
+    if (queue->unsent == old) {
+        queue->unsent = input;
+    }
+    queue->bytes = queue->bytes - memory_of(old) + memory_of(input);
+    free(old);
 }
 
 void input_queue_rewind(struct input_queue *queue)

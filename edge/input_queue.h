@@ -23,6 +23,9 @@ void input_queue_push(struct input_queue *queue, uint32_t counter, struct str re
 /* Drops everything up to and including `counter`; an older or unknown one drops nothing. Returns
  * the bytes that became free. */
 size_t input_queue_handled(struct input_queue *queue, uint32_t counter);
+/* Puts `record` in the place of an input that is not handled yet; an unknown counter changes
+ * nothing. */
+void input_queue_replace(struct input_queue *queue, uint32_t counter, struct str record);
 /* Everything is to be sent again. */
 void input_queue_rewind(struct input_queue *queue);
 /* The next to send; false: all are sent. */

@@ -53,6 +53,27 @@ static void repeats_what_is_not_handled_after_a_rewind(void **state)
     input_queue_fini(&queue);
 }
 
+static void replaced_one_keeps_its_place(void **state)
+{
+    (void)state;
+    struct input_queue queue = { 0 };
+    fill(&queue, UINT32_MAX);
+    assert_next(&queue, "one");
+    input_queue_replace(&queue, UINT32_MAX, STR("1"));
+    input_queue_replace(&queue, 0, STR("2"));
+    input_queue_replace(&queue, 7, STR("nobody"));
+    assert_next(&queue, "2");
+    input_queue_replace(&queue, 1, STR("3"));
+    input_queue_push(&queue, 2, STR("four"));
+    input_queue_rewind(&queue);
+    assert_next(&queue, "1");
+    assert_next(&queue, "2");
+    assert_next(&queue, "3");
+    assert_next(&queue, "four");
+    (void)input_queue_handled(&queue, 2);
+    assert_int_equal(queue.bytes, 0);
+}
+
 static void handled_frees_all_memory_and_repeats_do_no_harm(void **state)
 {
     (void)state;
@@ -93,6 +114,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sends_each_once_in_order),
+        cmocka_unit_test(replaced_one_keeps_its_place),
         cmocka_unit_test(repeats_what_is_not_handled_after_a_rewind),
         cmocka_unit_test(handled_frees_all_memory_and_repeats_do_no_harm),
         cmocka_unit_test(counter_beyond_the_last_one_drops_nothing),

@@ -157,29 +157,50 @@ static void note_presence(struct session *session, const struct stanza *stanza)
     }
 }
 
+static void pack_input(struct buf *record,
+        const struct session *session,
+        uint32_t counter,
+        const struct stanza *stanza)
+{
+    Wire__Id id = WIRE_ID_INIT(session->id);
+    Wire__Stanza message = WIRE__STANZA__INIT;
+    Wire__Input input = WIRE__INPUT__INIT;
+    input.session = &id;
+    input.counter = counter;
+    input.bare = wire_bytes(session->bare);
+    input.attach = session_attach(session);
+    if (stanza) {
+        wire_stanza_set(&message, stanza);
+        input.stanza = &message;
+    } else {
+        input.is_answered = true;
+    }
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_INPUT;
+    envelope.input = &input;
+    buf_init(record, 0);
+    wire_pack(record, &envelope);
+}
+
 void session_push_input(
         struct session_table *table, struct session *session, const struct stanza *stanza)
 {
     note_presence(session, stanza);
-    Wire__Id id = WIRE_ID_INIT(session->id);
-    Wire__Stanza message = WIRE__STANZA__INIT;
-    wire_stanza_set(&message, stanza);
-    Wire__Input input = WIRE__INPUT__INIT;
-    input.session = &id;
-    input.counter = ++session->counter;
-    input.bare = wire_bytes(session->bare);
-    input.attach = session_attach(session);
-    input.stanza = &message;
-    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
-    envelope.verb_case = WIRE__ENVELOPE__VERB_INPUT;
-    envelope.input = &input;
-
     struct buf record;
-    buf_init(&record, 0);
-    wire_pack(&record, &envelope);
+    pack_input(&record, session, ++session->counter, stanza);
     size_t before = session->inputs.bytes;
     input_queue_push(&session->inputs, session->counter, buf_view(&record));
     table->unhandled_bytes += session->inputs.bytes - before;
+    buf_fini(&record);
+}
+
+void session_answered(struct session_table *table, struct session *session, uint32_t counter)
+{
+    struct buf record;
+    pack_input(&record, session, counter, NULL);
+    table->unhandled_bytes -= session->inputs.bytes;
+    input_queue_replace(&session->inputs, counter, buf_view(&record));
+    table->unhandled_bytes += session->inputs.bytes;
     buf_fini(&record);
 }
 

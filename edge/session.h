@@ -79,6 +79,8 @@ void session_set_state(
 void session_push_input(
         struct session_table *table, struct session *session, const struct stanza *stanza);
 void session_handled(struct session_table *table, struct session *session, uint32_t counter);
+/* It came back as an error: what may be repeated of it is that its counter is used (P5). */
+void session_answered(struct session_table *table, struct session *session, uint32_t counter);
 
 struct session_window {
     uint32_t max_stanzas;

@@ -614,6 +614,9 @@ static void take_handled(struct uplink *uplink, const Wire__Handled *handled)
         return;
     }
     session_handled(table, session, handled->counter);
+    for (size_t i = 0; i < handled->n_answered; i++) {
+        session_answered(table, session, handled->answered[i]);
+    }
     if (session->stream) {
         if (session_has_sm(session)) {
             sm_acks_handled(session->stream);

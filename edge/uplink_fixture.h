@@ -95,7 +95,9 @@ static void say_envelope(struct link_peer *peer, const Wire__Envelope *envelope)
     case WIRE__ENVELOPE__VERB_ANNOUNCE: say_announce(peer, envelope->announce); break;
     case WIRE__ENVELOPE__VERB_INPUT:
         t.input_attach = envelope->input->attach;
-        say_number(peer, "input", envelope->input->counter);
+        say_number(peer,
+                envelope->input->is_answered ? "answered" : "input",
+                envelope->input->counter);
         break;
     case WIRE__ENVELOPE__VERB_CLOSE:
         if (envelope->close->is_resumable) {
@@ -342,6 +344,19 @@ UNUSED static void handled(struct session *session, uint32_t counter)
     Wire__Handled message = WIRE__HANDLED__INIT;
     message.session = &id;
     message.counter = counter;
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_HANDLED;
+    envelope.handled = &message;
+    uplink_take(t.edge.uplink, &t.one, &envelope);
+}
+
+UNUSED static void answered(struct session *session, uint32_t counter)
+{
+    Wire__Id id = WIRE_ID_INIT(session->id);
+    Wire__Handled message = WIRE__HANDLED__INIT;
+    message.session = &id;
+    message.answered = &counter;
+    message.n_answered = 1;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_HANDLED;
     envelope.handled = &message;

@@ -31,6 +31,22 @@ static void moved_shard_gets_the_announcement_and_what_is_unhandled(void **state
     assert_said(&t.one, "input:1 input:2 input:3");
 }
 
+/* P5: an error has been answered already, so only the counter comes again. */
+static void what_came_back_as_an_error_is_repeated_without_its_stanza(void **state)
+{
+    (void)state;
+    map_says(1, 1, 10);
+    struct session *session = new_session(1);
+    send_stanza(session);
+    send_stanza(session);
+    send_stanza(session);
+    answered(session, 2);
+    map_says(2, 2, 11);
+    assert_said(&t.two, "announce:0 input:1 answered:2 input:3");
+    handled(session, 3);
+    assert_int_equal(t.edge.sessions->unhandled_bytes, 0);
+}
+
 static void new_epoch_of_the_same_owner_repeats_too(void **state)
 {
     (void)state;
@@ -379,6 +395,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UPLINK_TEST(fresh_session_is_not_announced_and_inputs_leave_at_once),
         UPLINK_TEST(moved_shard_gets_the_announcement_and_what_is_unhandled),
+        UPLINK_TEST(what_came_back_as_an_error_is_repeated_without_its_stanza),
         UPLINK_TEST(new_epoch_of_the_same_owner_repeats_too),
         UPLINK_TEST(without_an_owner_everything_waits),
         UPLINK_TEST(dead_incarnation_is_told_again),

@@ -187,16 +187,35 @@ enum err egress_deliver(struct egress *egress,
     return link_send(peer->link, pack(egress, &envelope));
 }
 
-void egress_handled(struct egress *egress, const char *edge, struct id128 session, uint32_t counter)
+static void send_handled(
+        struct egress *egress, const char *edge, struct id128 session, Wire__Handled *handled)
 {
     Wire__Id id = WIRE_ID_INIT(session);
-    Wire__Handled handled = WIRE__HANDLED__INIT;
-    handled.session = &id;
-    handled.counter = counter;
+    handled->session = &id;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_HANDLED;
-    envelope.handled = &handled;
+    envelope.handled = handled;
     send_to_edge(egress, edge, &envelope);
+}
+
+void egress_handled(struct egress *egress, const char *edge, struct id128 session, uint32_t counter)
+{
+    Wire__Handled handled = WIRE__HANDLED__INIT;
+    handled.counter = counter;
+    send_handled(egress, edge, session, &handled);
+}
+
+void egress_answered(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        uint32_t handled_counter,
+        uint32_t counter)
+{
+    Wire__Handled handled = WIRE__HANDLED__INIT;
+    handled.counter = handled_counter;
+    handled.answered = &counter;
+    handled.n_answered = 1;
+    send_handled(egress, edge, session, &handled);
 }
 
 void egress_kick(struct egress *egress,
@@ -375,8 +394,8 @@ static void on_local_done(void *context, enum err err)
     if (route == NULL) {
         return;
     }
-    if (err == ERR_OK) {
-        route_queue_finish(&egress->routes, route, ERR_OK);
+    if (err == ERR_OK || err == ERR_DENIED) {
+        route_queue_finish(&egress->routes, route, err);
         return;
     }
 
@@ -517,7 +536,7 @@ void egress_on_route_reply(
         return; /* of a repeat */
     }
     if (reply->status == WIRE__STATUS__STATUS_OK) {
-        route_queue_finish(&egress->routes, route, ERR_OK);
+        route_queue_finish(&egress->routes, route, reply->is_answered ? ERR_DENIED : ERR_OK);
         return;
     }
     if (route->sent_to != peer) {

@@ -42,6 +42,13 @@ MUST_USE enum err egress_deliver(struct egress *egress,
         size_t count);
 void egress_handled(
         struct egress *egress, const char *edge, struct id128 session, uint32_t counter);
+/* Handled up to `handled`, and `counter`, beyond it, came back as an error: it is repeated without
+ * its stanza. */
+void egress_answered(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        uint32_t handled,
+        uint32_t counter);
 void egress_kick(struct egress *egress,
         const char *edge,
         struct id128 session,

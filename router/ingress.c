@@ -213,9 +213,12 @@ static void on_input(struct ingress *ingress, struct peer *peer, const Wire__Env
         return;
     }
 
-    struct stanza stanza;
-    if (input->stanza == NULL || wire_stanza_get(input->stanza, &stanza) != ERR_OK
-            || !stanza_check_input(&stanza, bare)) {
+    struct stanza stanza = { 0 };
+    bool is_sound = input->is_answered
+            ? input->stanza == NULL
+            : input->stanza != NULL && wire_stanza_get(input->stanza, &stanza) == ERR_OK
+                    && stanza_check_input(&stanza, bare);
+    if (!is_sound) {
         /* Its counter would leave a hole: the session cannot go on (F09). */
         ingress_violation(ingress, peer, "stanza");
         egress_kick(router->egress,
@@ -326,7 +329,7 @@ struct route_answer {
     uint64_t request;
 };
 
-static void answer_route(const struct route_answer *answer, Wire__Status status)
+static void answer_route(const struct route_answer *answer, Wire__Status status, bool is_answered)
 {
     if (answer->peer->is_dead || answer->peer->boot_epoch != answer->peer_boot) {
         return; /* request numbers of a new incarnation mean other routes */
@@ -335,6 +338,7 @@ static void answer_route(const struct route_answer *answer, Wire__Status status)
     Wire__RouteReply reply = WIRE__ROUTE_REPLY__INIT;
     reply.request = answer->request;
     reply.status = status;
+    reply.is_answered = is_answered;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_ROUTE_REPLY;
     envelope.route_reply = &reply;
@@ -344,10 +348,12 @@ static void answer_route(const struct route_answer *answer, Wire__Status status)
 static void on_routed(void *context, enum err err)
 {
     struct route_answer *answer = context;
+    bool is_answered = err == ERR_DENIED;
     answer_route(answer,
-            err == ERR_OK               ? WIRE__STATUS__STATUS_OK
-                    : err == ERR_FENCED ? WIRE__STATUS__STATUS_NOT_OWNER
-                                        : WIRE__STATUS__STATUS_TEMPORARY);
+            err == ERR_OK || is_answered ? WIRE__STATUS__STATUS_OK
+                    : err == ERR_FENCED  ? WIRE__STATUS__STATUS_NOT_OWNER
+                                         : WIRE__STATUS__STATUS_TEMPORARY,
+            is_answered);
     free(answer);
 }
 
@@ -368,7 +374,7 @@ static void on_route(struct ingress *ingress, struct peer *peer, const Wire__Env
     unsigned shard;
     if (!is_owned(ingress, to.bare, &shard)) {
         if (route->request != 0) {
-            answer_route(&answer, WIRE__STATUS__STATUS_NOT_OWNER);
+            answer_route(&answer, WIRE__STATUS__STATUS_NOT_OWNER, false);
         }
         return;
     }

@@ -37,7 +37,9 @@ static void answer_expired_input(struct entity *entity, struct item *item)
     arena_init(&arena, 0);
     effects_begin(&turn, &arena, entity, &item->stanza);
     struct stanza_error error = { .condition = STANZA_ERROR_INTERNAL_SERVER_ERROR };
-    turn_reply_error(&turn, &item->stanza, &error);
+    if (!item->is_answered) {
+        turn_reply_error(&turn, &item->stanza, &error);
+    }
     struct egress_target target = { .session = item->session, .bare = entity->bare };
     if (turn.effects
             && egress_deliver(
@@ -61,7 +63,7 @@ static void answer_expired_route(struct entity *entity, struct item *item)
     effects_apply(&turn);
     arena_fini(&arena);
     if (item->done) {
-        item->done(item->context, ERR_OK);
+        item->done(item->context, ERR_DENIED);
     }
 }
 

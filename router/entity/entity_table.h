@@ -43,8 +43,9 @@ void entity_on_resume(struct entity_table *table,
         int64_t authenticated_us);
 void entity_on_client_state(
         struct entity_table *table, const char *edge, const Wire__ClientState *state);
-/* From another router; `reply` is called exactly once when the stanza is committed or answered
- * (request != 0), else never. */
+/* `done` is called exactly once: ERR_OK when the stanza is committed or was answered, ERR_DENIED
+ * when it came back to its sender as an error because it could not be kept, ERR_FENCED: its home is
+ * elsewhere. NULL: the stanza is volatile. */
 typedef void (*entity_route_done)(void *context, enum err err);
 void entity_on_route(struct entity_table *table,
         const struct origin *origin,

@@ -158,10 +158,14 @@ static void on_part_decided(void *context, enum err err)
         route_part(entity, part);
         return;
     }
-    if (err != ERR_OK) {
+    if (err != ERR_OK && err != ERR_DENIED) {
         answer_failed(entity, part);
     }
-    inputs_part_done(entity, part->origin.session, part->origin.counter);
+    if (err != ERR_OK) {
+        inputs_part_answered(entity, part->origin.session, part->origin.counter);
+    } else {
+        inputs_part_done(entity, part->origin.session, part->origin.counter);
+    }
     part_destroy(part);
 }
 

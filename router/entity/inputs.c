@@ -233,7 +233,8 @@ static struct resource *find_speaker(struct entity *entity, const struct item *i
         metric_family_add(&ignored, "former-stream", 1);
         return NULL;
     }
-    if (strcmp(resource->edge, item->edge) != 0 || !str_equal(resource->full, item->stanza.from)) {
+    bool is_its_address = item->is_answered || str_equal(resource->full, item->stanza.from);
+    if (strcmp(resource->edge, item->edge) != 0 || !is_its_address) {
         metric_family_add(&ignored, "not-its-session", 1);
         log_warn("entity",
                 "edge speaks for a session it does not hold",
@@ -269,7 +270,7 @@ bool inputs_handle(struct entity *entity, struct item *item)
     struct input_work *work = resource_find_work(resource, item->counter);
     work->pending = 1; /* the turn itself */
     work->unappended = 1;
-    if (!run_outbound(entity, item, resource, work)) {
+    if (!item->is_answered && !run_outbound(entity, item, resource, work)) {
         return false;
     }
     inputs_part_done(entity, item->session, item->counter);
@@ -294,5 +295,22 @@ void inputs_part_done(struct entity *entity, struct id128 session, uint32_t coun
         work->pending--;
         work->unappended = work->unappended > work->pending ? work->pending : work->unappended;
         entity_mark_dirty(entity);
+        if (work->pending == 0 && work->was_answered) {
+            egress_answered(entity->router->egress,
+                    resource->edge,
+                    session,
+                    resource->handled_sent,
+                    counter);
+        }
     }
+}
+
+void inputs_part_answered(struct entity *entity, struct id128 session, uint32_t counter)
+{
+    struct resource *resource = entity_find_session(entity, session);
+    struct input_work *work = resource ? resource_find_work(resource, counter) : NULL;
+    if (work) {
+        work->was_answered = true;
+    }
+    inputs_part_done(entity, session, counter);
 }

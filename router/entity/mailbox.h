@@ -60,6 +60,7 @@ struct item {
     uint64_t request;     /* BIND, ENABLE, RESUME */
     struct str resource;  /* BIND, ANNOUNCE */
     uint32_t counter;     /* INPUT; ANNOUNCE: handled */
+    bool is_answered;     /* INPUT without a stanza: it came back as an error before */
     bool is_available;    /* ANNOUNCE */
     int8_t priority;      /* ANNOUNCE */
     struct item_sm sm;

@@ -113,11 +113,3 @@ bool origins_find(const struct origins *origins, const struct origin *origin, in
     *id_out = origins->entries[slot].id;
     return true;
 }
-
-void origins_remove(struct origins *origins, const struct origin *origin)
-{
-    size_t slot;
-    if (find_slot(origins, origin, &slot)) {
-        unlink_entry(origins, slot);
-    }
-}

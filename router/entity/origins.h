@@ -24,5 +24,3 @@ void origins_fini(struct origins *origins);
 void origins_add(struct origins *origins, const struct origin *origin, int64_t id);
 /* The log id the stanza got; false: never seen. */
 bool origins_find(const struct origins *origins, const struct origin *origin, int64_t *id_out);
-/* The stanza was not kept after all: a repeat is welcome. */
-void origins_remove(struct origins *origins, const struct origin *origin);

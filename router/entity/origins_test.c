@@ -29,22 +29,6 @@ static void repeat_is_found_with_its_id(void **state)
     origins_fini(&origins);
 }
 
-static void withdrawn_one_may_come_again(void **state)
-{
-    (void)state;
-    struct origins origins;
-    origins_init(&origins);
-    struct origin first = origin_of(1, 0);
-    int64_t id;
-    origins_add(&origins, &first, 100);
-    origins_remove(&origins, &first);
-    assert_false(origins_find(&origins, &first, &id));
-    origins_add(&origins, &first, 200);
-    assert_true(origins_find(&origins, &first, &id));
-    assert_int_equal(id, 200);
-    origins_fini(&origins);
-}
-
 static void ring_keeps_the_newest(void **state)
 {
     (void)state;
@@ -70,7 +54,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(repeat_is_found_with_its_id),
-        cmocka_unit_test(withdrawn_one_may_come_again),
         cmocka_unit_test(ring_keeps_the_newest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

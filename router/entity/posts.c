@@ -70,6 +70,7 @@ void entity_on_input(struct entity_table *table,
     item->session = wire_id(input->session);
     item->counter = input->counter;
     item->sm.attach = input->attach;
+    item->is_answered = input->is_answered;
     entity_post(entity_get(table, wire_str(input->bare)), item);
 }
 

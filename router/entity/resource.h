@@ -16,6 +16,7 @@ struct input_work {
     unsigned pending;    /* parts not yet decided */
     unsigned unappended; /* parts whose entry is not even in a commit group */
     bool is_durable;
+    bool was_answered; /* a part came back to the client as an error that waits for no commit */
 };
 
 /* <enable/>, until the inputs before it are decided: so our h begins at 0 and not below. */

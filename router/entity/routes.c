@@ -264,12 +264,12 @@ static void flush_outbox(struct entity *entity)
     entity_mark_dirty(entity);
 }
 
-/* Certainly not written: the sender may try again (G01). */
+/* Certainly not written: the sender may try again (G01), which is another input. A repeat of this
+ * one has been answered. */
 static void withdraw(struct entity *entity, struct outbox_item *item)
 {
-    origins_remove(&entity->origins, &item->origin);
     answer_condition(entity, &item->stanza, STANZA_ERROR_INTERNAL_SERVER_ERROR);
-    outbox_tell_waiters(item, ERR_OK);
+    outbox_tell_waiters(item, ERR_DENIED);
     outbox_remove(&entity->outbox, item);
 }
 
@@ -322,16 +322,17 @@ static void append_entry(struct entity *entity, const struct item *item, struct 
     buf_fini(&children);
 }
 
-/* True: `item->done` is answered later. */
-static bool keep(struct entity *entity, const struct item *item)
+static void keep(struct entity *entity, const struct item *item)
 {
     if (!commit_has_room(entity->router->commit)) {
         answer_condition(entity, &item->stanza, STANZA_ERROR_RESOURCE_CONSTRAINT);
-        return false;
+        if (item->done) {
+            item->done(item->context, ERR_DENIED);
+        }
+        return;
     }
     struct stanza stanza = item->stanza;
     append_entry(entity, item, &stanza);
-    return true;
 }
 
 /* messages.durability: routed. Behind older ones that are in the log, or on their way into it, the
@@ -363,13 +364,18 @@ static bool deliver_unkept(struct entity *entity, const struct item *item)
     return true;
 }
 
+/* True: `item->done` is answered by it, now or later. */
 static bool deliver_or_keep(struct entity *entity, const struct item *item)
 {
     if (!stanza_is_durable(&item->stanza)) {
         deliver_in_order(entity, &item->stanza);
         return false;
     }
-    return !deliver_unkept(entity, item) && keep(entity, item);
+    if (deliver_unkept(entity, item)) {
+        return false;
+    }
+    keep(entity, item);
+    return true;
 }
 
 /* ---- the turn */

@@ -202,10 +202,62 @@ static void withdrawn_entry_comes_back_as_a_retryable_error(void **state)
     const char *out = fake_take_out();
     assert_seen(out, "DELIVER e1 phone volatile <message");
     assert_seen(out, "<error type='wait'");
+    assert_seen(out, "ANSWERED e1 phone 2 behind 1"); /* without waiting for any commit */
     assert_not_seen(out, "DELIVER e2");
     fake_commit(ERR_OK);
     fake_run();
     assert_seen(fake_take_out(), "HANDLED e1 phone 2");
+}
+
+static void note_result(void *context, enum err err)
+{
+    *(enum err *)context = err;
+}
+
+/* P5: the next home of the sender repeats what this one had no time to commit. */
+static void repeat_of_a_withdrawn_entry_has_no_effect(void **state)
+{
+    (void)state;
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    fake.is_auto_commit = false;
+    struct origin origin = { .session = fake_session("elsewhere"), .counter = 3 };
+    struct stanza stanza = { .kind = STANZA_MESSAGE,
+        .type = STANZA_TYPE_CHAT,
+        .from = STR(ALICE),
+        .to = STR("bob@example.org"),
+        .children = STR("<body>hi</body>"),
+        .child_count = 1,
+        .flags = STANZA_HAS_BODY };
+    enum err first = ERR_OK;
+    enum err second = ERR_AGAIN;
+    entity_on_route(fake.router.entities, &origin, &stanza, note_result, &first);
+    fake_run();
+    fake_commit(ERR_UNAVAILABLE);
+    fake_run();
+    assert_int_equal(first, ERR_DENIED);
+    fake_clear();
+    fake.is_auto_commit = true;
+    entity_on_route(fake.router.entities, &origin, &stanza, note_result, &second);
+    fake_run();
+    assert_int_equal(second, ERR_OK);
+    assert_not_seen(fake_take_out(), "DELIVER");
+}
+
+/* What its edge repeats of an input that came back as an error: the counter alone. */
+static void answered_input_counts_and_does_nothing(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    fake_answered("e1", ALICE, 2);
+    fake_run();
+    say(3, "bob@example.org", hello);
+    const char *out = fake_take_out();
+    assert_seen(out, "HANDLED e1 phone 2");
+    assert_seen(out, "DELIVER e2");
+    assert_seen(out, "HANDLED e1 phone 3");
 }
 
 /* F08: fenced means that somebody else is home now. */
@@ -475,6 +527,10 @@ int main(void)
                 message_to_nobody_is_answered_and_handled, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 withdrawn_entry_comes_back_as_a_retryable_error, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                repeat_of_a_withdrawn_entry_has_no_effect, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                answered_input_counts_and_does_nothing, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 fenced_entry_is_routed_to_the_next_home, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(sender_that_is_gone_is_not_missed, fake_start, fake_stop),

@@ -295,6 +295,20 @@ void egress_handled(struct egress *egress, const char *edge, struct id128 sessio
     (void)egress;
     buf_printf(&fake.out, "HANDLED %s %s %u\n", edge, fake_name_of(session), counter);
 }
+void egress_answered(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        uint32_t handled,
+        uint32_t counter)
+{
+    (void)egress;
+    buf_printf(&fake.out,
+            "ANSWERED %s %s %u behind %u\n",
+            edge,
+            fake_name_of(session),
+            counter,
+            handled);
+}
 void egress_kick(struct egress *egress,
         const char *edge,
         struct id128 session,
@@ -1410,6 +1424,19 @@ static inline void fake_post_input(const char *edge, uint32_t counter, const str
     input.bare = wire_bytes(fake_bare(full));
     entity_on_input(fake.router.entities, edge, &input, stanza);
     free(full);
+}
+
+/* What an edge repeats of an input that was answered with an error. */
+static inline void fake_answered(const char *edge, const char *full, uint32_t counter)
+{
+    static const struct stanza nothing;
+    Wire__Id id = WIRE_ID_INIT(fake_session(fake_resource(full)));
+    Wire__Input input = WIRE__INPUT__INIT;
+    input.session = &id;
+    input.counter = counter;
+    input.bare = wire_bytes(fake_bare(full));
+    input.is_answered = true;
+    entity_on_input(fake.router.entities, edge, &input, &nothing);
 }
 
 static inline void fake_input(const char *edge, uint32_t counter, const struct stanza *stanza)
