@@ -29,6 +29,7 @@ struct pg_pool {
     char *conninfo;
     struct pg_hosts *hosts;
     int64_t timeline; /* the latest seen; 0: none yet */
+    struct pg_pool *companion;
     struct pg_connection **connections;
     size_t connection_count;
     size_t ready_count;
@@ -227,15 +228,23 @@ struct pg_hosts *pg_pool_hosts(const struct pg_pool *pool)
     return pool->hosts;
 }
 
+static void note_timeline(struct pg_pool *pool, int64_t timeline)
+{
+    pool->timeline = timeline;
+    for (size_t i = 0; i < pool->connection_count; i++) {
+        pg_connection_retire(pool->connections[i], timeline);
+    }
+}
+
 bool pg_pool_accepts_timeline(struct pg_pool *pool, int64_t timeline)
 {
     if (timeline < pool->timeline) {
         return false;
     }
     if (timeline > pool->timeline) {
-        pool->timeline = timeline;
-        for (size_t i = 0; i < pool->connection_count; i++) {
-            pg_connection_retire(pool->connections[i], timeline);
+        note_timeline(pool, timeline);
+        if (pool->companion) {
+            note_timeline(pool->companion, timeline);
         }
     }
     return true;
@@ -304,6 +313,12 @@ enum err pg_pool_open(
     pool->hosts = hosts;
     pool->conninfo = str_to_cstr(str_from_cstr(conninfo));
     pool->options.conninfo = pool->conninfo;
+    pool->companion = options->companion;
+    if (pool->companion) {
+        ASSERT(pool->companion->companion == NULL);
+        pool->companion->companion = pool;
+        pool->timeline = pool->companion->timeline;
+    }
     pool->options.reconnect_min_ms = positive_or(options->reconnect_min_ms, RECONNECT_MIN_MS);
     pool->options.reconnect_max_ms = positive_or(options->reconnect_max_ms, RECONNECT_MAX_MS);
     queue_init(&pool->waiting);
@@ -327,6 +342,9 @@ void pg_pool_close(struct pg_pool *pool)
 {
     if (pool == NULL) {
         return;
+    }
+    if (pool->companion) {
+        pool->companion->companion = NULL;
     }
     ASSERT(pool->callback_depth == 0); /* not from one of its own callbacks */
     pool->is_closing = true;

@@ -559,6 +559,43 @@ static void test_a_primary_of_the_past_is_refused(void **state)
     scratch_do("scratch-pg", "stop", newer);
 }
 
+static bool is_down(void *context)
+{
+    (void)context;
+    return !pg_pool_is_up(fixture.pool);
+}
+
+/* A pool that has nothing to do with the promotion hears of it from its companion. */
+static void test_a_companion_leaves_a_primary_of_the_past(void **state)
+{
+    (void)state;
+    open_pool(1, QUERY_TIMEOUT_MS, 100);
+    assert_true(scratch_run_until(fixture.loop, is_up, NULL, WAIT_MS));
+    expect_timeline("00000001");
+    char newer[128];
+    scratch_start("scratch-pg", newer);
+    scratch_do("scratch-pg", "promote", newer);
+    char conninfo[512];
+    (void)snprintf(conninfo, sizeof(conninfo), "host=%s user=postgres", newer);
+    struct pg_options options = {
+        .conninfo = conninfo,
+        .connections = 1,
+        .connect_timeout_ms = 2000,
+        .query_timeout_ms = QUERY_TIMEOUT_MS,
+        .companion = fixture.pool,
+        .max_queued = 100,
+    };
+    struct pg_pool *companion = NULL;
+    assert_int_equal(pg_pool_open(fixture.loop, &options, &companion), ERR_OK);
+    assert_true(scratch_run_until(fixture.loop, is_down, NULL, WAIT_MS));
+    bool never = false;
+    (void)scratch_run_until(fixture.loop, scratch_is_true, &never, 300);
+    assert_false(pg_pool_is_up(fixture.pool));
+    close_pool(NULL);
+    pg_pool_close(companion);
+    scratch_do("scratch-pg", "stop", newer);
+}
+
 /* A process that starts now knows no timeline; but this server cannot commit. */
 static void test_a_primary_that_cannot_commit_is_passed_by(void **state)
 {
@@ -690,6 +727,7 @@ int main(void)
         TEST(test_malformed_conninfo_is_refused),
         TEST(test_a_silent_host_costs_one_attempt),
         TEST(test_a_primary_of_the_past_is_refused),
+        TEST(test_a_companion_leaves_a_primary_of_the_past),
         TEST(test_a_primary_that_cannot_commit_is_passed_by),
         TEST(test_a_read_that_cannot_be_followed_by_a_commit_is_not_answered),
         TEST(test_a_promotion_retires_connections_to_the_old_primary),

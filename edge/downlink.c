@@ -34,6 +34,9 @@ static struct metric deliveries_total =
         METRIC_COUNTER_INIT("deliveries_total", "Stanzas written to clients.", NULL);
 static struct metric repeats_total = METRIC_COUNTER_INIT(
         "delivery_repeats_total", "Deliveries that the client had been sent already.", NULL);
+static struct metric former_home_total = METRIC_COUNTER_INIT("former_home_deliveries_total",
+        "Numbered deliveries of a router that was the home of the session before, left out",
+        NULL);
 static struct metric gone_total =
         METRIC_COUNTER_INIT("delivery_gone_total", "Deliveries for sessions not here.", NULL);
 
@@ -212,12 +215,18 @@ static void deliver(struct downlink *downlink,
 /* Numbered deliveries: the number tells whether the client was sent it, the client's own word that
  * it has it (XEP-0198). */
 static void deliver_in_order(struct downlink *downlink,
+        const struct link_peer *peer,
         struct session *session,
         const struct stanza *stanza,
         const Wire__Target *target)
 {
     if (!session->stream) {
         return; /* waits at its router */
+    }
+    if (!uplink_is_home(downlink->edge->uplink, session, peer)) {
+        metric_add(&former_home_total, 1);
+        return; /* what it has is in the queue of the next one, which counts on from what we wrote
+                 */
     }
     switch (sm_take_sequence(session->sm, target->sequence)) {
     case SM_REPEAT: metric_add(&repeats_total, 1); break;
@@ -253,7 +262,7 @@ static void take_deliver(
             continue;
         }
         if (session && session_has_sm(session)) {
-            deliver_in_order(downlink, session, &stanza, target);
+            deliver_in_order(downlink, peer, session, &stanza, target);
         } else if (session) {
             deliver(downlink, session, &stanza, message->log_id, wire_str(target->to));
         } else {
@@ -308,6 +317,7 @@ struct downlink *downlink_create(struct edge *edge)
     metric_register(&deliveries_total);
     metric_register(&repeats_total);
     metric_register(&gone_total);
+    metric_register(&former_home_total);
     return downlink;
 }
 

@@ -126,6 +126,14 @@ static void announced(struct session *session)
     }
 }
 
+bool uplink_is_home(
+        const struct uplink *uplink, const struct session *session, const struct link_peer *peer)
+{
+    const struct shard_route *route = shard_map_route(uplink->map, session->shard);
+    return route->owner && session->generation == route->generation
+            && strcmp(route->owner, link_peer_node(peer)) == 0;
+}
+
 static enum err announce_if_moved(
         struct uplink *uplink, struct link_peer *peer, struct session *session)
 {
@@ -606,7 +614,10 @@ static void take_close_reply(struct uplink *uplink, const Wire__CloseReply *repl
     }
 }
 
-static void take_handled(struct uplink *uplink, const Wire__Handled *handled)
+/* Handled is true whoever says it. `answered` has its truth from an error that was delivered
+ * before, and a former home's are not. */
+static void take_handled(
+        struct uplink *uplink, const struct link_peer *peer, const Wire__Handled *handled)
 {
     struct session_table *table = uplink->edge->sessions;
     struct session *session = session_table_find(table, wire_id(handled->session));
@@ -614,7 +625,8 @@ static void take_handled(struct uplink *uplink, const Wire__Handled *handled)
         return;
     }
     session_handled(table, session, handled->counter);
-    for (size_t i = 0; i < handled->n_answered; i++) {
+    bool is_home = uplink_is_home(uplink, session, peer);
+    for (size_t i = 0; is_home && i < handled->n_answered; i++) {
         session_answered(table, session, handled->answered[i]);
     }
     if (session->stream) {
@@ -632,7 +644,7 @@ void uplink_take(struct uplink *uplink, struct link_peer *peer, const Wire__Enve
     case WIRE__ENVELOPE__VERB_NOT_OWNER:
         take_not_owner(uplink, peer, envelope->not_owner->shard);
         break;
-    case WIRE__ENVELOPE__VERB_HANDLED: take_handled(uplink, envelope->handled); break;
+    case WIRE__ENVELOPE__VERB_HANDLED: take_handled(uplink, peer, envelope->handled); break;
     case WIRE__ENVELOPE__VERB_CLOSE_REPLY: take_close_reply(uplink, envelope->close_reply); break;
     case WIRE__ENVELOPE__VERB_ENABLE_REPLY:
         take_enable_reply(uplink, peer, envelope->enable_reply);

@@ -30,6 +30,10 @@ void uplink_cancel(struct uplink *uplink, struct request *request); /* accepts N
 
 /* A session just bound: who bound it knows it; another owner of its shard is told. */
 void uplink_adopt(struct uplink *uplink, struct session *session);
+/* `peer` is the home the session was announced to last. A former one may not know yet that it is:
+ * its numbers are not ours any more. */
+bool uplink_is_home(
+        const struct uplink *uplink, const struct session *session, const struct link_peer *peer);
 /* Sends what the session has for its owner, in order: Announce, inputs, Close. What cannot leave
  * now leaves later by itself. */
 void uplink_pump(struct uplink *uplink, struct session *session);

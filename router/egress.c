@@ -535,8 +535,10 @@ void egress_on_route_reply(
     if (route == NULL) {
         return; /* of a repeat */
     }
-    if (reply->status == WIRE__STATUS__STATUS_OK) {
-        route_queue_finish(&egress->routes, route, reply->is_answered ? ERR_DENIED : ERR_OK);
+    if (reply->status == WIRE__STATUS__STATUS_OK || reply->status == WIRE__STATUS__STATUS_REFUSED) {
+        route_queue_finish(&egress->routes,
+                route,
+                reply->status == WIRE__STATUS__STATUS_OK ? ERR_OK : ERR_DENIED);
         return;
     }
     if (route->sent_to != peer) {

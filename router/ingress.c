@@ -329,7 +329,7 @@ struct route_answer {
     uint64_t request;
 };
 
-static void answer_route(const struct route_answer *answer, Wire__Status status, bool is_answered)
+static void answer_route(const struct route_answer *answer, Wire__Status status)
 {
     if (answer->peer->is_dead || answer->peer->boot_epoch != answer->peer_boot) {
         return; /* request numbers of a new incarnation mean other routes */
@@ -338,22 +338,26 @@ static void answer_route(const struct route_answer *answer, Wire__Status status,
     Wire__RouteReply reply = WIRE__ROUTE_REPLY__INIT;
     reply.request = answer->request;
     reply.status = status;
-    reply.is_answered = is_answered;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_ROUTE_REPLY;
     envelope.route_reply = &reply;
     egress_envelope(answer->ingress->router->egress, answer->peer->link, &envelope);
 }
 
+static Wire__Status route_status(enum err err)
+{
+    switch ((int)err) {
+    case ERR_OK: return WIRE__STATUS__STATUS_OK;
+    case ERR_FENCED: return WIRE__STATUS__STATUS_NOT_OWNER;
+    case ERR_DENIED: return WIRE__STATUS__STATUS_REFUSED;
+    default: return WIRE__STATUS__STATUS_TEMPORARY;
+    }
+}
+
 static void on_routed(void *context, enum err err)
 {
     struct route_answer *answer = context;
-    bool is_answered = err == ERR_DENIED;
-    answer_route(answer,
-            err == ERR_OK || is_answered ? WIRE__STATUS__STATUS_OK
-                    : err == ERR_FENCED  ? WIRE__STATUS__STATUS_NOT_OWNER
-                                         : WIRE__STATUS__STATUS_TEMPORARY,
-            is_answered);
+    answer_route(answer, route_status(err));
     free(answer);
 }
 
@@ -374,7 +378,7 @@ static void on_route(struct ingress *ingress, struct peer *peer, const Wire__Env
     unsigned shard;
     if (!is_owned(ingress, to.bare, &shard)) {
         if (route->request != 0) {
-            answer_route(&answer, WIRE__STATUS__STATUS_NOT_OWNER, false);
+            answer_route(&answer, WIRE__STATUS__STATUS_NOT_OWNER);
         }
         return;
     }

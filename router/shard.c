@@ -599,6 +599,7 @@ static enum err open_pool(struct shard_table *table)
         .query_timeout_ms = table->router->settings->lease_ms / 2,
         .reconnect_min_ms = 50,
         .reconnect_max_ms = 1000,
+        .companion = table->router->pg,
         .max_queued = 2 * (size_t)table->book.shards + 16,
     };
     return pg_pool_open(table->router->loop, &options, &table->pg);

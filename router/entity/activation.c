@@ -54,6 +54,10 @@ static void answer_expired_input(struct entity *entity, struct item *item)
 
 static void answer_expired_route(struct entity *entity, struct item *item)
 {
+    if (item->done) {
+        item->done(item->context, ERR_DENIED);
+        return;
+    }
     struct arena arena;
     struct turn turn;
     arena_init(&arena, 0);
@@ -62,9 +66,6 @@ static void answer_expired_route(struct entity *entity, struct item *item)
     turn_reply_error(&turn, &item->stanza, &error);
     effects_apply(&turn);
     arena_fini(&arena);
-    if (item->done) {
-        item->done(item->context, ERR_DENIED);
-    }
 }
 
 /* Handled is cumulative: an input is answered only when nothing before it is undecided. Else it
@@ -79,21 +80,36 @@ static bool may_expire_input(const struct entity *entity, const struct item *ite
             && !counter_is_after(item->counter, resource->taken + 1);
 }
 
-/* An answer outside the numbers would break them: its edge and its client know that it waits. */
+/* An answer outside the numbers would break them: its edge and its client know that it waits.
+ * `before`: what is older and stays; an Announce always does. */
 static bool is_of_managed(
-        const struct entity *entity, const struct mailbox *mailbox, const struct item *input)
+        const struct entity *entity, const struct mailbox *before, const struct item *input)
 {
     if (input->kind != ITEM_INPUT) {
         return false;
     }
     const struct resource *resource = entity_find_session(entity, input->session);
     bool is_managed = resource && resource->sm;
-    for (const struct item *item = mailbox->head; item && item != input; item = item->next) {
+    for (const struct item *item = before->head; item; item = item->next) {
         if (item->kind == ITEM_ANNOUNCE && id128_equal(item->session, input->session)) {
             is_managed = item->sm.has_sm;
         }
     }
     return is_managed;
+}
+
+/* Its stream has ended behind it: nobody would hear an error, so it waits for the store instead. */
+static bool is_of_ended_stream(const struct item *input)
+{
+    if (input->kind != ITEM_INPUT) {
+        return false;
+    }
+    for (const struct item *item = input->next; item; item = item->next) {
+        if (item->kind == ITEM_CLOSE && id128_equal(item->session, input->session)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* What is too old and asks for an answer gets one; the rest stays in order. */
@@ -109,7 +125,8 @@ static void expire_items(struct entity *entity)
     struct item *next;
     for (struct item *item = old.head; item; item = next) {
         next = item->next;
-        bool is_old = item->posted_ms <= oldest_ms && !is_of_managed(entity, &old, item);
+        bool is_old = item->posted_ms <= oldest_ms && !is_of_managed(entity, &entity->mailbox, item)
+                && !is_of_ended_stream(item);
         if (is_old && item->kind == ITEM_BIND) {
             sessions_answer_failed_bind(entity, item, WIRE__STATUS__STATUS_TEMPORARY);
         } else if (is_old && item->kind == ITEM_INPUT && may_expire_input(entity, item)) {

@@ -44,8 +44,8 @@ void entity_on_resume(struct entity_table *table,
 void entity_on_client_state(
         struct entity_table *table, const char *edge, const Wire__ClientState *state);
 /* `done` is called exactly once: ERR_OK when the stanza is committed or was answered, ERR_DENIED
- * when it came back to its sender as an error because it could not be kept, ERR_FENCED: its home is
- * elsewhere. NULL: the stanza is volatile. */
+ * when it certainly was not kept (who asks answers its sender), ERR_FENCED: its home is elsewhere.
+ * NULL: the stanza is volatile. */
 typedef void (*entity_route_done)(void *context, enum err err);
 void entity_on_route(struct entity_table *table,
         const struct origin *origin,

@@ -151,7 +151,7 @@ static void log_that_is_away_holds_messages_then_answers_them(void **state) /* G
     for (int i = 0; i < 30; i++) {
         fake_advance(1000);
     }
-    assert_int_equal(answer, ERR_OK); /* with an error to its sender */
+    assert_int_equal(answer, ERR_DENIED); /* the home of its sender answers */
     assert_int_equal(fake.entry_count, 1);
 }
 

@@ -126,12 +126,13 @@ static void send_part(struct entity *entity, struct part *part)
     }
 }
 
-/* A subscription stanza goes out with the bare JID: its error goes to the session that sent it. */
+/* From here, the home of the session, and into its queue: so the error is as safe as what it says.
+ * A subscription stanza goes out with the bare JID: its error goes to the session that sent it. */
 static void answer_failed(struct entity *entity, const struct part *part)
 {
     struct stanza failed = part->stanza;
     const struct stanza *stanza = &failed;
-    const struct resource *sender = entity_find_session(entity, part->origin.session);
+    struct resource *sender = entity_find_session(entity, part->origin.session);
     if (sender && str_equal(failed.from, entity->bare)) {
         failed.from = sender->full;
     }
@@ -141,7 +142,13 @@ static void answer_failed(struct entity *entity, const struct part *part)
     effects_begin(&turn, &arena, entity, stanza);
     struct stanza_error error = { .condition = STANZA_ERROR_INTERNAL_SERVER_ERROR };
     turn_reply_error(&turn, stanza, &error);
-    effects_apply(&turn);
+    bool is_for_session = sender && !sender->is_closing && turn.effects
+            && str_equal(turn.effects->stanza.to, sender->full);
+    if (is_for_session) {
+        send_to_session(entity, sender, &turn.effects->stanza);
+    } else {
+        effects_apply(&turn);
+    }
     arena_fini(&arena);
 }
 
@@ -158,10 +165,8 @@ static void on_part_decided(void *context, enum err err)
         route_part(entity, part);
         return;
     }
-    if (err != ERR_OK && err != ERR_DENIED) {
-        answer_failed(entity, part);
-    }
     if (err != ERR_OK) {
+        answer_failed(entity, part);
         inputs_part_answered(entity, part->origin.session, part->origin.counter);
     } else {
         inputs_part_done(entity, part->origin.session, part->origin.counter);

@@ -162,20 +162,21 @@ static void refuse_route(
         struct entity *entity, const struct stanza *stanza, entity_route_done done, void *context)
 {
     metric_family_add(&refused, stanza_kind_name(stanza->kind), 1);
+    if (done) {
+        done(context, ERR_DENIED);
+        return;
+    }
+    if (stanza->kind != STANZA_IQ) {
+        return;
+    }
     struct arena arena;
     struct turn turn;
     arena_init(&arena, 0);
     effects_begin(&turn, &arena, entity, stanza);
-    bool is_request = stanza->kind == STANZA_IQ || done;
-    if (is_request) {
-        struct stanza_error error = { .condition = STANZA_ERROR_RESOURCE_CONSTRAINT };
-        turn_reply_error(&turn, stanza, &error);
-    }
+    struct stanza_error error = { .condition = STANZA_ERROR_RESOURCE_CONSTRAINT };
+    turn_reply_error(&turn, stanza, &error);
     effects_apply(&turn);
     arena_fini(&arena);
-    if (done) {
-        done(context, ERR_OK);
-    }
 }
 
 void entity_on_route(struct entity_table *table,

@@ -264,12 +264,17 @@ static void flush_outbox(struct entity *entity)
     entity_mark_dirty(entity);
 }
 
-/* Certainly not written: the sender may try again (G01), which is another input. A repeat of this
- * one has been answered. */
+/* Certainly not written. The home of the sender answers it (P5): an error from here could miss a
+ * session that moves. The sender may try again (G01), which is another input; a repeat of this one
+ * hears the same. */
 static void withdraw(struct entity *entity, struct outbox_item *item)
 {
-    answer_condition(entity, &item->stanza, STANZA_ERROR_INTERNAL_SERVER_ERROR);
-    outbox_tell_waiters(item, ERR_DENIED);
+    origins_add(&entity->origins, &item->origin, ORIGIN_REFUSED);
+    if (item->waiters) {
+        outbox_tell_waiters(item, ERR_DENIED);
+    } else {
+        answer_condition(entity, &item->stanza, STANZA_ERROR_INTERNAL_SERVER_ERROR);
+    }
     outbox_remove(&entity->outbox, item);
 }
 
@@ -325,9 +330,10 @@ static void append_entry(struct entity *entity, const struct item *item, struct 
 static void keep(struct entity *entity, const struct item *item)
 {
     if (!commit_has_room(entity->router->commit)) {
-        answer_condition(entity, &item->stanza, STANZA_ERROR_RESOURCE_CONSTRAINT);
         if (item->done) {
             item->done(item->context, ERR_DENIED);
+        } else {
+            answer_condition(entity, &item->stanza, STANZA_ERROR_RESOURCE_CONSTRAINT);
         }
         return;
     }
@@ -380,10 +386,14 @@ static bool deliver_or_keep(struct entity *entity, const struct item *item)
 
 /* ---- the turn */
 
-/* A repeat is answered when the first one is decided. True: answered later. */
+/* A repeat is answered when the first one is decided. True: answered, now or later. */
 static bool handle_duplicate(struct entity *entity, const struct item *item, int64_t id)
 {
     metric_add(&duplicates_total, 1);
+    if (id == ORIGIN_REFUSED) {
+        item->done(item->context, ERR_DENIED);
+        return true;
+    }
     struct outbox_item *first = outbox_find(&entity->outbox, id);
     if (first && item->done) {
         outbox_add_waiter(first, item->done, item->context);
