@@ -394,7 +394,7 @@ static void rebuild_indexes(struct commit_batch *batch)
     }
 }
 
-static void remove_rows(struct commit_queue *queue, struct commit_batch *batch, unsigned shard)
+static size_t remove_entries(struct commit_queue *queue, struct commit_batch *batch, unsigned shard)
 {
     size_t bytes = 0;
     size_t kept = 0;
@@ -407,37 +407,76 @@ static void remove_rows(struct commit_queue *queue, struct commit_batch *batch, 
     }
     queue->entries -= batch->entry_count - kept;
     batch->entry_count = kept;
+    return bytes;
+}
 
-    kept = 0;
+static size_t remove_inputs(struct commit_batch *batch, unsigned shard)
+{
+    size_t kept = 0;
     for (size_t i = 0; i < batch->input_count; i++) {
-        if (batch->inputs[i]->shard == shard) {
-            bytes += ROW_OVERHEAD_BYTES;
-        } else {
+        if (batch->inputs[i]->shard != shard) {
             batch->inputs[kept++] = batch->inputs[i];
         }
     }
+    size_t removed = batch->input_count - kept;
     batch->input_count = kept;
+    return removed * ROW_OVERHEAD_BYTES;
+}
 
-    kept = 0;
+static size_t remove_watermarks(struct commit_batch *batch, unsigned shard)
+{
+    size_t kept = 0;
     for (size_t i = 0; i < batch->watermark_count; i++) {
-        if (batch->watermarks[i]->shard == shard) {
-            bytes += ROW_OVERHEAD_BYTES;
-        } else {
+        if (batch->watermarks[i]->shard != shard) {
             batch->watermarks[kept++] = batch->watermarks[i];
         }
     }
+    size_t removed = batch->watermark_count - kept;
     batch->watermark_count = kept;
+    return removed * ROW_OVERHEAD_BYTES;
+}
 
-    kept = 0;
+static bool has_watermark(const struct commit_batch *batch, unsigned shard)
+{
+    for (size_t i = 0; i < batch->watermark_count; i++) {
+        if (batch->watermarks[i]->shard == shard) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of a shard of which nothing is left. */
+static void forget_epoch(struct commit_batch *batch, unsigned shard)
+{
+    size_t kept = 0;
     for (size_t i = 0; i < batch->epoch_count; i++) {
         if (batch->epochs[i]->shard != shard) {
             batch->epochs[kept++] = batch->epochs[i];
         }
     }
     batch->epoch_count = kept;
+}
+
+enum rows {
+    ROWS_ALL,
+    ROWS_ANSWERED, /* not watermarks: nobody is told when they go, so they have to stay in order */
+};
+
+/* True: something of the shard is still there. */
+static bool remove_rows(
+        struct commit_queue *queue, struct commit_batch *batch, unsigned shard, enum rows rows)
+{
+    size_t bytes = remove_entries(queue, batch, shard) + remove_inputs(batch, shard);
+    bytes += rows == ROWS_ALL ? remove_watermarks(batch, shard) : 0;
+    bool is_left = has_watermark(batch, shard);
+    if (!is_left) {
+        forget_epoch(batch, shard);
+    }
     batch->bytes -= bytes;
     queue->bytes -= bytes;
     rebuild_indexes(batch);
+    return is_left;
 }
 
 static bool has_shard(const struct commit_batch *batch, unsigned shard)
@@ -464,7 +503,7 @@ void commit_queue_drop(struct commit_queue *queue, unsigned shard)
         if (batch->was_sent) {
             queue->shard_seq[shard] = batch->seq; /* still to be decided */
         } else {
-            remove_rows(queue, batch, shard);
+            (void)remove_rows(queue, batch, shard, ROWS_ALL);
         }
     }
     tell(&list, ERR_FENCED);
@@ -498,7 +537,9 @@ void commit_queue_withdraw(struct commit_queue *queue, int64_t before_ms)
                 continue;
             }
             take_waiters(batch, shard, &list);
-            remove_rows(queue, batch, shard); /* moves the next one to i */
+            if (remove_rows(queue, batch, shard, ROWS_ANSWERED)) {
+                i++;
+            } /* else the next one is at i now */
             find_newest(queue, shard);
         }
     }

@@ -103,6 +103,7 @@ void commit_batch_message(const struct commit_batch *batch, Wire__Append *messag
 void commit_queue_decide(struct commit_queue *queue, const uint32_t *fenced, size_t count);
 /* The shard is lost: rows that were not sent go, all waiters hear ERR_FENCED. */
 void commit_queue_drop(struct commit_queue *queue, unsigned shard);
-/* Batches opened at `before_ms` or earlier and never sent: their rows go, the waiters hear
- * ERR_UNAVAILABLE. Shards with rows in flight are left out, since those come first. */
+/* Batches opened at `before_ms` or earlier and never sent: their entries and inputs go, the waiters
+ * hear ERR_UNAVAILABLE. Shards with rows in flight are left out, since those come first. Watermarks
+ * stay: so whoever waits for a later batch knows that the earlier ones are written. */
 void commit_queue_withdraw(struct commit_queue *queue, int64_t before_ms);

@@ -213,6 +213,34 @@ static void only_what_was_never_sent_is_withdrawn(void **state)
     assert_int_equal(queue->bytes, 0);
 }
 
+/* T04: what an SM queue in Redis forgets waits for a later group; its watermark must be in one. */
+static void watermarks_are_not_withdrawn(void **state)
+{
+    struct commit_queue *queue = *state;
+    struct told told[2] = { 0 };
+    struct commit_row row = { .shard = 1, .epoch = 7, .owner = 5, .id = 40 };
+    entry_at(queue, 1, 10, 0);
+    commit_queue_watermark(queue, 0, &row);
+    entry_at(queue, 2, 11, 0);
+    assert_true(commit_queue_wait(queue, 1, note, &told[0]));
+    entry_at(queue, 1, 12, 100 + COMMIT_BATCH_MAX_MS);
+    assert_true(commit_queue_wait(queue, 1, note, &told[1]));
+    commit_queue_withdraw(queue, 50);
+    commit_queue_withdraw(queue, 50);
+    assert_int_equal(told[0].err, ERR_UNAVAILABLE);
+    assert_int_equal(told[1].order, 0);
+    struct commit_batch *head = commit_queue_head(queue);
+    assert_int_equal(head->entry_count, 0);
+    assert_int_equal(head->watermark_count, 1);
+    assert_int_equal(head->epoch_count, 1);
+    assert_int_equal(commit_queue_find_watermark(queue, 5), 40);
+    commit_queue_drop(queue, 1);
+    assert_int_equal(head->watermark_count, 0);
+    assert_int_equal(head->epoch_count, 0);
+    assert_int_equal(told[1].err, ERR_FENCED);
+    assert_int_equal(queue->bytes, 0);
+}
+
 static void memory_is_used_again(void **state)
 {
     struct commit_queue *queue = *state;
@@ -238,6 +266,7 @@ int main(void)
         CASE(a_batch_is_bounded),
         CASE(a_lost_shard_takes_its_unsent_rows_along),
         CASE(only_what_was_never_sent_is_withdrawn),
+        CASE(watermarks_are_not_withdrawn),
         CASE(memory_is_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

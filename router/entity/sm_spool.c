@@ -111,9 +111,6 @@ static void on_told(void *context, enum err err)
     }
     if (err == ERR_OK) {
         trim_behind(resource->sm, trim.watermark);
-    } else if (err == ERR_UNAVAILABLE) { /* withdrawn with what it rode on */
-        commit_watermark(
-                entity->router->commit, entity->shard, entity->account.id, entity->log.watermark);
     }
     trim_again(resource->sm);
 }
