@@ -76,6 +76,7 @@ struct trim {
     struct entity_ref *ref;
     struct id128 session;
     int64_t watermark;
+    uint32_t acked; /* as the record says it */
 };
 
 static void trim_again(struct sm_session *sm)
@@ -88,11 +89,16 @@ static void trim_again(struct sm_session *sm)
     }
 }
 
-static void trim_behind(struct sm_session *sm, int64_t watermark)
+/* Volatile elements behind the watermark go with it, and the client may have acknowledged some of
+ * them since the record was written. */
+static void trim_behind(struct sm_session *sm, const struct trim *trim)
 {
     struct entity *entity = sm->entity;
-    uint32_t count = sm_queue_forget(&sm->queue, watermark);
+    uint32_t count = sm_queue_forget(&sm->queue, trim->watermark);
     if (entity->router->redis && count > 0) {
+        if (sm->queue.acked != trim->acked) {
+            sessions_write_record(entity->router, entity, sm->resource);
+        }
         struct spool_key key = key_of(entity, sm->resource);
         spool_trim(entity->router->redis, &key, count);
         sm->is_spooled = false; /* an empty list forgets its time: the next element renews it */
@@ -110,7 +116,7 @@ static void on_told(void *context, enum err err)
         return;
     }
     if (err == ERR_OK) {
-        trim_behind(resource->sm, trim.watermark);
+        trim_behind(resource->sm, &trim);
     }
     trim_again(resource->sm);
 }
@@ -134,7 +140,9 @@ static void on_trim(struct timer *timer, void *context)
         return;
     }
     struct trim *trim = MEM_NEW(struct trim);
-    *trim = (struct trim){ entity_ref_create(entity), sm->resource->session, settled };
+    *trim = (struct trim){
+        entity_ref_create(entity), sm->resource->session, settled, sm->queue.acked
+    };
     commit_wait(entity->router->commit, entity->shard, on_told, trim);
 }
 

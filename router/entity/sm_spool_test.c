@@ -99,6 +99,25 @@ static void spool_is_kept_until_the_log_has_been_told(void **state)
     assert_seen(fake_take_out(), "TRIM desk 1");
 }
 
+/* Acknowledged while the watermark was on its way: the record has to know before the element goes.
+ */
+static void record_is_never_behind_what_was_trimmed(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    say(3, BOB, "<state/>");
+    fake_acked("e2", BOB, 1);
+    fake_advance(1000);
+    fake.is_auto_commit = false;
+    fake_advance(1000);
+    fake_acked("e2", BOB, 2);
+    fake_clear();
+    fake.is_auto_commit = true;
+    fake_run();
+    assert_before(fake_take_out(), "RECORD", "TRIM desk 2");
+    assert_int_equal(fake.written.sm.acked, 2);
+}
+
 static void detached_session_is_resumed_at_the_next_home(void **state)
 {
     (void)state;
@@ -246,6 +265,8 @@ static void redis_that_comes_back_is_told_the_queue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+                record_is_never_behind_what_was_trimmed, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 spool_is_kept_until_the_log_has_been_told, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(spool_is_written_before_it_is_sent_and_trimmed_behind_acks,

@@ -301,7 +301,7 @@ class Load:
         elif self.may_come_again(user, ident, stanza_id):
             self.excused.append(ident)
         else:
-            self.duplicates.append(f"{ident} (stanza-id {self.delivered[ident]}, then {stanza_id})")
+            self.duplicates.append(f"{ident} to {user.name} (stanza-id {self.delivered[ident]}, then {stanza_id})")
 
     def may_come_again(self, user, ident, stanza_id):
         is_same = self.delivered[ident] == stanza_id
