@@ -5,6 +5,7 @@
 #include "proto/xmpp/jid.h"
 #include "router/egress.h"
 #include "router/entity/entity_table.h"
+#include "router/lifecycle.h"
 #include "router/peers.h"
 #include "router/router.h"
 #include "router/shard.h"
@@ -34,6 +35,7 @@ static void account_changed(struct router *router, struct str bare, bool end_ses
         return;
     }
     entity_on_account_changed(router->entities, bare);
+    lifecycle_poke(router->lifecycle);
     if (end_sessions) {
         entity_on_end_sessions(router->entities, bare);
     }

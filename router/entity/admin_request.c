@@ -59,23 +59,11 @@ static void on_told(void *context, enum err err, struct str text)
     finish(context, err, text);
 }
 
-static void on_erased(void *context, enum err err)
-{
-    (void)context;
-    if (err != ERR_OK) {
-        log_error("entity",
-                "log of a removed account was not erased",
-                log_cstr("err", err_name(err)));
-    }
-}
-
 static void on_changed(void *context, enum err err, int64_t id)
 {
+    (void)id;
     struct admin_request *wait = context;
     if (err == ERR_OK) {
-        if (wait->op == TURN_ADMIN_DELETE) {
-            log_erase(wait->router->log, id, on_erased, NULL);
-        }
         cluster_tell_account_changed(wait->router, str_from_cstr(wait->bare), false);
     }
     finish(wait, err, STR_NULL);

@@ -65,7 +65,7 @@ static void accounts_are_disabled_enabled_and_deleted(void **state)
     assert_seen(out, DONE);
     assert_seen(run(ALICE, "reenable-user", JIDS("bob@example.org")), "STATE bob@example.org 0");
     out = run(ALICE, "delete-user", JIDS("bob@example.org"));
-    assert_before(out, "DELETE bob@example.org", "ERASE");
+    assert_before(out, "DELETE bob@example.org", "CHANGED bob@example.org\n");
     assert_seen(out, DONE);
     assert_seen(run(ALICE, "delete-user", JIDS("nobody@example.org")), "<item-not-found");
 }

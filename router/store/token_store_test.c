@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "chassis/pg.h"
+#include "router/vault.h"
 #include "tests/lib/scratch_servers.h"
 
 #define WAIT_MS 10000
@@ -17,6 +18,7 @@
 static char dir[128];
 static struct loop *loop;
 static struct pg_pool *pool;
+static struct vault *vault;
 static struct token_store *store;
 static struct account_store *accounts;
 
@@ -259,7 +261,8 @@ static int start(void **state)
             "psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1"
             " -f deploy/sql/router/0001_accounts_and_shards.sql"
             " -f deploy/sql/router/0002_roster.sql"
-            " -f deploy/sql/router/0004_fast_tokens.sql",
+            " -f deploy/sql/router/0004_fast_tokens.sql"
+            " -f deploy/sql/router/0005_account_lifecycle.sql",
             dir);
     assert_int_equal(system(command), 0);
     static char conninfo[256];
@@ -278,7 +281,10 @@ static int start(void **state)
         return -1;
     }
     store = token_store_create(pool);
-    accounts = account_store_create(pool);
+    if (vault_create(STR("a service key of the test, 32 bytes."), &vault) != ERR_OK) {
+        return -1;
+    }
+    accounts = account_store_create(pool, vault);
     return 0;
 }
 
@@ -288,6 +294,7 @@ static int stop(void **state)
     pg_pool_close(pool);
     token_store_destroy(store);
     account_store_destroy(accounts);
+    vault_destroy(vault);
     loop_destroy(loop);
     scratch_do("scratch-pg", "stop", dir);
     return 0;

@@ -23,6 +23,7 @@
 #include "router/commit.h"
 #include "router/entity/entity.h"
 #include "router/entity/entity_table.h"
+#include "router/lifecycle.h"
 #include "router/log_client.h"
 #include "router/password_work.h"
 #include "router/route_many.h"
@@ -707,6 +708,11 @@ void cluster_tell_account_changed(struct router *router, struct str bare, bool e
 uint64_t cluster_count_online(const struct router *router)
 {
     return entity_count_online(router->entities);
+}
+void lifecycle_poke(struct lifecycle *lifecycle)
+{
+    (void)lifecycle;
+    buf_printf(&fake.out, "POKED\n");
 }
 void account_delete(
         struct account_store *store, struct str bare, account_changed done, void *context)
