@@ -8,6 +8,7 @@
 #include "router/lifecycle.h"
 #include "router/router.h"
 #include "router/shard.h"
+#include "router/store/tombstone_name.h"
 #include "router/vault.h"
 
 static void (*begin_drain)(void *router);
@@ -91,8 +92,8 @@ static void on_name_hash(
         return;
     }
 
-    uint8_t hash[VAULT_LOOKUP_BYTES];
-    vault_hash_name(router->vault, bare, hash);
+    uint8_t hash[TOMBSTONE_NAME_BYTES];
+    tombstone_name(vault_name_key(router->vault), bare, hash);
     buf_append_literal(&response->body, "{\"hash\":\"");
     hex_encode(&response->body, str_from(hash, sizeof(hash)));
     buf_append_literal(&response->body, "\"}\n");

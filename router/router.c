@@ -9,6 +9,7 @@
 #include "chassis/redis.h"
 #include "chassis/registry.h"
 #include "chassis/service_config.h"
+#include "router/announcer.h"
 #include "router/auth.h"
 #include "router/cluster.h"
 #include "router/commit.h"
@@ -258,13 +259,14 @@ static enum err open_registry(
 static enum err open_parts(struct router *router)
 {
     router->peers = peers_create(router->loop);
-    router->accounts = account_store_create(router->pg, router->vault);
+    router->accounts = account_store_create(router->pg, vault_name_key(router->vault));
     router->data = account_data_store_create(router->pg);
     router->tokens = token_store_create(router->pg);
     router->rosters = roster_store_create(router->pg);
-    router->lifecycle_store = lifecycle_store_create(router->pg, router->vault);
+    router->lifecycle_store = lifecycle_store_create(router->pg, vault_name_key(router->vault));
     router->login_days = login_days_create(router);
     router->lifecycle = lifecycle_create(router);
+    router->announcer = announcer_create(router);
     router->passwords = password_work_create(router->loop);
     router->auth = auth_create(router);
     router->registrar = registrar_create(router);
@@ -425,6 +427,7 @@ void router_stop(void *state)
     account_data_store_destroy(router->data);
     lifecycle_store_destroy(router->lifecycle_store);
     login_days_destroy(router->login_days);
+    announcer_destroy(router->announcer);
     roster_store_destroy(router->rosters);
     redis_close(router->redis);
     redis_close(process->registry_redis);

@@ -37,6 +37,7 @@ struct router {
     struct lifecycle *lifecycle;
     struct lifecycle_store *lifecycle_store;
     struct login_days *login_days;
+    struct announcer *announcer;
     struct entity_table *entities;
     struct ingress *ingress;
     bool is_draining;

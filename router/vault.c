@@ -33,10 +33,9 @@ void vault_destroy(struct vault *vault)
     }
 }
 
-void vault_hash_name(
-        const struct vault *vault, struct str bare, uint8_t hash_out[VAULT_LOOKUP_BYTES])
+struct str vault_name_key(const struct vault *vault)
 {
-    digest_hmac(DIGEST_SHA256, str_from(vault->name_key, sizeof(vault->name_key)), bare, hash_out);
+    return str_from(vault->name_key, sizeof(vault->name_key));
 }
 
 /* ---- account keys */

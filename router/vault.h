@@ -36,10 +36,8 @@ void vault_new_key(const struct vault *vault,
 MUST_USE enum err vault_open_key(
         const struct vault *vault, int64_t owner, struct str wrapped, struct vault_key *key_out);
 
-/* What is left of the name of an erased account: a keyed hash under the service key, so that it can
- * be blocked without being kept. */
-void vault_hash_name(
-        const struct vault *vault, struct str bare, uint8_t hash_out[VAULT_LOOKUP_BYTES]);
+/* Of the hashes that tombstones are (router/store/tombstone_name.h); a view. */
+struct str vault_name_key(const struct vault *vault);
 
 /* The key of a row: a keyed hash, so that equality can be tested without knowing the text. `table`
  * keeps tables apart. */

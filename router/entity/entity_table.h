@@ -76,6 +76,8 @@ bool entity_let_go(struct entity_table *table, struct str bare);
 bool entity_has_taken(struct entity_table *table, struct str bare, const struct origin *origin);
 /* A session is there, detached ones included. */
 bool entity_is_in_use(struct entity_table *table, struct str bare);
+/* Accounts of `host` with one, each with a NUL behind it. */
+void entity_list_in_use(struct entity_table *table, struct str host, struct buf *out);
 /* The shard is here for long enough that the last one is sure. */
 bool entity_knows_sessions(const struct entity_table *table, unsigned shard);
 

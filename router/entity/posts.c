@@ -292,6 +292,16 @@ bool entity_is_in_use(struct entity_table *table, struct str bare)
     return entity && entity->resource_count > 0;
 }
 
+void entity_list_in_use(struct entity_table *table, struct str host, struct buf *out)
+{
+    for (struct entity *entity = entity_table_first(table); entity; entity = entity->hh.next) {
+        if (entity->resource_count > 0 && str_equal(entity->domain, host)) {
+            buf_append_str(out, entity->bare);
+            buf_append_char(out, '\0');
+        }
+    }
+}
+
 bool entity_knows_sessions(const struct entity_table *table, unsigned shard)
 {
     return entity_table_is_settled(table, shard);

@@ -4,18 +4,18 @@
 #include "chassis/base/mem.h"
 #include "chassis/pg.h"
 #include "router/store/account_data_store.h"
-#include "router/vault.h"
+#include "router/store/tombstone_name.h"
 
 struct account_store {
     struct pg_pool *pool;
-    const struct vault *vault;
+    struct str name_key;
 };
 
-struct account_store *account_store_create(struct pg_pool *pool, const struct vault *vault)
+struct account_store *account_store_create(struct pg_pool *pool, struct str name_key)
 {
     struct account_store *store = MEM_NEW(struct account_store);
     store->pool = pool;
-    store->vault = vault;
+    store->name_key = name_key;
     return store;
 }
 
@@ -239,8 +239,8 @@ void account_create(struct account_store *store,
         account_changed done,
         void *context)
 {
-    uint8_t name[VAULT_LOOKUP_BYTES];
-    vault_hash_name(store->vault, bare, name);
+    uint8_t name[TOMBSTONE_NAME_BYTES];
+    tombstone_name(store->name_key, bare, name);
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql_create);
     pg_add_text(query, bare);

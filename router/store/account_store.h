@@ -11,7 +11,6 @@
 
 struct account_store;
 struct pg_pool;
-struct vault;
 
 enum account_state {
     ACCOUNT_ACTIVE = 0,
@@ -35,8 +34,8 @@ struct verifier {
 
 #define VERIFIERS 3 /* indexed by enum digest */
 
-/* `vault` hashes names, which tombstones block. */
-struct account_store *account_store_create(struct pg_pool *pool, const struct vault *vault);
+/* `name_key` (a view that stays): of the hashes in tombstones. */
+struct account_store *account_store_create(struct pg_pool *pool, struct str name_key);
 void account_store_destroy(struct account_store *store); /* accepts NULL */
 
 /* ERR_NOT_FOUND: no such account (one that is being erased counts as found). */

@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include "chassis/pg.h"
-#include "router/vault.h"
 #include "tests/lib/scratch_servers.h"
 
 #define WAIT_MS 10000
@@ -17,7 +16,6 @@
 static char dir[128];
 static struct loop *loop;
 static struct pg_pool *pool;
-static struct vault *vault;
 static struct account_store *store;
 
 struct answer {
@@ -288,10 +286,7 @@ static int start(void **state)
     if (pg_pool_open(loop, &options, &pool) != ERR_OK) {
         return -1;
     }
-    if (vault_create(STR("a service key of the test, 32 bytes."), &vault) != ERR_OK) {
-        return -1;
-    }
-    store = account_store_create(pool, vault);
+    store = account_store_create(pool, STR("the key of names"));
     return 0;
 }
 
@@ -300,7 +295,6 @@ static int stop(void **state)
     (void)state;
     pg_pool_close(pool);
     account_store_destroy(store);
-    vault_destroy(vault);
     loop_destroy(loop);
     scratch_do("scratch-pg", "stop", dir);
     return 0;

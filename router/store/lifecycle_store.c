@@ -4,18 +4,18 @@
 
 #include "chassis/base/mem.h"
 #include "chassis/pg.h"
-#include "router/vault.h"
+#include "router/store/tombstone_name.h"
 
 struct lifecycle_store {
     struct pg_pool *pool;
-    const struct vault *vault;
+    struct str name_key;
 };
 
-struct lifecycle_store *lifecycle_store_create(struct pg_pool *pool, const struct vault *vault)
+struct lifecycle_store *lifecycle_store_create(struct pg_pool *pool, struct str name_key)
 {
     struct lifecycle_store *store = MEM_NEW(struct lifecycle_store);
     store->pool = pool;
-    store->vault = vault;
+    store->name_key = name_key;
     return store;
 }
 
@@ -176,8 +176,8 @@ void lifecycle_bury(struct lifecycle_store *store,
         lifecycle_done done,
         void *context)
 {
-    uint8_t name[VAULT_LOOKUP_BYTES];
-    vault_hash_name(store->vault, bare, name);
+    uint8_t name[TOMBSTONE_NAME_BYTES];
+    tombstone_name(store->name_key, bare, name);
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql_bury);
     pg_add_int8(query, id);

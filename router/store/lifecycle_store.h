@@ -12,7 +12,6 @@
 
 struct lifecycle_store;
 struct pg_pool;
-struct vault;
 
 enum notice_kind {
     NOTICE_WELCOME = 1,
@@ -36,7 +35,8 @@ struct lifecycle_row {
     int64_t stage_days; /* since it came to that stage */
 };
 
-struct lifecycle_store *lifecycle_store_create(struct pg_pool *pool, const struct vault *vault);
+/* `name_key` (a view that stays): of the hashes in tombstones. */
+struct lifecycle_store *lifecycle_store_create(struct pg_pool *pool, struct str name_key);
 void lifecycle_store_destroy(struct lifecycle_store *store); /* accepts NULL */
 
 /* Rows are valid during the callback; the ones behind `after_id`, in order, at most `max`.

@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include "chassis/pg.h"
-#include "router/vault.h"
 #include "tests/lib/scratch_servers.h"
 
 #define WAIT_MS 10000
@@ -18,7 +17,6 @@
 static char dir[128];
 static struct loop *loop;
 static struct pg_pool *pool;
-static struct vault *vault;
 static struct token_store *store;
 static struct account_store *accounts;
 
@@ -281,10 +279,7 @@ static int start(void **state)
         return -1;
     }
     store = token_store_create(pool);
-    if (vault_create(STR("a service key of the test, 32 bytes."), &vault) != ERR_OK) {
-        return -1;
-    }
-    accounts = account_store_create(pool, vault);
+    accounts = account_store_create(pool, STR("the key of names"));
     return 0;
 }
 
@@ -294,7 +289,6 @@ static int stop(void **state)
     pg_pool_close(pool);
     token_store_destroy(store);
     account_store_destroy(accounts);
-    vault_destroy(vault);
     loop_destroy(loop);
     scratch_do("scratch-pg", "stop", dir);
     return 0;
