@@ -193,7 +193,8 @@ static void on_looked(void *context, enum err err, const struct account_row *row
     }
 }
 
-/* OK: the name is one that could have been typed, the password one that can be typed again. */
+/* OK: the name is one that could have been typed and borrows no letters (C33), the password one
+ * that can be typed again. */
 static Wire__Status check(struct registrar *registrar,
         struct arena *arena,
         const Wire__Register *message,
@@ -210,6 +211,7 @@ static Wire__Status check(struct registrar *registrar,
         return WIRE__STATUS__STATUS_NOT_AUTHORIZED;
     }
     if (jid_prepare_local(arena, jid.local, &local) != ERR_OK || !str_equal(local, jid.local)
+            || precis_mixes_scripts(local)
             || precis_opaque_string(arena, wire_str(message->password), password_out) != ERR_OK) {
         return WIRE__STATUS__STATUS_INVALID;
     }

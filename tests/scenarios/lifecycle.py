@@ -397,6 +397,20 @@ async def test_registration_changes_nobody_else():
     await (await client().login(victim)).close()
 
 
+async def test_names_that_look_like_others_cannot_be_registered():
+    """C33: the same normal form is the same name; letters of other scripts among Latin ones are not acceptable. An administrator may."""
+    boss, name = await client().login("boss"), user("paypal")
+    for other in (name.upper(), "\uff50" + name[1:], name.replace("l", "\uff4c")):
+        assert condition(await register(other)) == "conflict", other
+    for other in ("p\u0430ypal", "payp\u0430l" + name, "\u03c1aypal"):
+        assert condition(await register(other)) == "not-acceptable", other
+    for other in ("pay\u200dpal", "pay pal", "pay@pal", "pay\u2028pal", "\u0627abc\u0378", "x" * 1024):
+        assert condition(await register(other)) in ("jid-malformed", "not-acceptable"), other
+    assert (await register("\u043f\u0430\u0443\u0440\u0430\u04cf")).get("type") == "result", "a name in one script is one"
+    await done(boss, "add-user", fields(accountjid="p\u0430ypal@localhost", password="x", password_verify="x"))
+    await boss.close()
+
+
 def audit():
     lines = []
     for router in cluster.routers:
