@@ -1,5 +1,5 @@
 /* The router's configuration as its parts read it: sections cluster, hosts, router, messages,
- * sm, register, fast, roster, presence, version. */
+ * sm, register, fast, roster, presence, version, accounts. */
 #pragma once
 
 #include <stdbool.h>
