@@ -239,6 +239,9 @@ static void load_roster(struct erasure *erasure)
 
 static void end_sessions(struct erasure *erasure)
 {
+    if (erasure->looks == 0) { /* however busy it is */
+        entity_on_account_changed(erasure->router->entities, erasure->bare);
+    }
     if (entity_let_go(erasure->router->entities, erasure->bare)) {
         load_roster(erasure);
     } else if (erasure->looks++ < MAX_LOOKS) {

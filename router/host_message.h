@@ -17,8 +17,9 @@ struct host_message {
 };
 
 /* Everything is copied. `done` (may be NULL for a HEADLINE) hears ERR_OK when the recipient's home
- * has decided about it, which may mean that it did not take it; else it may be sent again. It may
- * be called from inside. */
+ * has decided about it, which may mean that it did not take it; ERR_DENIED: it certainly was not
+ * written, and a repeat with this origin will not be; else it may be sent again. It may be called
+ * from inside. */
 void host_message_send(struct router *router,
         const struct host_message *message,
         egress_route_done done,

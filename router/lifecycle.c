@@ -19,7 +19,7 @@
 #include "router/store/lifecycle_store.h"
 
 #define LOOK_MS        5000
-#define SOON_MS        50
+#define SOON_MS        200
 #define PAGE           200
 #define MAX_ERASURES   8
 #define SWEEP_MS       (INT64_C(6) * 3600 * 1000)
@@ -44,7 +44,8 @@ struct notice {
     int64_t owner;
     enum notice_kind kind;
     char *bare;
-    struct origin origin;
+    struct origin origin; /* the same for each attempt, but one that was refused is over */
+    bool is_refused;      /* and waits for the next look */
     struct notice *prev;
     struct notice *next;
 };
@@ -57,7 +58,8 @@ struct lifecycle {
     bool is_poked; /* while looking */
     struct running *running;
     size_t running_count;
-    struct notice *notices; /* on their way */
+    int64_t erase_after;    /* its turn comes again when the others have had theirs */
+    struct notice *notices; /* on their way, or refused */
     struct timer sweep_timer;
     bool is_sweeping;
     int64_t sweep_after;
@@ -127,6 +129,7 @@ static void erase(struct lifecycle *lifecycle, const struct lifecycle_row *row)
             erasure_start(lifecycle->router, row->id, row->bare, on_erasure_done, running);
     DL_APPEND(lifecycle->running, running);
     lifecycle->running_count++;
+    lifecycle->erase_after = row->id;
 }
 
 /* ---- notices */
@@ -153,10 +156,15 @@ static void end_notice(struct notice *notice)
             notice);
 }
 
-/* Decided is not taken: what could not be written comes back, and is tried at another look. */
+/* Decided is not taken; what could not be written is tried at another look. */
 static void on_notice_sent(void *context, enum err err)
 {
     struct notice *notice = context;
+    if (err == ERR_DENIED) {
+        notice->is_refused = true;
+        notice->origin.part++;
+        return;
+    }
     struct entity_table *entities = notice->lifecycle->router->entities;
     if (err == ERR_OK && !notice->lifecycle->is_stopped
             && entity_has_taken(entities, str_from_cstr(notice->bare), &notice->origin)) {
@@ -181,22 +189,21 @@ static struct origin origin_of(const struct lifecycle_row *row)
     return origin;
 }
 
-static bool is_being_told(const struct lifecycle *lifecycle, const struct lifecycle_row *row)
+static struct notice *find_notice(
+        const struct lifecycle *lifecycle, const struct lifecycle_row *row)
 {
-    const struct notice *notice;
+    struct notice *notice;
     DL_FOREACH(lifecycle->notices, notice)
     {
         if (notice->owner == row->id && notice->kind == row->notice) {
-            return true;
+            return notice;
         }
     }
-    return false;
+    return NULL;
 }
 
-static void tell(struct lifecycle *lifecycle, const struct lifecycle_row *row)
+static struct notice *notice_create(struct lifecycle *lifecycle, const struct lifecycle_row *row)
 {
-    const struct account_policy *policy = policy_of(lifecycle, row->bare);
-    bool is_welcome = row->notice == NOTICE_WELCOME;
     struct notice *notice = MEM_NEW(struct notice);
     notice->lifecycle = lifecycle;
     notice->owner = row->id;
@@ -204,21 +211,53 @@ static void tell(struct lifecycle *lifecycle, const struct lifecycle_row *row)
     notice->bare = str_to_cstr(row->bare);
     notice->origin = origin_of(row);
     DL_APPEND(lifecycle->notices, notice);
-    struct str host = domain_of(str_from_cstr(notice->bare));
+    return notice;
+}
+
+static void send_notice(struct notice *notice, const struct lifecycle_row *row)
+{
+    struct lifecycle *lifecycle = notice->lifecycle;
+    const struct account_policy *policy = policy_of(lifecycle, row->bare);
+    bool is_welcome = row->notice == NOTICE_WELCOME;
+    struct str to = str_from_cstr(notice->bare);
     const struct host_message message = {
-        .host = host,
-        .to = str_from_cstr(notice->bare),
+        .host = domain_of(to),
+        .to = to,
         .subject = is_welcome ? policy->welcome_subject : STR_NULL,
         .body = is_welcome ? policy->welcome_text : policy->inactive_text,
         .type = STANZA_TYPE_NORMAL,
         .origin = notice->origin,
     };
     bool is_wanted = message.body.len > 0 && row->state == ACCOUNT_ACTIVE
-            && settings_find_host(lifecycle->router->settings, host);
+            && settings_find_host(lifecycle->router->settings, message.host);
     if (is_wanted) {
         host_message_send(lifecycle->router, &message, on_notice_sent, notice);
     } else {
         end_notice(notice);
+    }
+}
+
+static void tell(struct lifecycle *lifecycle, const struct lifecycle_row *row)
+{
+    struct notice *notice = find_notice(lifecycle, row);
+    if (notice && !notice->is_refused) {
+        return; /* on its way */
+    }
+    notice = notice ? notice : notice_create(lifecycle, row);
+    notice->is_refused = false;
+    send_notice(notice, row);
+}
+
+/* Somebody else has told them, or their account is gone. */
+static void forget_refused(struct lifecycle *lifecycle)
+{
+    struct notice *notice;
+    struct notice *next;
+    DL_FOREACH_SAFE(lifecycle->notices, notice, next)
+    {
+        if (notice->is_refused) {
+            notice_free(notice);
+        }
     }
 }
 
@@ -241,9 +280,12 @@ static void on_notices(void *context, enum err err, const struct lifecycle_row *
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        if (is_home(lifecycle, rows[i].bare) && !is_being_told(lifecycle, &rows[i])) {
+        if (is_home(lifecycle, rows[i].bare)) {
             tell(lifecycle, &rows[i]);
         }
+    }
+    if (count == 0) {
+        forget_refused(lifecycle);
     }
     if (count == PAGE) {
         list_notices(lifecycle, rows[count - 1].id);
@@ -257,7 +299,7 @@ static void list_notices(struct lifecycle *lifecycle, int64_t after)
     lifecycle_list_notices(lifecycle->router->lifecycle_store, after, PAGE, on_notices, lifecycle);
 }
 
-static void list_deleted(struct lifecycle *lifecycle, int64_t after);
+static void list_deleted(struct lifecycle *lifecycle);
 
 static void on_deleted(void *context, enum err err, const struct lifecycle_row *rows, size_t count)
 {
@@ -268,18 +310,25 @@ static void on_deleted(void *context, enum err err, const struct lifecycle_row *
             erase(lifecycle, &rows[i]);
         }
     }
+    if (err == ERR_OK && lifecycle->running_count < MAX_ERASURES) {
+        lifecycle->erase_after = count == PAGE ? rows[count - 1].id : 0;
+    }
     if (err != ERR_OK || lifecycle->is_stopped) {
         end_look(lifecycle);
     } else if (count == PAGE && lifecycle->running_count < MAX_ERASURES) {
-        list_deleted(lifecycle, rows[count - 1].id);
+        list_deleted(lifecycle);
     } else {
         list_notices(lifecycle, 0);
     }
 }
 
-static void list_deleted(struct lifecycle *lifecycle, int64_t after)
+static void list_deleted(struct lifecycle *lifecycle)
 {
-    lifecycle_list_deleted(lifecycle->router->lifecycle_store, after, PAGE, on_deleted, lifecycle);
+    lifecycle_list_deleted(lifecycle->router->lifecycle_store,
+            lifecycle->erase_after,
+            PAGE,
+            on_deleted,
+            lifecycle);
 }
 
 static void on_look(struct timer *timer, void *context)
@@ -287,7 +336,7 @@ static void on_look(struct timer *timer, void *context)
     (void)timer;
     struct lifecycle *lifecycle = context;
     lifecycle->is_looking = true;
-    list_deleted(lifecycle, 0);
+    list_deleted(lifecycle);
 }
 
 void lifecycle_poke(struct lifecycle *lifecycle)

@@ -39,6 +39,7 @@ static size_t row_count;
 static bool is_home;
 static bool is_in_use;
 static bool is_taken;
+static bool is_refused;
 static bool is_settled;
 
 /* ---- what it works with: everything is answered at once */
@@ -118,12 +119,13 @@ void host_message_send(struct router *from,
 {
     (void)from;
     buf_printf(&out,
-            "TELL " STR_FMT " [" STR_FMT "] " STR_FMT " %u\n",
+            "TELL " STR_FMT " [" STR_FMT "] " STR_FMT " %u.%u\n",
             STR_ARG(message->to),
             STR_ARG(message->subject),
             STR_ARG(message->body),
-            message->origin.counter);
-    done(context, ERR_OK);
+            message->origin.counter,
+            message->origin.part);
+    done(context, is_refused ? ERR_DENIED : ERR_OK);
 }
 void login_days_note(struct login_days *days, int64_t owner, bool is_login)
 {
@@ -231,7 +233,7 @@ static int start(void **state)
     router = (struct router){ .settings = &settings };
     deleted_count = notice_count = row_count = 0;
     is_home = is_taken = is_settled = true;
-    is_in_use = false;
+    is_in_use = is_refused = false;
     lifecycle = lifecycle_create(&router);
     router.lifecycle = lifecycle;
     return 0;
@@ -285,7 +287,7 @@ static void a_deleted_account_is_erased_by_its_home_once(void **state)
     deleted_count = 1;
     is_home = false;
     lifecycle_poke(lifecycle);
-    assert_string_equal(after(50), "");
+    assert_string_equal(after(200), "");
     is_home = true;
     assert_string_equal(after(5000), "ERASE gone@example.org\n");
     assert_string_equal(after(5000), ""); /* it is under way */
@@ -300,15 +302,33 @@ static void a_new_account_is_welcomed_until_the_log_has_it(void **state)
     notice_count = 1;
     is_taken = false;
     lifecycle_poke(lifecycle);
-    assert_string_equal(after(50), "TELL new@example.org [Hello] welcome 1\n");
+    assert_string_equal(after(200), "TELL new@example.org [Hello] welcome 1.0\n");
     is_taken = true;
-    assert_string_equal(after(5000), "TELL new@example.org [Hello] welcome 1\nTOLD 4 1\n");
+    assert_string_equal(after(5000), "TELL new@example.org [Hello] welcome 1.0\nTOLD 4 1\n");
     policy.welcome_text = STR_NULL;
     assert_string_equal(after(5000), "TOLD 4 1\n"); /* nothing to say */
     notices[0].notice = NOTICE_INACTIVE;
-    assert_string_equal(after(5000), "TELL new@example.org [] use it 2\nTOLD 4 2\n");
+    assert_string_equal(after(5000), "TELL new@example.org [] use it 2.0\nTOLD 4 2\n");
     notices[0].state = ACCOUNT_DISABLED;
     assert_string_equal(after(5000), "TOLD 4 2\n"); /* nobody reads it */
+}
+
+static void what_was_refused_is_another_message_the_next_time(void **state)
+{
+    (void)state;
+    notices[0] = (struct lifecycle_row){
+        .id = 4, .bare = STR("new@example.org"), .notice = NOTICE_WELCOME
+    };
+    notice_count = 1;
+    is_refused = true;
+    lifecycle_poke(lifecycle);
+    assert_string_equal(after(200), "TELL new@example.org [Hello] welcome 1.0\n");
+    assert_string_equal(after(5000), "TELL new@example.org [Hello] welcome 1.1\n");
+    notice_count = 0; /* another router has told it */
+    assert_string_equal(after(5000), "");
+    notice_count = 1;
+    is_refused = false;
+    assert_string_equal(after(5000), "TELL new@example.org [Hello] welcome 1.0\nTOLD 4 1\n");
 }
 
 static void each_stage_takes_its_time(void **state)
@@ -360,6 +380,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_deleted_account_is_erased_by_its_home_once, start, stop),
         cmocka_unit_test_setup_teardown(
                 a_new_account_is_welcomed_until_the_log_has_it, start, stop),
+        cmocka_unit_test_setup_teardown(
+                what_was_refused_is_another_message_the_next_time, start, stop),
         cmocka_unit_test_setup_teardown(each_stage_takes_its_time, start, stop),
         cmocka_unit_test_setup_teardown(others_are_left_alone, start, stop),
         cmocka_unit_test_setup_teardown(without_a_policy_nobody_is_listed, start, stop),

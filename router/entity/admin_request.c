@@ -81,6 +81,10 @@ static struct str current(const struct admin_request *wait)
 /* `more`: of the outcome. */
 static void note_outcome(struct admin_request *wait, enum err err, struct str more)
 {
+    if (err == ERR_CLOSED) { /* the program ends: nothing more is asked */
+        finish(wait, err, STR_NULL);
+        return;
+    }
     buf_printf(&wait->outcomes,
             "%s" STR_FMT " %s",
             wait->at > 0 ? "\n" : "",

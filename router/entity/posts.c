@@ -283,7 +283,7 @@ bool entity_has_taken(struct entity_table *table, struct str bare, const struct 
 {
     const struct entity *entity = entity_find(table, bare);
     int64_t id;
-    return entity && origins_find(&entity->origins, origin, &id);
+    return entity && origins_find(&entity->origins, origin, &id) && id != ORIGIN_REFUSED;
 }
 
 bool entity_is_in_use(struct entity_table *table, struct str bare)
