@@ -10,6 +10,7 @@
 
 struct vault {
     uint8_t service_key[SEAL_KEY_BYTES];
+    uint8_t name_key[SEAL_KEY_BYTES];
 };
 
 enum err vault_create(struct str secret, struct vault **vault_out)
@@ -19,6 +20,7 @@ enum err vault_create(struct str secret, struct vault **vault_out)
     }
     struct vault *vault = MEM_NEW(struct vault);
     digest_hmac(DIGEST_SHA256, secret, STR("starling account keys 1"), vault->service_key);
+    digest_hmac(DIGEST_SHA256, secret, STR("starling names of erased accounts 1"), vault->name_key);
     *vault_out = vault;
     return ERR_OK;
 }
@@ -29,6 +31,11 @@ void vault_destroy(struct vault *vault)
         secret_wipe(vault, sizeof(*vault));
         free(vault);
     }
+}
+
+struct str vault_name_key(const struct vault *vault)
+{
+    return str_from(vault->name_key, sizeof(vault->name_key));
 }
 
 /* ---- account keys */

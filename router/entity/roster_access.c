@@ -32,47 +32,54 @@ static enum err open_row(const struct vault_key *key,
     return err == ERR_OK ? roster_item_decode(buf_view(content), item_out) : err;
 }
 
-static void take_rows(struct entity *entity, const struct roster_snapshot *snapshot)
+static void take_rows(
+        struct roster *roster, struct str bare, const struct roster_snapshot *snapshot)
 {
     struct buf content;
     size_t broken = 0;
     buf_init(&content, 0);
     for (size_t i = 0; i < snapshot->count; i++) {
         struct roster_item *item;
-        if (open_row(&entity->roster.key, &snapshot->rows[i], &content, &item) == ERR_OK) {
-            roster_put(&entity->roster, item);
+        if (open_row(&roster->key, &snapshot->rows[i], &content, &item) == ERR_OK) {
+            roster_put(roster, item);
         } else {
             broken++;
         }
     }
     if (broken > 0) {
-        log_error("roster",
-                "items cannot be opened",
-                log_jid("jid", entity->bare),
-                log_int("count", broken));
+        log_error(
+                "roster", "items cannot be opened", log_jid("jid", bare), log_int("count", broken));
     }
     buf_fini(&content);
 }
 
-static enum err take_snapshot(struct entity *entity, const struct roster_snapshot *snapshot)
+enum err roster_access_read(const struct vault *vault,
+        int64_t owner,
+        struct str bare,
+        const struct roster_snapshot *snapshot,
+        struct roster *roster)
 {
-    struct roster *roster = &entity->roster;
     roster_clear(roster);
     if (snapshot->wrapped_key.len > 0) {
-        enum err err = vault_open_key(
-                entity->router->vault, entity->account.id, snapshot->wrapped_key, &roster->key);
+        enum err err = vault_open_key(vault, owner, snapshot->wrapped_key, &roster->key);
         if (err != ERR_OK) {
             log_error("roster",
                     "the account's key was wrapped by another router.storage_key_file",
-                    log_jid("jid", entity->bare));
+                    log_jid("jid", bare));
             return err;
         }
         roster->has_key = true;
-        take_rows(entity, snapshot);
+        take_rows(roster, bare, snapshot);
     }
     roster->version = snapshot->version;
     roster->is_loaded = true;
     return ERR_OK;
+}
+
+static enum err take_snapshot(struct entity *entity, const struct roster_snapshot *snapshot)
+{
+    return roster_access_read(
+            entity->router->vault, entity->account.id, entity->bare, snapshot, &entity->roster);
 }
 
 static void on_loaded(void *context, enum err err, const struct roster_snapshot *snapshot)

@@ -178,7 +178,7 @@ static void the_block_list_comes_with_the_account(void **state)
     account_data_put(store, &change, on_changed, &answer);
     await(&answer);
     assert_int_equal(answer.err, ERR_OK);
-    struct account_store *accounts = account_store_create(pool);
+    struct account_store *accounts = account_store_create(pool, STR_NULL);
     struct answer loaded = { .is_done = false };
     account_load(accounts, STR("a@example.net"), on_account, &loaded);
     await(&loaded);

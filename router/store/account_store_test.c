@@ -286,7 +286,7 @@ static int start(void **state)
     if (pg_pool_open(loop, &options, &pool) != ERR_OK) {
         return -1;
     }
-    store = account_store_create(pool);
+    store = account_store_create(pool, STR("the key of names"));
     return 0;
 }
 

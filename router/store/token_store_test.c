@@ -259,7 +259,8 @@ static int start(void **state)
             "psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1"
             " -f deploy/sql/router/0001_accounts_and_shards.sql"
             " -f deploy/sql/router/0002_roster.sql"
-            " -f deploy/sql/router/0004_fast_tokens.sql",
+            " -f deploy/sql/router/0004_fast_tokens.sql"
+            " -f deploy/sql/router/0005_account_lifecycle.sql",
             dir);
     assert_int_equal(system(command), 0);
     static char conninfo[256];
@@ -278,7 +279,7 @@ static int start(void **state)
         return -1;
     }
     store = token_store_create(pool);
-    accounts = account_store_create(pool);
+    accounts = account_store_create(pool, STR("the key of names"));
     return 0;
 }
 
