@@ -55,6 +55,7 @@ struct transport {
     bool is_write_blocked;
     bool read_wants_write;
     bool is_room_wanted;
+    bool is_offering_held; /* on_data reads them: they stay until it returns */
 };
 
 /* Those whose owner is gone: `transport_abandon_finishing` must find them. */
@@ -64,6 +65,13 @@ static struct transport *finishing;
 static char read_buffer[IO_MAX_RECORD_BYTES];
 
 /* ---- life */
+
+static void drop_held(struct transport *transport)
+{
+    if (!transport->is_offering_held) {
+        buf_fini(&transport->held);
+    }
+}
 
 static void release(struct transport *transport)
 {
@@ -81,7 +89,7 @@ static void release(struct transport *transport)
     loop_task_cancel(transport->loop, &transport->flush_task);
     loop_task_cancel(transport->loop, &transport->offer_task);
     buf_fini(&transport->queue);
-    buf_fini(&transport->held);
+    drop_held(transport);
     if (transport->previous_finishing != NULL) {
         *transport->previous_finishing = transport->next_finishing;
         if (transport->next_finishing != NULL) {
@@ -364,8 +372,11 @@ static void offer_fresh(struct transport *transport, struct str data)
 static void offer_held(struct transport *transport)
 {
     while (may_offer(transport) && transport->held.len > 0) {
+        transport->is_offering_held = true;
         size_t taken = transport->handlers->on_data(transport->context, buf_view(&transport->held));
-        if (transport->watch == NULL) {
+        transport->is_offering_held = false;
+        if (transport->state != STATE_OPEN) {
+            drop_held(transport); /* ended inside */
             return;
         }
         ASSERT(taken <= transport->held.len);
@@ -530,7 +541,7 @@ void transport_finish(struct transport *transport, int64_t timeout_ms)
     }
     transport->state = STATE_FINISHING;
     transport->is_paused = true;
-    buf_fini(&transport->held);
+    drop_held(transport);
     list_finishing(transport);
     timer_start(loop_timers(transport->loop), &transport->timer, timeout_ms);
     loop_defer(transport->loop, LOOP_PHASE_SEND, &transport->flush_task);

@@ -56,7 +56,7 @@ class Pair:
         assert await asyncio.wait_for(self.process.stdout.readline(), 30) == b"ready\n", "the pair could not log in"
 
     async def stop(self):
-        out, _ = await asyncio.wait_for(self.process.communicate(), 30)
+        out, _ = await asyncio.wait_for(self.process.communicate(b""), 30)
         told = json.loads(out.decode().splitlines()[-1])
         assert not told["broken"] and told["arrived"] == told["sent"] and told["in_order"], told
         return told
@@ -149,7 +149,7 @@ class Flood:
     def __init__(self, c, to, filler, stanzas_per_second):
         self.c, self.to, self.filler, self.rate = c, to, filler, stanzas_per_second
         self.sent, self.condition, self.acked = 0, None, set()
-        c.on_acked = lambda texts: self.acked.update(int(text.split(" id='")[1].split("'")[0]) for text in texts)
+        c.on_acked = lambda texts: self.acked.update(int(text.split(" id='")[1].split("'")[0]) for text in texts if text.startswith("<message"))
 
     async def listen(self):
         try:
@@ -168,8 +168,9 @@ class Flood:
                 self.sent += 1
                 if self.sent % 20 == 0:
                     self.c.request()
-                    with contextlib.suppress(OSError):
-                        await asyncio.wait([asyncio.ensure_future(self.c.writer.drain()), listener], return_when=asyncio.FIRST_COMPLETED)
+                    drained = asyncio.ensure_future(self.c.writer.drain())
+                    await asyncio.wait([drained, listener], return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.gather(drained, return_exceptions=True)
             await asyncio.sleep(0.002)
         assert listener.done(), f"not cut off within {seconds} s"
         self.took = time.monotonic() - began
