@@ -55,7 +55,6 @@ struct transport {
     bool is_write_blocked;
     bool read_wants_write;
     bool is_room_wanted;
-    bool is_offering_held; /* on_data reads them: they stay until it returns */
 };
 
 /* Those whose owner is gone: `transport_abandon_finishing` must find them. */
@@ -65,13 +64,6 @@ static struct transport *finishing;
 static char read_buffer[IO_MAX_RECORD_BYTES];
 
 /* ---- life */
-
-static void drop_held(struct transport *transport)
-{
-    if (!transport->is_offering_held) {
-        buf_fini(&transport->held);
-    }
-}
 
 static void release(struct transport *transport)
 {
@@ -89,7 +81,6 @@ static void release(struct transport *transport)
     loop_task_cancel(transport->loop, &transport->flush_task);
     loop_task_cancel(transport->loop, &transport->offer_task);
     buf_fini(&transport->queue);
-    drop_held(transport);
     if (transport->previous_finishing != NULL) {
         *transport->previous_finishing = transport->next_finishing;
         if (transport->next_finishing != NULL) {
@@ -108,6 +99,7 @@ static void leave(struct transport *transport)
 {
     transport->busy--;
     if (transport->busy == 0 && transport->state == STATE_DEAD) {
+        buf_fini(&transport->held); /* not before: on_data may be reading them */
         free(transport);
     }
 }
@@ -372,12 +364,9 @@ static void offer_fresh(struct transport *transport, struct str data)
 static void offer_held(struct transport *transport)
 {
     while (may_offer(transport) && transport->held.len > 0) {
-        transport->is_offering_held = true;
         size_t taken = transport->handlers->on_data(transport->context, buf_view(&transport->held));
-        transport->is_offering_held = false;
         if (transport->state != STATE_OPEN) {
-            drop_held(transport); /* ended inside */
-            return;
+            return; /* ended inside */
         }
         ASSERT(taken <= transport->held.len);
         buf_consume(&transport->held, taken);
@@ -541,7 +530,6 @@ void transport_finish(struct transport *transport, int64_t timeout_ms)
     }
     transport->state = STATE_FINISHING;
     transport->is_paused = true;
-    drop_held(transport);
     list_finishing(transport);
     timer_start(loop_timers(transport->loop), &transport->timer, timeout_ms);
     loop_defer(transport->loop, LOOP_PHASE_SEND, &transport->flush_task);
