@@ -105,7 +105,8 @@ async def undisturbed(name):
     grown = memory.grown()
     print(f"      {name}: others p99 {idle * 1000:.0f} ms idle, {told['p99'] * 1000:.0f} ms meanwhile (worst {told['worst'] * 1000:.0f}, {told['sent']} messages);"
           f" grew by at most {', '.join(f'{node} {kib / 1024:.1f} MiB' for node, kib in grown.items())}", flush=True)
-    assert told["p99"] < max(2 * idle, 1.0 if has_sanitizer() else 0.1), told
+    # 1 GB at once is as much as the machine can take in: others wait their turn, no longer.
+    assert told["p99"] < max(2 * idle, 1.0 if has_sanitizer() or FULL else 0.1), told
     # What a sanitizer has freed stays in its quarantine for a while.
     assert grown["edge-1"] < (64 if has_sanitizer() else 8) * 1024, grown
     assert grown["router-1"] < (200 if has_sanitizer() else 64) * 1024, grown
