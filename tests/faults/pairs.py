@@ -121,7 +121,7 @@ HARMS = [
     Harm("redis_kill", redis(away=True), of="redis", takes_redis=True),
     Harm("redis_shutdown", redis("SHUTDOWN", "NOSAVE", away=True), of="redis", takes_redis=True),
     Harm("redis_flushall", redis("FLUSHALL"), of="redis", takes_redis=True),
-    Harm("redis_sleeps", redis("DEBUG", "SLEEP", "10"), of="redis"),
+    Harm("redis_sleeps", redis("DEBUG", "SLEEP", "10"), of="redis", takes_redis=True),  # longer than a next home waits for it
 ]
 
 
