@@ -416,6 +416,7 @@ static void renew(struct shard_table *table, const struct pg_result *const *resu
     table->wants_all = false;
     apply_nodes(table, results[1]);
     apply_table(table, results[0]);
+    table->handlers.on_renewed(table->context);
     if (!table->is_draining) {
         even_out(table);
     }

@@ -21,7 +21,8 @@ struct shard_handlers {
     /* Hand-over: refuse new work for the shard (NotOwner), finish what runs, then call
      * shard_quiesced. */
     void (*on_release)(void *context, unsigned shard);
-    void (*on_map)(void *context); /* some owner, address or epoch changed */
+    void (*on_map)(void *context);     /* some owner, address or epoch changed */
+    void (*on_renewed)(void *context); /* the table was asked; what is held now is ours */
 };
 
 MUST_USE enum err shard_table_open(struct router *router,

@@ -141,9 +141,16 @@ def nodes_for(load, two):
 
 
 async def two_at_once(load):
-    two = choose(have_namespace())
+    return await both(load, choose(have_namespace()), random.uniform(0, 3))
+
+
+async def freeze_router_with_commits_in_doubt(load):
+    """The router sleeps while PostgreSQL owes it answers; when it wakes, another one is home, and it must not touch in Redis what is not its own."""
+    return await both(load, [harm for name in ("restart_postgres", "freeze_router_15") for harm in HARMS if harm.name == name], 2)
+
+
+async def both(load, two, pause):
     nodes = nodes_for(load, two)
-    pause = random.uniform(0, 3)
     load.notes.append(f"{two[0].name} ({nodes[0].name if nodes[0] else '-'}), after {pause:.1f} s {two[1].name} ({nodes[1].name if nodes[1] else '-'})")
     # Redis and a home lost at once: what a client had not acknowledged comes again from the log (ARCHITECTURE, known limits).
     load.queues_are_gone = any(a.takes_redis and b.moves_shards for a, b in (two, two[::-1]))
@@ -161,3 +168,4 @@ async def two_at_once(load):
 
 for _number in range(1, 6):
     fault("T22", name=f"two_at_once_{_number}")(two_at_once)
+fault("T22")(freeze_router_with_commits_in_doubt)
