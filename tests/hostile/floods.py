@@ -21,7 +21,7 @@ FULL = "--full" in sys.argv
 MIB = 1 << 20
 # At edge-1, where floods come from: what is read of one client, and for how long it may ask for more.
 BYTES_PER_SECOND, BURST, STANZA_COST, FLOOD_SECONDS = (MIB, 2 * MIB, 200, 60) if FULL else (128 << 10, 256 << 10, 200, 5)
-UNREAD = 1024 * MIB if FULL else 96 * MIB  # sent to somebody who reads nothing
+UNREAD, WINDOW = (1024 * MIB, 40) if FULL else (48 * MIB, 10)  # sent to somebody who reads nothing; by each of four, unacknowledged
 MESSAGE = f"{{{CLIENT}}}message"
 SID = "urn:xmpp:sid:0"
 cluster = None
@@ -241,7 +241,7 @@ async def session_row(jid):
 
 
 class Sender:
-    """Sends numbered messages of 50 KB, 40 of them unacknowledged at a time; knows what came back as an error."""
+    """Sends numbered messages of 50 KB, some of them unacknowledged at a time; knows what came back as an error."""
 
     def __init__(self, c, to, first, step):
         self.c, self.to, self.number, self.step = c, to, first, step
@@ -264,7 +264,7 @@ class Sender:
     async def send(self, total):
         listener = asyncio.create_task(self.listen())
         for _ in range(total // 50000):
-            await self.room(40)
+            await self.room(WINDOW)
             self.c.message(self.to, f"{self.number}:" + "x" * 50000, ident=str(self.number))
             self.sent.append(self.number)
             self.number += self.step
