@@ -66,6 +66,8 @@ struct redis {
     struct request_list refused;
     void (*on_change)(void *context, bool is_up);
     void *on_change_context;
+    bool (*may_write)(void *context); /* may be NULL */
+    void *may_write_context;
     bool up_announced;
     bool is_closing;
 };
@@ -204,10 +206,19 @@ static void refuse_all(void *context)
     }
 }
 
+void redis_guard_writes(struct redis *redis, bool (*may_write)(void *context), void *context)
+{
+    redis->may_write = may_write;
+    redis->may_write_context = context;
+}
+
 void redis_command(
         struct redis *redis, const struct str *args, size_t count, redis_done done, void *context)
 {
     ASSERT(count > 0);
+    if (done == NULL && redis->may_write != NULL && !redis->may_write(redis->may_write_context)) {
+        return;
+    }
     struct redis_request *request = request_create(redis, done, context);
     if (redis_is_up(redis) && redis->in_flight.count < (size_t)redis->config.max_pending) {
         request_send(redis, request, args, count);

@@ -57,6 +57,8 @@ bool redis_is_up(const struct redis *redis);
 /* After each connect (is_up) and each loss. A fresh connect may mean an empty Redis: owners write
  * again what they own. */
 void redis_on_change(struct redis *redis, void (*fn)(void *context, bool is_up), void *context);
+/* As long as `may_write` says no, commands nobody waits for (`done` NULL) are left out. */
+void redis_guard_writes(struct redis *redis, bool (*may_write)(void *context), void *context);
 /* `done` may be NULL. Arguments are copied. Never fails synchronously: without a connection `done`
  * gets ERR_UNAVAILABLE (from the loop, never from inside this call). */
 void redis_command(

@@ -141,6 +141,29 @@ static void test_commands_of_one_turn_are_answered_in_order(void **state)
     }
 }
 
+static bool is_allowed(void *context)
+{
+    return *(const bool *)context;
+}
+
+static void test_guarded_writes_are_left_out_and_questions_are_not(void **state)
+{
+    (void)state;
+    open_up();
+    bool may_write = true;
+    redis_guard_writes(fixture.redis, is_allowed, &may_write);
+    const struct str push[] = { STR("RPUSH"), STR("guarded"), STR("x") };
+    for (int i = 0; i < 4; i++) {
+        may_write = i % 2 == 0;
+        redis_command(fixture.redis, push, 3, NULL, NULL);
+    }
+    struct answer length = { 0 };
+    ask(&length, "LLEN", "guarded", NULL);
+    await(&length);
+    assert_int_equal(length.err, ERR_OK);
+    assert_int_equal(length.integer, 2);
+}
+
 /* G09 */
 static void test_errors_nil_and_unexpected_types_are_values(void **state)
 {
@@ -412,6 +435,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(name, close_redis)
     const struct CMUnitTest tests[] = {
         TEST(test_commands_of_one_turn_are_answered_in_order),
+        TEST(test_guarded_writes_are_left_out_and_questions_are_not),
         TEST(test_errors_nil_and_unexpected_types_are_values),
         TEST(test_nested_arrays_are_read_by_index),
         TEST(test_binary_and_empty_arguments_survive),

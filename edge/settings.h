@@ -50,7 +50,7 @@ struct c2s_settings {
     int64_t max_write_bytes, read_bytes_per_turn;
     int64_t max_lingering_sessions, linger_timeout_ms;
     int64_t drain_window_ms;
-    int64_t sm_request_every, sm_request_after_ms, sm_ack_timeout_ms;
+    int64_t sm_request_every, sm_request_bytes, sm_request_after_ms, sm_ack_timeout_ms;
     int64_t proxy_timeout_ms;
 };
 

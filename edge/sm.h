@@ -40,6 +40,7 @@ struct sm {
     int64_t answer_ms;       /* when it is answered at the latest; 0: it was already */
     int64_t request_ms;      /* when our <r/> was sent, or is due; 0: nothing to ask */
     int64_t written_ms;
+    uint64_t asked_total; /* bytes written to the stream before our last <r/> */
     void (*enabled)(struct session *session, const struct Wire__EnableReply *reply);
     struct session *session;
     struct sm *prev, *next; /* in the uplink: waits for EnableReply, or its acks are to be told */

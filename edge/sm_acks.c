@@ -21,9 +21,21 @@ static int64_t now(const struct stream *stream)
 
 /* ---- ours */
 
+/* Many stanzas or many bytes: who sends on when these are acknowledged (a page of a log) does not
+ * wait for the quiet behind a few large ones. */
+static bool is_much_unacked(const struct stream *stream)
+{
+    const struct sm *sm = stream->session->sm;
+    return sm_unacked(sm) >= (uint32_t)limits_of(stream)->sm_request_every
+            || (sm_unacked(sm) > 0
+                    && stream_written_total(stream) - sm->asked_total
+                            >= (uint64_t)limits_of(stream)->sm_request_bytes);
+}
+
 static void ask(struct stream *stream)
 {
     struct sm *sm = stream->session->sm;
+    sm->asked_total = stream_written_total(stream);
     sm->is_request_open = true;
     sm->request_ms = now(stream);
     stream_write(stream, STR("<r xmlns='" NS_SM "'/>"));
@@ -47,7 +59,7 @@ void sm_acks_written(struct stream *stream)
     if (sm->is_request_open) {
         return;
     }
-    if (sm_unacked(sm) >= (uint32_t)limits_of(stream)->sm_request_every) {
+    if (is_much_unacked(stream)) {
         ask(stream);
     } else {
         ask_later(stream);
@@ -60,7 +72,7 @@ void sm_acks_heard(struct stream *stream, bool is_news)
     struct sm *sm = stream->session->sm;
     sm->is_request_open = false;
     sm->request_ms = 0;
-    if (is_news && sm_unacked(sm) >= (uint32_t)limits_of(stream)->sm_request_every) {
+    if (is_news && is_much_unacked(stream)) {
         ask(stream);
     } else {
         ask_later(stream);

@@ -218,6 +218,38 @@ static void acknowledgement_is_asked_for_after_some_stanzas(void **state)
     expect_silence();
 }
 
+/* As large as stanzas that a page of the log is full of after a few (C22). */
+static void write_large(unsigned count)
+{
+    static char text[40000];
+    memset(text, 'x', sizeof(text));
+    for (unsigned i = 0; i < count; i++) {
+        stream_write(fixture.edge.streams, str_from(text, sizeof(text)));
+        write_numbered(1);
+    }
+}
+
+static bool was_asked(void)
+{
+    return strstr(server_said(), "<r xmlns='urn:xmpp:sm:3'/>") != NULL;
+}
+
+static void acknowledgement_is_asked_for_after_many_bytes(void **state)
+{
+    (void)state;
+    open_managed_session();
+    write_large(1);
+    assert_false(was_asked());
+    write_large(1);
+    assert_true(was_asked());
+    write_large(3);
+    assert_false(was_asked());
+    client_sends("<a " SM " h='2'/>");
+    assert_true(was_asked());
+    client_sends("<a " SM " h='5'/>");
+    assert_false(was_asked());
+}
+
 static void acknowledgement_is_asked_for_after_some_quiet(void **state)
 {
     (void)state;
@@ -544,6 +576,7 @@ int main(void)
         SM_TEST(each_request_has_an_answer),
         SM_TEST(errors_of_the_edge_are_counted_by_both_sides),
         SM_TEST(acknowledgement_is_asked_for_after_some_stanzas),
+        SM_TEST(acknowledgement_is_asked_for_after_many_bytes),
         SM_TEST(acknowledgement_is_asked_for_after_some_quiet),
         SM_TEST(client_that_is_busy_is_not_asked_at_once),
         SM_TEST(silent_client_is_detached),

@@ -81,7 +81,6 @@ static void release(struct transport *transport)
     loop_task_cancel(transport->loop, &transport->flush_task);
     loop_task_cancel(transport->loop, &transport->offer_task);
     buf_fini(&transport->queue);
-    buf_fini(&transport->held);
     if (transport->previous_finishing != NULL) {
         *transport->previous_finishing = transport->next_finishing;
         if (transport->next_finishing != NULL) {
@@ -100,6 +99,7 @@ static void leave(struct transport *transport)
 {
     transport->busy--;
     if (transport->busy == 0 && transport->state == STATE_DEAD) {
+        buf_fini(&transport->held); /* not before: on_data may be reading them */
         free(transport);
     }
 }
@@ -365,8 +365,8 @@ static void offer_held(struct transport *transport)
 {
     while (may_offer(transport) && transport->held.len > 0) {
         size_t taken = transport->handlers->on_data(transport->context, buf_view(&transport->held));
-        if (transport->watch == NULL) {
-            return;
+        if (transport->state != STATE_OPEN) {
+            return; /* ended inside */
         }
         ASSERT(taken <= transport->held.len);
         buf_consume(&transport->held, taken);
@@ -530,7 +530,6 @@ void transport_finish(struct transport *transport, int64_t timeout_ms)
     }
     transport->state = STATE_FINISHING;
     transport->is_paused = true;
-    buf_fini(&transport->held);
     list_finishing(transport);
     timer_start(loop_timers(transport->loop), &transport->timer, timeout_ms);
     loop_defer(transport->loop, LOOP_PHASE_SEND, &transport->flush_task);

@@ -364,6 +364,44 @@ static void a_handler_may_destroy_its_transport(void **state)
     transport_destroy(NULL);
 }
 
+static bool ends_orderly;
+
+/* What was left comes again by itself; then the owner ends it and reads on in what it was offered.
+ */
+static size_t take_two_then_end(struct transport_peer *peer, struct str data)
+{
+    if (peer->extra == NULL) {
+        peer->extra = peer;
+        transport_pause(peer->transport);
+        transport_resume(peer->transport);
+        return 2;
+    }
+    if (ends_orderly) {
+        transport_finish(peer->transport, 1000);
+    } else {
+        transport_destroy(peer->transport);
+    }
+    peer->transport = NULL;
+    buf_append_str(&peer->received, data);
+    return data.len;
+}
+
+static void held_bytes_outlive_the_end_that_comes_while_they_are_offered(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct transport_peer peer = {
+            .client = half_close_and_read, .on_data = take_two_then_end, .stops_with_client = true
+        };
+        ends_orderly = i == 0;
+        transport_peer_open(&peer, NULL);
+        transport_peer_run(&peer);
+        assert_false(peer.timed_out);
+        assert_str(text_of(&peer), "k");
+        transport_peer_close(&peer);
+    }
+}
+
 static void a_plain_transport_has_no_binding(void **state)
 {
     (void)state;
@@ -396,6 +434,7 @@ int main(void)
         cmocka_unit_test(a_client_that_does_not_read_overflows),
         cmocka_unit_test(room_is_told_and_all_bytes_get_acknowledged),
         cmocka_unit_test(a_handler_may_destroy_its_transport),
+        cmocka_unit_test(held_bytes_outlive_the_end_that_comes_while_they_are_offered),
         cmocka_unit_test(a_plain_transport_has_no_binding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

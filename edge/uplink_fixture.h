@@ -235,6 +235,7 @@ UNUSED static int setup(void **state)
         .max_lingering_sessions = 3,
         .linger_timeout_ms = 60000,
         .sm_request_every = 3,
+        .sm_request_bytes = 65536,
         .sm_request_after_ms = 2000,
         .sm_ack_timeout_ms = 60000,
     };

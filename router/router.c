@@ -90,11 +90,32 @@ static void on_map(void *context)
     ingress_on_map(router->ingress);
 }
 
+/* Redis does not know who writes. A router that has slept past its lease (SIGSTOP, a paused
+ * machine) may find other homes behind its back, whose sessions and queues it must not touch before
+ * it has asked the table; what is still ours then is written anew. */
+static bool may_write_redis(void *context)
+{
+    struct router *router = context;
+    bool may = router->shards && shard_may_give_up(router->shards);
+    router->is_redis_behind |= !may;
+    return may;
+}
+
+static void on_renewed(void *context)
+{
+    struct router *router = context;
+    if (router->is_redis_behind && router->entities) {
+        router->is_redis_behind = false;
+        entity_on_redis_up(router->entities);
+    }
+}
+
 static const struct shard_handlers shard_handlers = {
     .on_gained = on_gained,
     .on_lost = on_lost,
     .on_release = on_release,
     .on_map = on_map,
+    .on_renewed = on_renewed,
 };
 
 /* ---- opening */
@@ -359,6 +380,7 @@ enum err router_start(struct service_context *service, void **state_out)
 
     if (router->redis != NULL) {
         redis_on_change(router->redis, on_redis_change, router);
+        redis_guard_writes(router->redis, may_write_redis, router);
     }
     operator_open(router, router_drain);
     timer_start(loop_timers(router->loop), &process->health, 0);

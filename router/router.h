@@ -17,7 +17,8 @@ struct router {
     struct settings *settings; /* hosts, limits: replaced on reload */
     struct link *link;
     struct registry *registry;
-    struct redis *redis; /* may be down: nothing durable waits for it */
+    struct redis *redis;  /* may be down: nothing durable waits for it */
+    bool is_redis_behind; /* something was not written there, since others may be home by now */
     struct pg_pool *pg;
     struct peers *peers;
     struct signer *signer; /* nonces, grants, session tokens */

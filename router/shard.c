@@ -42,6 +42,7 @@ struct shard_table {
     bool wants_tick; /* another one as soon as this one is back */
     bool wants_all;  /* the whole table, whatever the version */
     bool is_failing; /* the last tick failed: logged once */
+    bool has_slept;  /* we, not PostgreSQL, were away when the lease ran out */
     bool is_draining;
     bool has_left;
     void (*on_drained)(void *context);
@@ -379,6 +380,7 @@ static void on_expiry(struct timer *timer, void *context)
     struct shard_table *table = context;
     log_error("shard", "the lease ran out", log_int("shards", shard_book_held_count(&table->book)));
     metric_add(&metric_lapsed, 1);
+    table->has_slept = now_of(table) - table->book.deadline_ms > 2 * MARGIN_MS;
     table->book.deadline_ms = 0;
     table->wants_all = true;
 }
@@ -411,11 +413,13 @@ static void renew(struct shard_table *table, const struct pg_result *const *resu
         log_info("shard", "the lease is renewed again");
     }
     table->is_failing = false;
+    table->has_slept = false;
     table->book.deadline_ms = deadline;
     timer_start(loop_timers(table->router->loop), &table->expiry, deadline - now_of(table));
     table->wants_all = false;
     apply_nodes(table, results[1]);
     apply_table(table, results[0]);
+    table->handlers.on_renewed(table->context);
     if (!table->is_draining) {
         even_out(table);
     }
@@ -514,7 +518,7 @@ bool shard_has_lease(const struct shard_table *table)
 
 bool shard_may_give_up(const struct shard_table *table)
 {
-    return shard_has_lease(table) || table->is_failing;
+    return shard_has_lease(table) || (table->is_failing && !table->has_slept);
 }
 
 uint64_t shard_epoch(const struct shard_table *table, unsigned shard)

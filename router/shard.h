@@ -21,7 +21,8 @@ struct shard_handlers {
     /* Hand-over: refuse new work for the shard (NotOwner), finish what runs, then call
      * shard_quiesced. */
     void (*on_release)(void *context, unsigned shard);
-    void (*on_map)(void *context); /* some owner, address or epoch changed */
+    void (*on_map)(void *context);     /* some owner, address or epoch changed */
+    void (*on_renewed)(void *context); /* the table was asked; what is held now is ours */
 };
 
 MUST_USE enum err shard_table_open(struct router *router,
@@ -54,7 +55,7 @@ struct peer;
 void shard_tell(const struct shard_table *table, struct peer *peer);
 bool shard_has_lease(const struct shard_table *table);
 /* What timed out may be answered with an error: nobody else answers for it, since our lease is good
- * or PostgreSQL is away. False: we have slept, and the next tick tells. */
+ * or PostgreSQL is away. False: we have slept, and the next tick that succeeds tells. */
 bool shard_may_give_up(const struct shard_table *table);
 unsigned shard_count(const struct shard_table *table);
 /* SIGTERM: hands every shard to the others; `done` when none is left (at once when this is the only
