@@ -9,6 +9,7 @@
 #include "chassis/metrics.h"
 #include "proto/xmpp/jid.h"
 #include "proto/xmpp/precis.h"
+#include "router/cluster.h"
 #include "router/egress.h"
 #include "router/password_work.h"
 #include "router/router.h"
@@ -73,6 +74,8 @@ static void on_created(void *context, enum err err, int64_t id)
     }
     if (err == ERR_OK) {
         metric_add(&metric_registered, 1);
+        cluster_tell_account_changed(
+                registration->registrar->router, str_from_cstr(registration->bare), false);
         log_info("register",
                 "an account was registered",
                 log_jid("account", str_from_cstr(registration->bare)),
