@@ -9,6 +9,7 @@
 #include "chassis/metrics.h"
 #include "proto/xmpp/jid.h"
 #include "proto/xmpp/precis.h"
+#include "proto/xmpp/precis_look_alike.h"
 #include "router/cluster.h"
 #include "router/egress.h"
 #include "router/password_work.h"
@@ -160,6 +161,10 @@ static Wire__Status check(struct registrar *registrar,
     if (jid_prepare_local(arena, jid.local, &local) != ERR_OK || !str_equal(local, jid.local)
             || precis_opaque_string(arena, wire_str(message->password), password_out) != ERR_OK) {
         return WIRE__STATUS__STATUS_INVALID;
+    }
+
+    if (precis_is_look_alike(local)) {
+        return WIRE__STATUS__STATUS_INVALID; /* C33 */
     }
 
     return take_from_hour(registrar) ? WIRE__STATUS__STATUS_OK : WIRE__STATUS__STATUS_LIMIT;
