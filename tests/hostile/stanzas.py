@@ -152,6 +152,29 @@ async def test_C08_same_time_for_strangers_and_nobody():
     await close(a)
 
 
+async def test_C08_a_name_that_is_given_away_is_known_at_once():
+    """Although every router remembers for a while that there was nobody."""
+    a = await client(0).login(user())
+    for i in range(4):  # at home in either router, registered through either edge
+        name = f"later{i}"
+        a.message(jid(name), "too early", ident="early")
+        assert condition(await a.get_where(lambda e: e.get("id") == "early")) == "service-unavailable"
+        fresh = await client(i).secure()
+        answer = await fresh.iq("set", f"<query xmlns='{REGISTER}'><username>{name}</username><password>secret</password></query>")
+        assert answer.get("type") == "result", condition(answer)
+        fresh.abort()
+        for attempt in range(20):
+            a.message(jid(name), "welcome", ident=f"try{attempt}")
+            if not [e for e in await settle(a, 2) if e.get("id") == f"try{attempt}"]:
+                break
+        else:
+            raise AssertionError(f"{name} stays unknown")
+        b = await client(1).login(name)
+        assert body(await b.get_where(lambda e: e.tag == MESSAGE)) == "welcome"
+        await close(b)
+    await close(a)
+
+
 # ---- C11, C13
 
 async def test_C11_past_the_quota_nothing_is_stored():
