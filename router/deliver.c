@@ -25,7 +25,9 @@ enum deliver_class {
 
 /* Where RFC 6121 leaves a choice:
  * - chat and normal to a bare JID go to all resources, not to "the most available" one (§8.5.2.1.1): every client shows the
- *   whole conversation; a full JID that is gone is treated as the bare one (§8.5.3.2.1), so nothing is lost on a reconnect;
+ *   whole conversation; a full JID that is gone is treated as the bare one, so nothing is lost on a reconnect. For chat §8.5.3.2.1
+ *   says so; for normal it asks for an error or silence, but what was accepted for a session must not end with it (P1), and clients
+ *   send receipts and markers as normal messages;
  * - presence probes and subscriptions of strangers are ignored like those to nobody (§8.5.1, C09);
  * - with no account, a request or message gets service-unavailable (§8.5.1), the text an account without storage gives. */
 static const enum deliver_action actions[CLASS_COUNT][3][3] = {

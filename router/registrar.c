@@ -9,6 +9,7 @@
 #include "chassis/metrics.h"
 #include "proto/xmpp/jid.h"
 #include "proto/xmpp/precis.h"
+#include "proto/xmpp/precis_look_alike.h"
 #include "router/cluster.h"
 #include "router/egress.h"
 #include "router/host_message.h"
@@ -140,6 +141,8 @@ static void on_created(void *context, enum err err, int64_t id)
     }
     if (err == ERR_OK) {
         metric_add(&metric_registered, 1);
+        cluster_tell_account_changed(
+                registration->registrar->router, str_from_cstr(registration->bare), false);
         log_info("register",
                 "an account was registered",
                 log_jid("account", str_from_cstr(registration->bare)),
@@ -211,9 +214,12 @@ static Wire__Status check(struct registrar *registrar,
         return WIRE__STATUS__STATUS_NOT_AUTHORIZED;
     }
     if (jid_prepare_local(arena, jid.local, &local) != ERR_OK || !str_equal(local, jid.local)
-            || precis_mixes_scripts(local)
             || precis_opaque_string(arena, wire_str(message->password), password_out) != ERR_OK) {
         return WIRE__STATUS__STATUS_INVALID;
+    }
+
+    if (precis_is_look_alike(local)) {
+        return WIRE__STATUS__STATUS_INVALID; /* C33 */
     }
 
     const struct router *router = registrar->router;

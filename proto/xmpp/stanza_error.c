@@ -56,8 +56,9 @@ const char *stanza_condition_type(enum stanza_condition condition)
 
 void stanza_error_write(struct buf *out, const struct stanza_error *error)
 {
+    const char *type = error->type ? error->type : stanza_condition_type(error->condition);
     xml_open(out, "error", NULL);
-    xml_attr(out, "type", str_from_cstr(stanza_condition_type(error->condition)));
+    xml_attr(out, "type", str_from_cstr(type));
     xml_end_open(out);
     xml_open(out, stanza_condition_name(error->condition), NS_STANZAS_ERROR);
     xml_end_empty(out);

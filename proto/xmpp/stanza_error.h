@@ -34,6 +34,7 @@ struct stanza_error {
     enum stanza_condition condition;
     struct str text;      /* "" : none; English */
     struct str extra_xml; /* application condition as canonical XML, "" : none */
+    const char *type;     /* where a specification asks for another one; NULL: as RFC 6120 does */
 };
 
 const char *stanza_condition_name(enum stanza_condition condition); /* "item-not-found" */

@@ -45,6 +45,10 @@ static void test_error_is_written_with_text_and_extra(void **state)
             "<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
             "<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>a&lt;b</text>"
             "<x xmlns='y'/></error>");
+    error = (struct stanza_error){ .condition = STANZA_ERROR_NOT_ACCEPTABLE, .type = "cancel" };
+    expect_xml(&error,
+            "<error type='cancel'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
+            "</error>");
 }
 
 static void test_errors_and_results_are_never_answered(void **state)

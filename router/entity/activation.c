@@ -213,6 +213,7 @@ static void finish(struct entity *entity, enum entity_state state)
 {
     entity->state = state;
     entity->load_tries = 0;
+    entity->has_settled = true;
     settle_revived(entity);
     await_announces(entity);
     if (state == ENTITY_ACTIVE) {
@@ -230,6 +231,11 @@ static void on_log(void *context, enum err err, const Wire__LogOpenReply *reply)
     }
     if (err != ERR_OK) {
         back_off(entity, "log", err);
+        return;
+    }
+    if (entity->is_nobody) {
+        roster_clear(&entity->roster);
+        finish(entity, ENTITY_UNKNOWN);
         return;
     }
     for (size_t i = 0; i < reply->n_origins && i < reply->n_origin_ids; i++) {
@@ -341,8 +347,8 @@ static void on_sessions(
     if (!entity || entity->state != ENTITY_LOADING_SESSIONS) {
         return; /* too late: edges announce what is missing */
     }
-    entity->knows_sessions = err == ERR_OK;
-    for (size_t i = 0; err == ERR_OK && i < count; i++) {
+    entity->knows_sessions = err == ERR_OK && !entity->is_nobody;
+    for (size_t i = 0; entity->knows_sessions && i < count; i++) {
         const struct session_record *record = &records[i];
         if (entity_find_session(entity, record->session)
                 || entity_find_resource(entity, record->resource)) {
@@ -410,6 +416,18 @@ static void load_roster(struct entity *entity)
     roster_access_load(entity, on_roster);
 }
 
+/* C08: nobody takes the reads of somebody, one after the other; they find nothing. So a stranger
+ * does not learn from the time whether there is an account. A reload does not wait for that. */
+static void settle_nobody(struct entity *entity)
+{
+    if (entity->has_settled) {
+        finish(entity, ENTITY_UNKNOWN);
+    } else {
+        entity->is_nobody = true;
+        load_roster(entity);
+    }
+}
+
 static void on_account(void *context, enum err err, const struct account_row *row)
 {
     struct entity *entity = entity_ref_take(context);
@@ -429,9 +447,10 @@ static void on_account(void *context, enum err err, const struct account_row *ro
         entity->account.id = 0;
         entity->is_log_open = false; /* should it come back, the log is opened anew */
         roster_clear(&entity->roster);
-        finish(entity, ENTITY_UNKNOWN);
+        settle_nobody(entity);
         return;
     }
+    entity->is_nobody = false;
     entity->is_log_open = former_id == entity->account.id;
     if (entity->roster.is_loaded && entity->is_log_open) {
         go_on(entity);

@@ -74,6 +74,8 @@ struct entity {
     size_t send_except_count;
     struct part *routed;   /* durable parts on their way through egress, see forward.c */
     bool is_log_open;      /* a reload of the account goes on with what is known */
+    bool has_settled;      /* its first activation is over */
+    bool is_nobody;        /* reads what an account would read, and finds nothing (C08) */
     uint64_t read_request; /* a page; its reference belongs to the callback, or to the cancel */
     struct entity_ref *read_ref;
     /* Of a former activation, on its way when the log was asked. */

@@ -17,12 +17,11 @@
 #include "router/router.h"
 #include "router/shard.h"
 
-#define TURNS_PER_VISIT  32  /* of one mailbox, before the next one has its turn */
-#define TURNS_PER_PHASE  512 /* then sockets are looked at again */
-#define SWEEP_MS         1000
-#define QUIESCE_POLL_MS  20
-#define UNKNOWN_CACHE_MS 5000
-#define SETTLE_MS        60000 /* edges have announced, Redis was asked */
+#define TURNS_PER_VISIT 32  /* of one mailbox, before the next one has its turn */
+#define TURNS_PER_PHASE 512 /* then sockets are looked at again */
+#define SWEEP_MS        1000
+#define QUIESCE_POLL_MS 20
+#define SETTLE_MS       60000 /* edges have announced, Redis was asked */
 
 struct quiesce {
     bool is_wanted;
@@ -152,12 +151,10 @@ static void evict_idle(struct entity_table *table)
         struct entity *next = entity->idle_next;
         int64_t idle_ms = now_ms - entity->idle_since_ms;
         bool is_over = (int64_t)HASH_COUNT(table->by_bare) > settings->max_entities;
-        bool is_stale = entity->state == ENTITY_UNKNOWN && idle_ms >= UNKNOWN_CACHE_MS;
-        if (is_over || is_stale || idle_ms >= settings->entity_idle_ms) {
-            entity_drop(entity);
-        } else if (idle_ms < UNKNOWN_CACHE_MS) {
+        if (!is_over && idle_ms < settings->entity_idle_ms) {
             break; /* the rest is younger */
         }
+        entity_drop(entity);
         entity = next;
     }
 }

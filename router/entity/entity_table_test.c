@@ -25,18 +25,43 @@ static void route_to(const char *bare, enum err *answer)
     entity_on_route(fake.router.entities, &origin, &message, count_answer, answer);
 }
 
-static void unknown_account_is_remembered_for_a_short_while(void **state)
+/* C08: a stranger could tell by the time. */
+static void nobody_is_read_and_remembered_as_somebody_is(void **state)
 {
     (void)state;
     enum err answer;
-    route_to("nobody@example.org", &answer);
-    fake_run();
-    assert_int_equal(answer, ERR_OK);
-    assert_non_null(find("nobody@example.org"));
-    for (int i = 0; i < 7; i++) {
-        fake_advance(1000);
+    size_t calls[2];
+    const char *names[] = { "nobody@example.org", "bob@example.org" };
+    for (size_t i = 0; i < 2; i++) {
+        size_t before = fake.call_count;
+        route_to(names[i], &answer);
+        fake_run();
+        calls[i] = fake.call_count - before;
+        assert_int_equal(answer, ERR_OK);
     }
+    assert_int_equal(calls[0], calls[1]);
+    assert_int_equal(find("nobody@example.org")->state, ENTITY_UNKNOWN);
+    fake_advance(59000);
+    assert_non_null(find("nobody@example.org"));
+    assert_non_null(find("bob@example.org"));
+    fake_advance(2000);
+    fake_advance(1000);
     assert_null(find("nobody@example.org"));
+    assert_null(find("bob@example.org"));
+}
+
+static void nobody_may_become_somebody(void **state)
+{
+    (void)state;
+    enum err answer;
+    route_to("bobby@example.org", &answer);
+    fake_run();
+    assert_int_equal(find("bobby@example.org")->state, ENTITY_UNKNOWN);
+    fake_find_account(STR("bob@example.org"))->bare = "bobby@example.org";
+    entity_on_account_changed(fake.router.entities, STR("bobby@example.org"));
+    fake_run();
+    assert_int_equal(find("bobby@example.org")->state, ENTITY_ACTIVE);
+    assert_true(find("bobby@example.org")->roster.is_loaded);
 }
 
 static void idle_entity_is_forgotten_but_not_one_with_a_session(void **state)
@@ -223,7 +248,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
-                unknown_account_is_remembered_for_a_short_while, fake_start, fake_stop),
+                nobody_is_read_and_remembered_as_somebody_is, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(nobody_may_become_somebody, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 idle_entity_is_forgotten_but_not_one_with_a_session, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(number_of_entities_is_bounded, fake_start, fake_stop),

@@ -29,6 +29,7 @@ static enum verdict stop_outbound(struct turn *turn)
         return VERDICT_PASS;
     }
     (void)turn_reject(turn, STANZA_ERROR_NOT_ACCEPTABLE, STR_NULL);
+    turn->error.type = "cancel"; /* §3.3: what was sent is not sent again */
     turn->error.extra_xml = STR("<blocked xmlns='" NS_BLOCKING_ERRORS "'/>");
     return VERDICT_REJECT;
 }

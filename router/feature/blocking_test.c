@@ -123,7 +123,7 @@ static void nothing_goes_to_a_blocked_contact(void **state) /* C35 */
     struct stanza message = fake_message(PHONE, BOB, "<body>x</body>");
     const char *out = input("e1", &message);
     assert_seen(out,
-            "<not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><blocked xmlns='urn:xmpp:blocking:errors'/>");
+            "<error type='cancel'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><blocked xmlns='urn:xmpp:blocking:errors'/>");
     assert_not_seen(out, "DELIVER e3");
     struct stanza iq = fake_iq(PHONE, BOB, STANZA_TYPE_RESULT, NS_PING, "ping");
     assert_not_seen(input("e1", &iq), "DELIVER");

@@ -1,6 +1,8 @@
 /* Addresses: what is prepared once stays as it is, splits into the same parts, and is UTF-8. */
 #include "proto/xmpp/jid.h"
 
+#include "proto/xmpp/precis_look_alike.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void expect_same(const struct jid *a, const struct jid *b)
@@ -37,6 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_jid(&arena, &jid);
     }
     if (jid_prepare_local(&arena, text, &part) == ERR_OK) {
+        bool is_look_alike = precis_is_look_alike(part);
+        ASSERT(is_look_alike == precis_is_look_alike(part));
         struct str again;
         ASSERT(jid_prepare_local(&arena, part, &again) == ERR_OK && str_equal(part, again));
     }
