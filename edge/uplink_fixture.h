@@ -44,6 +44,7 @@ static struct {
     uint64_t enable_request;
     uint32_t gone_attach;  /* of the last SessionGone */
     uint32_t input_attach; /* of the last Input */
+    char token[16];        /* of the last Announce */
     enum stream_condition fail_condition;
 } t;
 
@@ -68,6 +69,7 @@ static void say_ids(struct link_peer *peer, const Wire__Delivered *delivered)
 static void say_announce(struct link_peer *peer, const Wire__Announce *announce)
 {
     char word[128];
+    (void)snprintf(t.token, sizeof(t.token), STR_FMT, STR_ARG(wire_str(announce->token)));
     if (announce->has_sm) {
         (void)snprintf(word,
                 sizeof(word),

@@ -271,11 +271,13 @@ void egress_resume_reply(struct egress *egress, const char *edge, const Wire__Re
     buf_init(&token, 0);
     Wire__ResumeReply message = *reply;
     if (reply->status == WIRE__STATUS__STATUS_OK) {
-        signer_token(egress->router->signer,
-                wire_id(reply->session),
-                wire_str(reply->full),
-                str_from_cstr(edge),
-                &token);
+        const struct signer_session session = {
+            .session = wire_id(reply->session),
+            .full = wire_str(reply->full),
+            .edge = str_from_cstr(edge),
+            .attach = reply->attach,
+        };
+        signer_token(egress->router->signer, &session, &token);
         message.token = wire_bytes(buf_view(&token));
     }
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
@@ -300,22 +302,11 @@ void egress_close_reply(
 
 void egress_bind_reply(struct egress *egress, const char *edge, const Wire__BindReply *reply)
 {
-    struct buf token;
-    buf_init(&token, 0);
     Wire__BindReply message = *reply;
-    if (reply->status == WIRE__STATUS__STATUS_OK && reply->token.len == 0) {
-        signer_token(egress->router->signer,
-                wire_id(reply->session),
-                wire_str(reply->full),
-                str_from_cstr(edge),
-                &token);
-        message.token = wire_bytes(buf_view(&token));
-    }
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_BIND_REPLY;
     envelope.bind_reply = &message;
     send_to_edge(egress, edge, &envelope);
-    buf_fini(&token);
 }
 
 void egress_not_owner(struct egress *egress, struct link_peer *peer, unsigned shard)

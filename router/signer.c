@@ -204,45 +204,6 @@ int64_t signer_grant_issued_us(struct str grant)
 
 /* ---- session tokens: MAC alone */
 
-static void token_mac(const struct signer *signer,
-        struct id128 session,
-        struct str full,
-        struct str edge,
-        uint8_t out[MAC_BYTES])
-{
-    uint8_t id[16];
-    put_u64(id, session.hi);
-    put_u64(id + 8, session.lo);
-    struct str fields[] = { str_from(id, sizeof(id)), full, edge };
-    mac_of(signer, PURPOSE_TOKEN, fields, sizeof(fields) / sizeof(fields[0]), out);
-}
-
-void signer_token(const struct signer *signer,
-        struct id128 session,
-        struct str full,
-        struct str edge,
-        struct buf *out)
-{
-    uint8_t mac[MAC_BYTES];
-    token_mac(signer, session, full, edge, mac);
-    buf_append(out, mac, sizeof(mac));
-}
-
-bool signer_token_is_valid(const struct signer *signer,
-        struct id128 session,
-        struct str full,
-        struct str edge,
-        struct str token)
-{
-    uint8_t mac[MAC_BYTES];
-    token_mac(signer, session, full, edge, mac);
-    return str_equal_secret(token, str_from(mac, MAC_BYTES));
-}
-
-/* ---- resumption: hex of session, bases and a short MAC */
-
-#define RESUME_HEAD_BYTES 24
-
 static void put_u32(uint8_t *out, uint32_t value)
 {
     for (int i = 3; i >= 0; i--) {
@@ -250,6 +211,46 @@ static void put_u32(uint8_t *out, uint32_t value)
         value >>= 8;
     }
 }
+
+#define FIRST_ATTACH 1
+
+static void token_mac(
+        const struct signer *signer, const struct signer_session *session, uint8_t out[MAC_BYTES])
+{
+    uint8_t id[16];
+    uint8_t attach[4];
+    put_u64(id, session->session.hi);
+    put_u64(id + 8, session->session.lo);
+    put_u32(attach, session->attach);
+    struct str fields[] = {
+        str_from(id, sizeof(id)),
+        session->full,
+        session->edge,
+        str_from(attach, sizeof(attach)),
+    };
+    size_t count = sizeof(fields) / sizeof(fields[0]);
+    mac_of(signer, PURPOSE_TOKEN, fields, session->attach == FIRST_ATTACH ? count - 1 : count, out);
+}
+
+void signer_token(
+        const struct signer *signer, const struct signer_session *session, struct buf *out)
+{
+    uint8_t mac[MAC_BYTES];
+    token_mac(signer, session, mac);
+    buf_append(out, mac, sizeof(mac));
+}
+
+bool signer_token_is_valid(
+        const struct signer *signer, const struct signer_session *session, struct str token)
+{
+    uint8_t mac[MAC_BYTES];
+    token_mac(signer, session, mac);
+    return str_equal_secret(token, str_from(mac, MAC_BYTES));
+}
+
+/* ---- resumption: hex of session, bases and a short MAC */
+
+#define RESUME_HEAD_BYTES 24
 
 static uint64_t get_number(const uint8_t *at, size_t bytes)
 {

@@ -55,17 +55,19 @@ bool signer_grant_is_valid(const struct signer *signer,
 /* When a valid one was given, on the wall clock of who gave it; 0: it does not say. */
 int64_t signer_grant_issued_us(struct str grant);
 
-/* "This edge holds this session": what Announce presents, as long as the session lives (P9). */
-void signer_token(const struct signer *signer,
-        struct id128 session,
-        struct str full,
-        struct str edge,
-        struct buf *out);
-bool signer_token_is_valid(const struct signer *signer,
-        struct id128 session,
-        struct str full,
-        struct str edge,
-        struct str token);
+/* "This edge holds this attachment of this session": what Announce presents, as long as nobody has
+ * resumed the session elsewhere (P9). That of the first attachment has the form tokens had before
+ * they named one. */
+struct signer_session {
+    struct id128 session;
+    struct str full;
+    struct str edge;
+    uint32_t attach; /* the first is 1 */
+};
+void signer_token(
+        const struct signer *signer, const struct signer_session *session, struct buf *out);
+bool signer_token_is_valid(
+        const struct signer *signer, const struct signer_session *session, struct str token);
 
 /* What a resumable session is known by (XEP-0198 §3): printable, and worth nothing without having
  * authenticated as `bare`. */

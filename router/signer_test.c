@@ -121,21 +121,32 @@ static void a_grant_is_for_one_account_at_one_edge(void **state)
     signer_destroy(signer);
 }
 
-static void a_token_is_for_one_session_at_one_edge(void **state)
+static void a_token_is_for_one_attachment_of_one_session_at_one_edge(void **state)
 {
     (void)state;
     struct signer *signer = make(key_a);
-    struct id128 session = { 1, 2 };
-    struct id128 other = { 2, 1 };
-    struct buf token;
-    buf_init(&token, 0);
-    signer_token(signer, session, STR("a@b/c"), STR("edge-1"), &token);
-    struct str text = buf_view(&token);
-    assert_true(signer_token_is_valid(signer, session, STR("a@b/c"), STR("edge-1"), text));
-    assert_false(signer_token_is_valid(signer, other, STR("a@b/c"), STR("edge-1"), text));
-    assert_false(signer_token_is_valid(signer, session, STR("a@b/ce"), STR("dge-1"), text));
-    assert_false(signer_token_is_valid(signer, session, STR("a@b/c"), STR("edge-1"), STR("")));
-    buf_fini(&token);
+    for (uint32_t attach = 1; attach < 3; attach++) {
+        const struct signer_session mine = { { 1, 2 }, STR("a@b/c"), STR("edge-1"), attach };
+        struct buf token;
+        buf_init(&token, 0);
+        signer_token(signer, &mine, &token);
+        struct str text = buf_view(&token);
+        assert_true(signer_token_is_valid(signer, &mine, text));
+        struct signer_session other = mine;
+        other.session = (struct id128){ 2, 1 };
+        assert_false(signer_token_is_valid(signer, &other, text));
+        other = mine;
+        other.full = STR("a@b/ce");
+        other.edge = STR("dge-1");
+        assert_false(signer_token_is_valid(signer, &other, text));
+        other = mine;
+        other.attach++;
+        assert_false(signer_token_is_valid(signer, &other, text));
+        other.attach = attach - 1;
+        assert_false(signer_token_is_valid(signer, &other, text));
+        assert_false(signer_token_is_valid(signer, &mine, STR("")));
+        buf_fini(&token);
+    }
     signer_destroy(signer);
 }
 
@@ -199,7 +210,7 @@ int main(void)
         cmocka_unit_test(a_nonce_is_for_one_login_only),
         cmocka_unit_test(every_changed_byte_of_a_nonce_spoils_it),
         cmocka_unit_test(a_grant_is_for_one_account_at_one_edge),
-        cmocka_unit_test(a_token_is_for_one_session_at_one_edge),
+        cmocka_unit_test(a_token_is_for_one_attachment_of_one_session_at_one_edge),
         cmocka_unit_test(a_resume_id_is_for_one_account_and_cannot_be_changed),
         cmocka_unit_test(the_fake_salt_is_stable),
     };

@@ -89,3 +89,5 @@ void mailbox_init(struct mailbox *mailbox);
 void mailbox_push(struct mailbox *mailbox, struct item *item); /* takes the item */
 struct item *mailbox_pop(struct mailbox *mailbox);             /* NULL: empty; the caller owns it */
 void mailbox_unpop(struct mailbox *mailbox, struct item *item); /* back to the front */
+/* All of `items`, which is empty then, in front of the others. */
+void mailbox_push_first(struct mailbox *mailbox, struct mailbox *items);

@@ -320,11 +320,13 @@ static void answer_bind(
     struct buf resume_id;
     buf_init(&token, 0);
     buf_init(&resume_id, 0);
-    signer_token(entity->router->signer,
-            resource->session,
-            resource->full,
-            str_from_cstr(resource->edge),
-            &token);
+    const struct signer_session session = {
+        .session = resource->session,
+        .full = resource->full,
+        .edge = str_from_cstr(resource->edge),
+        .attach = 1,
+    };
+    signer_token(entity->router->signer, &session, &token);
     Wire__Id id = WIRE_ID_INIT(resource->session);
     Wire__BindReply reply = WIRE__BIND_REPLY__INIT;
     reply.request = item->request;

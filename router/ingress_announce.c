@@ -1,0 +1,48 @@
+/* An edge says that it holds a session: it is believed for the attachment its token names only
+ * (F04), so that one that held the session once cannot take it back from those that came later. */
+#include "proto/xmpp/jid.h"
+#include "router/egress.h"
+#include "router/entity/entity_table.h"
+#include "router/ingress_internal.h"
+#include "router/signer.h"
+#include "router/stanza_check.h"
+
+static bool is_proved(
+        const struct ingress *ingress, const char *edge, const Wire__Announce *announce)
+{
+    const struct signer_session session = {
+        .session = wire_id(announce->session),
+        .full = wire_str(announce->full),
+        .edge = str_from_cstr(edge),
+        .attach = announce->attach ? announce->attach : 1,
+    };
+    /* Only a session with stream management is ever resumed. */
+    return (announce->has_sm || session.attach == 1)
+            && signer_token_is_valid(ingress->router->signer, &session, wire_str(announce->token));
+}
+
+void ingress_on_announce(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__Announce *announce = envelope->announce;
+    const char *edge = link_peer_node(peer->link);
+    struct jid full;
+    if (!stanza_check_full(wire_str(announce->full))
+            || jid_split(wire_str(announce->full), &full) != ERR_OK) {
+        ingress_violation(ingress, peer, "address");
+        return;
+    }
+    if (!ingress_accept_work(ingress, peer, full.bare)) {
+        return;
+    }
+    if (!is_proved(ingress, edge, announce)) {
+        ingress_violation(ingress, peer, "token");
+        egress_kick(ingress->router->egress,
+                edge,
+                wire_id(announce->session),
+                full.bare,
+                STREAM_ERROR_NOT_AUTHORIZED,
+                STR(""));
+        return;
+    }
+    entity_on_announce(ingress->router->entities, edge, announce);
+}
