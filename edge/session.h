@@ -43,6 +43,7 @@ struct session {
     bool is_stalled;     /* in the uplink's list: something could not be sent */
     bool is_unconfirmed; /* in the downlink's list: delivered entries wait for acknowledgement */
     bool is_ended;       /* lingering: by the client or for an error: no resuming */
+    bool has_carbons;    /* XEP-0280, as its home said last: for the next home */
     bool is_inactive;    /* XEP-0352 */
     bool is_state_due;   /* the router does not know `is_inactive` */
     int64_t close_sent_ms;

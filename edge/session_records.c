@@ -16,6 +16,7 @@ void session_record_announce(struct buf *record, const struct session *session)
     announce.handled = session->handled;
     announce.is_available = session->is_available;
     announce.priority = session->priority;
+    announce.has_carbons = session->has_carbons;
     if (session_has_sm(session)) {
         announce.has_sm = true;
         announce.acked = session->sm->acked;

@@ -198,10 +198,15 @@ static void send_handled(
     send_to_edge(egress, edge, &envelope);
 }
 
-void egress_handled(struct egress *egress, const char *edge, struct id128 session, uint32_t counter)
+void egress_handled(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        uint32_t counter,
+        Wire__Switch carbons)
 {
     Wire__Handled handled = WIRE__HANDLED__INIT;
     handled.counter = counter;
+    handled.carbons = carbons;
     send_handled(egress, edge, session, &handled);
 }
 

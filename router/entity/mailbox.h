@@ -47,7 +47,7 @@ struct item_bind {
     struct id128 client; /* zero: none */
     struct str tag;
     bool wants_sm;
-    bool has_carbons;
+    bool has_carbons; /* ANNOUNCE, too */
 };
 
 struct item {

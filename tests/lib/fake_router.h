@@ -290,10 +290,19 @@ enum err egress_deliver(struct egress *egress,
     fake_write_stanza(stanza);
     return ERR_OK;
 }
-void egress_handled(struct egress *egress, const char *edge, struct id128 session, uint32_t counter)
+void egress_handled(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        uint32_t counter,
+        Wire__Switch carbons)
 {
     (void)egress;
-    buf_printf(&fake.out, "HANDLED %s %s %u\n", edge, fake_name_of(session), counter);
+    buf_printf(&fake.out,
+            "HANDLED %s %s %u%s\n",
+            edge,
+            fake_name_of(session),
+            counter,
+            carbons == WIRE__SWITCH__SWITCH_ON ? " copies" : "");
 }
 void egress_answered(struct egress *egress,
         const char *edge,
