@@ -42,11 +42,14 @@ bool signer_nonce_is_valid(const struct signer *signer,
         int64_t now_s);
 
 /* "This edge has proved to us that its client is `bare`": what Bind presents. */
-void signer_make_grant(const struct signer *signer,
-        struct str bare,
-        struct str edge,
-        int64_t now_us,
-        struct buf *out);
+struct signer_grant {
+    struct str bare;
+    struct str edge;
+    int64_t now_us;
+    bool is_by_password; /* not by a token (XEP-0484) */
+};
+void signer_make_grant(
+        const struct signer *signer, const struct signer_grant *grant, struct buf *out);
 bool signer_grant_is_valid(const struct signer *signer,
         struct str bare,
         struct str edge,
@@ -54,6 +57,8 @@ bool signer_grant_is_valid(const struct signer *signer,
         int64_t now_s);
 /* When a valid one was given, on the wall clock of who gave it; 0: it does not say. */
 int64_t signer_grant_issued_us(struct str grant);
+/* Of a valid one: the client has shown that it knows the password. */
+bool signer_grant_is_by_password(struct str grant);
 
 /* "This edge holds this attachment of this session": what Announce presents, as long as nobody has
  * resumed the session elsewhere (P9). That of the first attachment has the form tokens had before
