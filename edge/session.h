@@ -32,6 +32,8 @@ struct session {
     struct str full, bare; /* views into full_text */
     char *token;           /* for Announce */
     uint32_t token_len;
+    uint32_t attach_token_len;
+    char *attach_token; /* likewise, of a resumed one; or NULL */
     uint32_t shard;
     uint32_t generation; /* of the shard, when it was announced last; 0: never */
     uint32_t counter;    /* of the last input */

@@ -22,6 +22,8 @@ void session_record_announce(struct buf *record, const struct session *session)
         announce.acked = session->sm->acked;
         announce.written = session->sm->written;
         announce.attach = session->sm->attach;
+        announce.attach_token =
+                wire_bytes(str_from(session->attach_token, session->attach_token_len));
     }
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_ANNOUNCE;

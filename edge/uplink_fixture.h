@@ -70,7 +70,7 @@ static void say_ids(struct link_peer *peer, const Wire__Delivered *delivered)
 static void say_announce(struct link_peer *peer, const Wire__Announce *announce)
 {
     char word[128];
-    (void)snprintf(t.token, sizeof(t.token), STR_FMT, STR_ARG(wire_str(announce->token)));
+    (void)snprintf(t.token, sizeof(t.token), STR_FMT, STR_ARG(wire_str(announce->attach_token)));
     t.has_carbons = announce->has_carbons;
     if (announce->has_sm) {
         (void)snprintf(word,

@@ -292,7 +292,7 @@ static void answer_to_a_resume_nobody_waits_for_detaches(void **state)
     reply.request = 12345;
     reply.session = &id;
     reply.full = wire_bytes(STR("user@example.org/desk"));
-    reply.token = wire_bytes(STR("second"));
+    reply.attach_token = wire_bytes(STR("second"));
     reply.attach = 2;
     reply.acked = 100;
     reply.has_carbons = true;

@@ -273,23 +273,29 @@ void egress_enable_reply(struct egress *egress, const char *edge, const Wire__En
 void egress_resume_reply(struct egress *egress, const char *edge, const Wire__ResumeReply *reply)
 {
     struct buf token;
+    struct buf attach_token;
     buf_init(&token, 0);
+    buf_init(&attach_token, 0);
     Wire__ResumeReply message = *reply;
     if (reply->status == WIRE__STATUS__STATUS_OK) {
-        const struct signer_session session = {
+        struct signer_session session = {
             .session = wire_id(reply->session),
             .full = wire_str(reply->full),
             .edge = str_from_cstr(edge),
-            .attach = reply->attach,
+            .attach = 1,
         };
         signer_token(egress->router->signer, &session, &token);
         message.token = wire_bytes(buf_view(&token));
+        session.attach = reply->attach;
+        signer_token(egress->router->signer, &session, &attach_token);
+        message.attach_token = wire_bytes(buf_view(&attach_token));
     }
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_RESUME_REPLY;
     envelope.resume_reply = &message;
     send_to_edge(egress, edge, &envelope);
     buf_fini(&token);
+    buf_fini(&attach_token);
 }
 
 void egress_close_reply(

@@ -10,15 +10,25 @@
 static bool is_proved(
         const struct ingress *ingress, const char *edge, const Wire__Announce *announce)
 {
-    const struct signer_session session = {
+    const struct signer *signer = ingress->router->signer;
+    struct signer_session session = {
         .session = wire_id(announce->session),
         .full = wire_str(announce->full),
         .edge = str_from_cstr(edge),
-        .attach = announce->attach ? announce->attach : 1,
+        .attach = 1,
     };
-    /* Only a session with stream management is ever resumed. */
-    return (announce->has_sm || session.attach == 1)
-            && signer_token_is_valid(ingress->router->signer, &session, wire_str(announce->token));
+    if (!signer_token_is_valid(signer, &session, wire_str(announce->token))) {
+        return false;
+    }
+    if (announce->attach <= 1) {
+        return true;
+    }
+    /* Only a session with stream management is ever resumed. Who proves nothing (the version
+     * before) has to agree with what the home knows. */
+    session.attach = announce->attach;
+    return announce->has_sm
+            && (announce->attach_token.len == 0
+                    || signer_token_is_valid(signer, &session, wire_str(announce->attach_token)));
 }
 
 void ingress_on_announce(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)

@@ -105,8 +105,10 @@ struct said {
     bool has_sm;
 };
 
-static bool is_believed(const char *node, struct buf *token, struct said said)
+/* `proof`: of the attachment; NULL: none. */
+static bool is_believed(const char *node, const struct buf *proof, struct said said)
 {
+    struct buf token = token_of("e1", 1); /* what every holder has */
     t.handed_over = 0;
     t.kicks = 0;
     t.violations = 0;
@@ -115,13 +117,17 @@ static bool is_believed(const char *node, struct buf *token, struct said said)
     Wire__Announce announce = WIRE__ANNOUNCE__INIT;
     announce.session = &id;
     announce.full = wire_bytes(STR(FULL));
-    announce.token = wire_bytes(buf_view(token));
+    announce.token = wire_bytes(buf_view(&token));
+    if (proof) {
+        announce.attach_token = wire_bytes(buf_view(proof));
+    }
     announce.attach = said.attach;
     announce.has_sm = said.has_sm;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_ANNOUNCE;
     envelope.announce = &announce;
     ingress_on_announce(&ingress, &edge, &envelope);
+    buf_fini(&token);
     assert_int_equal(t.handed_over + t.kicks, 1);
     assert_int_equal(t.violations, t.kicks);
     return t.handed_over == 1;
@@ -130,11 +136,9 @@ static bool is_believed(const char *node, struct buf *token, struct said said)
 static void first_holder_is_believed(void **state)
 {
     (void)state;
-    struct buf token = token_of("e1", 1);
-    assert_true(is_believed("e1", &token, (struct said){ 0, false }));
-    assert_true(is_believed("e1", &token, (struct said){ 1, true }));
-    assert_false(is_believed("e2", &token, (struct said){ 1, true }));
-    buf_fini(&token);
+    assert_true(is_believed("e1", NULL, (struct said){ 0, false }));
+    assert_true(is_believed("e1", NULL, (struct said){ 1, true }));
+    assert_false(is_believed("e2", NULL, (struct said){ 1, true }));
 }
 
 static void former_holder_cannot_say_that_it_is_the_newest(void **state)
@@ -142,13 +146,16 @@ static void former_holder_cannot_say_that_it_is_the_newest(void **state)
     (void)state;
     struct buf first = token_of("e1", 1);
     struct buf second = token_of("e1", 2);
+    struct buf of_another = token_of("e2", 3);
     assert_false(is_believed("e1", &first, (struct said){ 2, true }));
     assert_false(is_believed("e1", &first, (struct said){ UINT32_MAX, true }));
     assert_true(is_believed("e1", &second, (struct said){ 2, true }));
-    assert_false(is_believed("e1", &second, (struct said){ 1, true }));
     assert_false(is_believed("e1", &second, (struct said){ 3, true }));
+    assert_false(is_believed("e1", &of_another, (struct said){ 3, true }));
+    assert_true(is_believed("e1", NULL, (struct said){ 2, true })); /* its home compares */
     buf_fini(&first);
     buf_fini(&second);
+    buf_fini(&of_another);
 }
 
 static void resumed_session_has_stream_management(void **state)
@@ -156,7 +163,6 @@ static void resumed_session_has_stream_management(void **state)
     (void)state;
     struct buf token = token_of("e1", 2);
     assert_false(is_believed("e1", &token, (struct said){ 2, false }));
-    assert_false(is_believed("e1", &token, (struct said){ 0, false }));
     buf_fini(&token);
 }
 

@@ -60,9 +60,8 @@ int64_t signer_grant_issued_us(struct str grant);
 /* Of a valid one: the client has shown that it knows the password. */
 bool signer_grant_is_by_password(struct str grant);
 
-/* "This edge holds this attachment of this session": what Announce presents, as long as nobody has
- * resumed the session elsewhere (P9). That of the first attachment has the form tokens had before
- * they named one. */
+/* "This edge holds this attachment of this session": what Announce presents (P9). Every holder has
+ * that of the first attachment, which names none, as tokens did before there were others. */
 struct signer_session {
     struct id128 session;
     struct str full;

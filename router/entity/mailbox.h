@@ -32,6 +32,7 @@ struct item_sm {
     bool is_resumable;    /* CLOSE, ENABLE */
     bool is_inactive;     /* CLIENT_STATE */
     uint32_t attach;      /* of an edge that holds it; 0: not said */
+    bool is_proved;       /* ANNOUNCE: a router has signed that attach */
     uint32_t acked;       /* ANNOUNCE, ACKED */
     uint32_t written;     /* ANNOUNCE */
     uint32_t max_s;       /* ENABLE */

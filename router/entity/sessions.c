@@ -608,7 +608,10 @@ void sessions_handle_announce(struct entity *entity, const struct item *item)
                 STR_NULL);
         return;
     }
-    if (!resource || resource->is_closing) {
+    if (!resource && !item->sm.is_proved) {
+        egress_kick_moved(
+                entity->router->egress, item->edge, item->session, entity->bare, item->sm.attach);
+    } else if (!resource || resource->is_closing) {
         if (may_adopt(entity, item, resource)) {
             adopt(entity, item);
         }

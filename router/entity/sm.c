@@ -442,7 +442,8 @@ static bool is_overtaken(const struct resource *resource, const struct item *ite
     uint32_t current = sm ? sm->attach : 1;
     int32_t ahead = (int32_t)(sm_attach_of(item->sm.attach) - current);
     bool is_same_edge = strcmp(resource->edge, item->edge) == 0;
-    if (ahead < 0 || (sm && sm->resume)) {
+    bool is_known = ahead == 0 && is_same_edge;
+    if (ahead < 0 || (sm && sm->resume) || (!item->sm.is_proved && !is_known)) {
         return true;
     }
     if (!sm) { /* the first attachment, which has one edge */

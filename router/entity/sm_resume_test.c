@@ -62,6 +62,7 @@ static void announce(const char *edge, uint32_t handled, uint32_t attach, uint32
     message.is_available = true;
     message.has_sm = true;
     message.attach = attach;
+    message.attach_token = wire_bytes(STR("signed"));
     message.acked = acked;
     message.written = acked;
     entity_on_announce(fake.router.entities, edge, &message);
@@ -280,6 +281,36 @@ static void former_edge_does_not_get_it_back_by_denying_stream_management(void *
     assert_string_equal(desk()->edge, "e3");
 }
 
+/* An edge of the version before, or one that keeps silent about what it cannot prove. */
+static void attachment_without_proof_is_believed_when_it_is_what_we_know(void **state)
+{
+    (void)state;
+    resume("e3", 0);
+    fake_clear();
+    Wire__Id session = WIRE_ID_INIT(fake_session("desk"));
+    Wire__Announce message = WIRE__ANNOUNCE__INIT;
+    message.session = &session;
+    message.full = wire_bytes(STR(BOB));
+    message.handled = 1;
+    message.has_sm = true;
+    message.attach = 2;
+    entity_on_announce(fake.router.entities, "e3", &message);
+    fake_run();
+    assert_not_seen(fake_take_out(), "MOVED");
+    entity_on_announce(fake.router.entities, "e2", &message);
+    message.attach = 3;
+    entity_on_announce(fake.router.entities, "e2", &message);
+    entity_on_announce(fake.router.entities, "e3", &message);
+    fake_run();
+    assert_string_equal(fake_take_out(), "MOVED e2 desk 2\nMOVED e2 desk 3\nMOVED e3 desk 3\n");
+    assert_string_equal(desk()->edge, "e3");
+    entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
+    entity_on_announce(fake.router.entities, "e2", &message);
+    fake_run();
+    assert_seen(fake_take_out(), "MOVED e2 desk 3\n");
+    assert_null(desk());
+}
+
 static void detached_session_has_stream_management(void **state)
 {
     (void)state;
@@ -429,6 +460,7 @@ int main(void)
         RESUME_TEST(owed_reply_names_the_attachment_that_ended),
         RESUME_TEST(of_two_with_one_number_the_first_to_speak_here_stays),
         RESUME_TEST(former_edge_does_not_get_it_back_by_denying_stream_management),
+        RESUME_TEST(attachment_without_proof_is_believed_when_it_is_what_we_know),
         RESUME_TEST(detached_session_has_stream_management),
         RESUME_TEST(who_denies_stream_management_does_not_disturb_a_resume),
         RESUME_TEST(edge_that_missed_our_answer_to_enable_asks_again),
