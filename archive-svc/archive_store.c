@@ -1,4 +1,4 @@
-/* The store itself, the check of its schema, and appending. */
+/* The store itself, and appending. */
 #include "archive-svc/archive_store.h"
 
 #include <stdlib.h>
@@ -39,35 +39,6 @@ void archive_call_finish_plain(void *context,
     struct archive_call *call = context;
     call->done.plain(call->context, err);
     free(call);
-}
-
-/* ---- schema (G11) */
-
-static const char sql_schema[] =
-        "SELECT coalesce(max(number), 0)::bigint FROM public.starling_migration"
-        " WHERE service = 'archive'";
-
-static void on_schema(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
-{
-    (void)count;
-    struct archive_call *call = context;
-    bool is_missing = strcmp(sqlstate, "42P01") == 0 || strcmp(sqlstate, "42501") == 0;
-    int64_t number = err == ERR_OK ? pg_result_int(results[0], 0, 0) : 0;
-    call->done.schema(call->context, is_missing ? ERR_NOT_FOUND : err, number);
-    free(call);
-}
-
-void archive_store_schema(struct archive_store *store, archive_schema_done done, void *context)
-{
-    struct archive_call *call = archive_call_create(context);
-    call->done.schema = done;
-    struct pg_query *query = pg_query_create(store->read_pool);
-    pg_query_statement(query, sql_schema);
-    pg_query_send(query, on_schema, call);
 }
 
 /* ---- append: the statements

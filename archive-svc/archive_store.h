@@ -11,17 +11,10 @@
 struct archive_store;
 struct pg_pool;
 
-/* The migration this program is written for (deploy/sql/archive). */
-#define ARCHIVE_SCHEMA_NUMBER 2
-
 /* The pools are borrowed and live longer. */
 struct archive_store *archive_store_create(struct pg_pool *append_pool, struct pg_pool *read_pool);
 void archive_store_destroy(
         struct archive_store *store); /* after the pools are closed; accepts NULL */
-
-/* ERR_NOT_FOUND: never migrated, or not for us to see. Else the highest number applied. */
-typedef void (*archive_schema_done)(void *context, enum err err, int64_t number);
-void archive_store_schema(struct archive_store *store, archive_schema_done done, void *context);
 
 /* ---- append */
 

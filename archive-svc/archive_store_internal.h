@@ -12,7 +12,6 @@ struct archive_store {
 /* A caller waiting for the answer of PostgreSQL. */
 struct archive_call {
     union {
-        archive_schema_done schema;
         archive_append_done append;
         archive_done plain;
         archive_open_done open;

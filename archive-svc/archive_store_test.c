@@ -270,16 +270,6 @@ static void advance(int64_t owner, int64_t id)
 
 /* ---- append */
 
-static void test_schema_number_is_read(void **state)
-{
-    (void)state;
-    struct answer answer = { 0 };
-    archive_store_schema(fixture.store, on_counted, &answer);
-    await(&answer);
-    assert_int_equal(answer.err, ERR_OK);
-    assert_int_equal(answer.rows, ARCHIVE_SCHEMA_NUMBER);
-}
-
 static struct batch *one_of_each(int64_t owner)
 {
     struct batch *batch = batch_new();
@@ -713,8 +703,6 @@ static struct pg_pool *open_pool(int connections)
 
 static void migrate(void)
 {
-    psql("CREATE TABLE public.starling_migration (service text, number int, name text,"
-         " applied timestamptz DEFAULT now(), PRIMARY KEY (service, number))");
     char command[512];
     (void)snprintf(command,
             sizeof(command),
@@ -722,8 +710,7 @@ static void migrate(void)
             " psql -X -q -h %s -U postgres -v ON_ERROR_STOP=1 >/dev/null",
             fixture.dir);
     assert_int_equal(system(command), 0);
-    psql("INSERT INTO public.starling_migration (service, number, name) VALUES ('archive', 2, 'log');"
-         " INSERT INTO router.shard_lease (shard, owner, epoch)"
+    psql("INSERT INTO router.shard_lease (shard, owner, epoch)"
          " VALUES (1, 'r1', 11), (2, 'r1', 22), (3, 'r2', 33)");
 }
 
@@ -762,7 +749,6 @@ int main(int argc, char **argv)
         return tear_down(NULL);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_schema_number_is_read),
         cmocka_unit_test(test_a_repeated_batch_has_one_effect),
         cmocka_unit_test(test_a_closed_session_is_forgotten),
         cmocka_unit_test(test_a_fenced_shard_writes_nothing_anywhere),

@@ -12,13 +12,13 @@
 #include "chassis/link.h"
 #include "chassis/log.h"
 #include "chassis/pg.h"
+#include "chassis/pg_schema.h"
 #include "chassis/redis.h"
 #include "chassis/registry.h"
 #include "chassis/service.h"
 #include "chassis/service_config.h"
 
 enum {
-    SCHEMA_RETRY_MS = 1000,
     REGISTRY_REFRESH_MS = 2000,
     REGISTRY_TTL_MS = 10000,
 };
@@ -33,8 +33,7 @@ struct process {
     struct retention *retention;
     struct asker **askers;
     size_t asker_count;
-    struct timer schema_timer;
-    bool is_checking_schema;
+    struct pg_schema *schema;
     bool has_schema;
     bool is_draining;
 };
@@ -181,53 +180,19 @@ static void open_doors(struct process *process)
     update_ready(process);
 }
 
-/* ---- the schema */
-
-static void check_schema(struct process *process);
-
-static void on_schema(void *context, enum err err, int64_t number)
+static void on_schema(void *context)
 {
     struct process *process = context;
-    process->is_checking_schema = false;
-    if (err == ERR_OK && number == ARCHIVE_SCHEMA_NUMBER) {
-        process->has_schema = true;
-        if (!process->is_draining) {
-            open_doors(process);
-        }
-    } else if (err == ERR_OK || err == ERR_NOT_FOUND) {
-        log_error("archive",
-                "schema archive is not the one this program is for",
-                log_int("found", number),
-                log_int("expected", ARCHIVE_SCHEMA_NUMBER));
-        service_fail(process->service,
-                "schema archive is missing or of another version: run starlingctl db migrate");
-    } else if (err != ERR_CLOSED) {
-        timer_start(loop_timers(process->archive.loop), &process->schema_timer, SCHEMA_RETRY_MS);
+    process->has_schema = true;
+    if (!process->is_draining) {
+        open_doors(process);
     }
-}
-
-static void check_schema(struct process *process)
-{
-    if (!process->has_schema && !process->is_checking_schema) {
-        process->is_checking_schema = true;
-        timer_stop(&process->schema_timer);
-        archive_store_schema(process->archive.store, on_schema, process);
-    }
-}
-
-static void on_schema_timer(struct timer *timer, void *context)
-{
-    (void)timer;
-    check_schema(context);
 }
 
 static void on_pool_change(void *context, bool is_up)
 {
-    struct process *process = context;
-    if (is_up) {
-        check_schema(process);
-    }
-    update_ready(process);
+    (void)is_up;
+    update_ready(context);
 }
 
 /* ---- life */
@@ -253,7 +218,7 @@ static enum err open_pool(struct process *process, int64_t connections, struct p
 static void process_destroy(void *state)
 {
     struct process *process = state;
-    timer_stop(&process->schema_timer);
+    pg_schema_close(process->schema);
     registry_close(process->registry);
     pg_pool_close(process->append_pool); /* ends what is in flight */
     pg_pool_close(process->read_pool);
@@ -276,7 +241,6 @@ static enum err process_start(struct service_context *service, void **state_out)
     process->archive.loop = service_loop(service);
     process->archive.settings = config_get(config, &config_section_archive);
     process->archive.send = link_send;
-    timer_init(&process->schema_timer, on_schema_timer, process);
     const struct pg_config *pg = config_get(config, &config_section_postgres_archive);
     enum err err = open_pool(
             process, process->archive.settings->append_connections, &process->append_pool);
@@ -294,6 +258,13 @@ static enum err process_start(struct service_context *service, void **state_out)
     }
     append_register_metrics();
     process->archive.store = archive_store_create(process->append_pool, process->read_pool);
+    const struct pg_schema_options schema = {
+        .name = "archive",
+        .number = STARLING_SCHEMA_NUMBER,
+        .is_ours = on_schema,
+        .context = process,
+    };
+    process->schema = pg_schema_open(service, process->read_pool, &schema);
     *state_out = process;
     return ERR_OK;
 }

@@ -55,6 +55,22 @@ function(starling_library name folder)
   starling_unit_tests(${name} ${folder})
 endfunction()
 
+# The number of the last migration of deploy/sql/SERVICE, as STARLING_SCHEMA_NUMBER: a program starts on no other.
+function(starling_schema library service)
+  file(GLOB files CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/deploy/sql/${service}
+    ${CMAKE_SOURCE_DIR}/deploy/sql/${service}/[0-9][0-9][0-9][0-9]_*.sql)
+  list(TRANSFORM files REPLACE "_.*" "" OUTPUT_VARIABLE numbers)
+  set(once ${numbers})
+  list(REMOVE_DUPLICATES once)
+  if(NOT "${once}" STREQUAL "${numbers}")
+    message(FATAL_ERROR "deploy/sql/${service}: two migrations with one number; the second would never be applied")
+  endif()
+  list(SORT numbers)
+  list(GET numbers -1 last)
+  math(EXPR last "1${last} - 10000")
+  target_compile_definitions(${library} PUBLIC STARLING_SCHEMA_NUMBER=${last})
+endfunction()
+
 # starling_program(NAME FOLDER [FOLDERS subfolder...]): a library of all but main.c, and the program.
 function(starling_program name folder)
   cmake_parse_arguments(ARG "" "" "FOLDERS" ${ARGN})

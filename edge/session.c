@@ -36,6 +36,9 @@ struct session *session_create(const Wire__BindReply *reply, unsigned shards)
 {
     struct session *session =
             create(wire_id(reply->session), wire_str(reply->full), wire_str(reply->token), shards);
+    if (session) {
+        session->has_carbons = reply->has_carbons;
+    }
     if (session && reply->has_sm) { /* XEP-0386: both counts begin with 0 */
         session->sm = MEM_NEW(struct sm);
         *session->sm = (struct sm){
@@ -59,6 +62,9 @@ struct session *session_create_resumed(const Wire__ResumeReply *reply, unsigned 
     session->handled = reply->handled;
     session->is_available = reply->is_available;
     session->priority = reply->priority;
+    session->has_carbons = reply->has_carbons;
+    session->attach_token_len = (uint32_t)reply->attach_token.len;
+    session->attach_token = str_to_cstr(wire_str(reply->attach_token));
     session->is_state_due = reply->is_inactive; /* XEP-0352 §5.2: a resumed stream is active */
     session->sm = MEM_NEW(struct sm);
     *session->sm = (struct sm){
@@ -105,6 +111,7 @@ void session_destroy(struct session *session)
     delivered_ring_fini(&session->delivered);
     free(session->full_text);
     free(session->token);
+    free(session->attach_token);
     free(session->sm);
     free(session);
 }

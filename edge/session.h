@@ -32,6 +32,8 @@ struct session {
     struct str full, bare; /* views into full_text */
     char *token;           /* for Announce */
     uint32_t token_len;
+    uint32_t attach_token_len;
+    char *attach_token; /* likewise, of a resumed one; or NULL */
     uint32_t shard;
     uint32_t generation; /* of the shard, when it was announced last; 0: never */
     uint32_t counter;    /* of the last input */
@@ -43,6 +45,7 @@ struct session {
     bool is_stalled;     /* in the uplink's list: something could not be sent */
     bool is_unconfirmed; /* in the downlink's list: delivered entries wait for acknowledgement */
     bool is_ended;       /* lingering: by the client or for an error: no resuming */
+    bool has_carbons;    /* XEP-0280, as its home said last: for the next home */
     bool is_inactive;    /* XEP-0352 */
     bool is_state_due;   /* the router does not know `is_inactive` */
     int64_t close_sent_ms;

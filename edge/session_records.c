@@ -16,11 +16,14 @@ void session_record_announce(struct buf *record, const struct session *session)
     announce.handled = session->handled;
     announce.is_available = session->is_available;
     announce.priority = session->priority;
+    announce.has_carbons = session->has_carbons;
     if (session_has_sm(session)) {
         announce.has_sm = true;
         announce.acked = session->sm->acked;
         announce.written = session->sm->written;
         announce.attach = session->sm->attach;
+        announce.attach_token =
+                wire_bytes(str_from(session->attach_token, session->attach_token_len));
     }
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_ANNOUNCE;

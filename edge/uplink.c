@@ -629,6 +629,10 @@ static void take_handled(
     for (size_t i = 0; is_home && i < handled->n_answered; i++) {
         session_answered(table, session, handled->answered[i]);
     }
+    bool is_news = (int32_t)(handled->counter - session->handled) >= 0; /* not of a former home */
+    if (handled->carbons != WIRE__SWITCH__SWITCH_NOT_SAID && is_news) {
+        session->has_carbons = handled->carbons == WIRE__SWITCH__SWITCH_ON;
+    }
     if (session->stream) {
         if (session_has_sm(session)) {
             sm_acks_handled(session->stream);

@@ -44,6 +44,8 @@ static struct {
     uint64_t enable_request;
     uint32_t gone_attach;  /* of the last SessionGone */
     uint32_t input_attach; /* of the last Input */
+    char token[16];        /* of the last Announce */
+    bool has_carbons;      /* likewise */
     enum stream_condition fail_condition;
 } t;
 
@@ -68,6 +70,8 @@ static void say_ids(struct link_peer *peer, const Wire__Delivered *delivered)
 static void say_announce(struct link_peer *peer, const Wire__Announce *announce)
 {
     char word[128];
+    (void)snprintf(t.token, sizeof(t.token), STR_FMT, STR_ARG(wire_str(announce->attach_token)));
+    t.has_carbons = announce->has_carbons;
     if (announce->has_sm) {
         (void)snprintf(word,
                 sizeof(word),
@@ -339,16 +343,22 @@ UNUSED static void send_stanza(struct session *session)
     uplink_pump(t.edge.uplink, session);
 }
 
-UNUSED static void handled(struct session *session, uint32_t counter)
+UNUSED static void handled_with(struct session *session, uint32_t counter, Wire__Switch carbons)
 {
     Wire__Id id = WIRE_ID_INIT(session->id);
     Wire__Handled message = WIRE__HANDLED__INIT;
+    message.carbons = carbons;
     message.session = &id;
     message.counter = counter;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_HANDLED;
     envelope.handled = &message;
     uplink_take(t.edge.uplink, &t.one, &envelope);
+}
+
+UNUSED static void handled(struct session *session, uint32_t counter)
+{
+    handled_with(session, counter, WIRE__SWITCH__SWITCH_NOT_SAID);
 }
 
 UNUSED static void answered(struct session *session, uint32_t counter)

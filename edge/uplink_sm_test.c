@@ -292,8 +292,10 @@ static void answer_to_a_resume_nobody_waits_for_detaches(void **state)
     reply.request = 12345;
     reply.session = &id;
     reply.full = wire_bytes(STR("user@example.org/desk"));
+    reply.attach_token = wire_bytes(STR("second"));
     reply.attach = 2;
     reply.acked = 100;
+    reply.has_carbons = true;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_RESUME_REPLY;
     envelope.resume_reply = &reply;
@@ -302,6 +304,10 @@ static void answer_to_a_resume_nobody_waits_for_detaches(void **state)
     uplink_take(t.edge.uplink, &t.one, &envelope); /* not newer than what is here */
     assert_said(&t.one, "");
     assert_int_equal(session_table_find(t.edge.sessions, key)->sm->attach, 2);
+    map_says(2, 2, 1); /* the token goes with the attachment */
+    assert_said(&t.two, "announce:0,acked=100,written=100,attach=2 detach:2");
+    assert_string_equal(t.token, "second");
+    assert_true(t.has_carbons);
 }
 
 /* A session that was resumed here and whose stream is gone again: attachment 2. */

@@ -31,6 +31,32 @@ static void moved_shard_gets_the_announcement_and_what_is_unhandled(void **state
     assert_said(&t.one, "input:1 input:2 input:3");
 }
 
+/* XEP-0280: what a former home said is told to the next one. */
+static void carbons_are_announced(void **state)
+{
+    (void)state;
+    static const struct {
+        Wire__Switch said;
+        bool has_carbons;
+    } steps[] = {
+        { WIRE__SWITCH__SWITCH_NOT_SAID, false },
+        { WIRE__SWITCH__SWITCH_ON, true },
+        { WIRE__SWITCH__SWITCH_NOT_SAID, true },
+        { WIRE__SWITCH__SWITCH_OFF, false },
+    };
+    map_says(1, 1, 10);
+    struct session *session = new_session(1);
+    for (uint32_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        send_stanza(session);
+        handled_with(session, i + 1, steps[i].said);
+        map_says(2 + i, 1, 11 + i);
+        assert_int_equal(t.has_carbons, steps[i].has_carbons);
+    }
+    handled_with(session, 2, WIRE__SWITCH__SWITCH_ON); /* late, from a former home */
+    map_says(9, 1, 19);
+    assert_false(t.has_carbons);
+}
+
 /* P5: an error has been answered already, so only the counter comes again. */
 static void what_came_back_as_an_error_is_repeated_without_its_stanza(void **state)
 {
@@ -395,6 +421,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UPLINK_TEST(fresh_session_is_not_announced_and_inputs_leave_at_once),
         UPLINK_TEST(moved_shard_gets_the_announcement_and_what_is_unhandled),
+        UPLINK_TEST(carbons_are_announced),
         UPLINK_TEST(what_came_back_as_an_error_is_repeated_without_its_stanza),
         UPLINK_TEST(new_epoch_of_the_same_owner_repeats_too),
         UPLINK_TEST(without_an_owner_everything_waits),

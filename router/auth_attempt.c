@@ -173,11 +173,13 @@ void attempt_succeed(struct attempt *attempt, struct str signature)
     login_days_note(auth->router->login_days, attempt->row.id, true);
     struct buf grant;
     buf_init(&grant, 0);
-    signer_make_grant(auth->router->signer,
-            attempt->bare,
-            str_from_cstr(link_peer_node(attempt->edge->link)),
-            loop_wall_us(auth->router->loop),
-            &grant);
+    const struct signer_grant of = {
+        .bare = attempt->bare,
+        .edge = str_from_cstr(link_peer_node(attempt->edge->link)),
+        .now_us = loop_wall_us(auth->router->loop),
+        .is_by_password = attempt->is_by_password,
+    };
+    signer_make_grant(auth->router->signer, &of, &grant);
     send_result(attempt, WIRE__STATUS__STATUS_OK, signature, buf_view(&grant));
     buf_fini(&grant);
     attempt_free(attempt);
@@ -230,6 +232,7 @@ static void on_digests(void *context, enum err err, int64_t digests)
 
 void attempt_finish_proved(struct attempt *attempt, struct str signature)
 {
+    attempt->is_by_password = true;
     attempt->upgrades &= (1U << VERIFIERS) - 1;
     if (attempt->row.state == ACCOUNT_DISABLED) {
         attempt_refuse(attempt, WIRE__STATUS__STATUS_DISABLED);

@@ -38,6 +38,7 @@ struct attempt {
     struct account_row row;
     struct verifier verifier; /* the user's, or the fake one */
     bool is_known;
+    bool is_by_password; /* it has proved to know the password */
     /* What it wants besides: */
     enum ht_mechanism wanted_token; /* HT_ABSENT: none */
     uint32_t upgrades;              /* bit n: a verifier of digest n */
@@ -69,7 +70,8 @@ void attempt_refuse(struct attempt *attempt, Wire__Status status);
 /* Wrong. Guessing gets slower with every failure for this name; a right password never waits
  * (B17). */
 void attempt_fail(struct attempt *attempt);
-/* After a correct proof only (B21): the state of the account, then what else was wanted. */
+/* After a correct proof of the password only (B21): the state of the account, then what else was
+ * wanted. */
 void attempt_finish_proved(struct attempt *attempt, struct str signature);
 /* Nothing else is wanted, or it has been done. */
 void attempt_succeed(struct attempt *attempt, struct str signature);

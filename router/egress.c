@@ -198,10 +198,15 @@ static void send_handled(
     send_to_edge(egress, edge, &envelope);
 }
 
-void egress_handled(struct egress *egress, const char *edge, struct id128 session, uint32_t counter)
+void egress_handled(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        uint32_t counter,
+        Wire__Switch carbons)
 {
     Wire__Handled handled = WIRE__HANDLED__INIT;
     handled.counter = counter;
+    handled.carbons = carbons;
     send_handled(egress, edge, session, &handled);
 }
 
@@ -268,21 +273,29 @@ void egress_enable_reply(struct egress *egress, const char *edge, const Wire__En
 void egress_resume_reply(struct egress *egress, const char *edge, const Wire__ResumeReply *reply)
 {
     struct buf token;
+    struct buf attach_token;
     buf_init(&token, 0);
+    buf_init(&attach_token, 0);
     Wire__ResumeReply message = *reply;
     if (reply->status == WIRE__STATUS__STATUS_OK) {
-        signer_token(egress->router->signer,
-                wire_id(reply->session),
-                wire_str(reply->full),
-                str_from_cstr(edge),
-                &token);
+        struct signer_session session = {
+            .session = wire_id(reply->session),
+            .full = wire_str(reply->full),
+            .edge = str_from_cstr(edge),
+            .attach = 1,
+        };
+        signer_token(egress->router->signer, &session, &token);
         message.token = wire_bytes(buf_view(&token));
+        session.attach = reply->attach;
+        signer_token(egress->router->signer, &session, &attach_token);
+        message.attach_token = wire_bytes(buf_view(&attach_token));
     }
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_RESUME_REPLY;
     envelope.resume_reply = &message;
     send_to_edge(egress, edge, &envelope);
     buf_fini(&token);
+    buf_fini(&attach_token);
 }
 
 void egress_close_reply(
@@ -300,22 +313,11 @@ void egress_close_reply(
 
 void egress_bind_reply(struct egress *egress, const char *edge, const Wire__BindReply *reply)
 {
-    struct buf token;
-    buf_init(&token, 0);
     Wire__BindReply message = *reply;
-    if (reply->status == WIRE__STATUS__STATUS_OK && reply->token.len == 0) {
-        signer_token(egress->router->signer,
-                wire_id(reply->session),
-                wire_str(reply->full),
-                str_from_cstr(edge),
-                &token);
-        message.token = wire_bytes(buf_view(&token));
-    }
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_BIND_REPLY;
     envelope.bind_reply = &message;
     send_to_edge(egress, edge, &envelope);
-    buf_fini(&token);
 }
 
 void egress_not_owner(struct egress *egress, struct link_peer *peer, unsigned shard)

@@ -40,8 +40,12 @@ MUST_USE enum err egress_deliver(struct egress *egress,
         int64_t log_id,
         const struct egress_target *targets,
         size_t count);
-void egress_handled(
-        struct egress *egress, const char *edge, struct id128 session, uint32_t counter);
+/* `carbons`: the edge tells it to the session's next home. */
+void egress_handled(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        uint32_t counter,
+        Wire__Switch carbons);
 /* Handled up to `handled`, and `counter`, beyond it, came back as an error: it is repeated without
  * its stanza. */
 void egress_answered(struct egress *egress,

@@ -78,8 +78,7 @@ static bool is_owned(const struct ingress *ingress, struct str bare, unsigned *s
     return shard_is_owned(shards, *shard_out);
 }
 
-/* New work for an account: false after having said that its home is elsewhere. */
-static bool accept_work(struct ingress *ingress, struct peer *peer, struct str bare)
+bool ingress_accept_work(struct ingress *ingress, struct peer *peer, struct str bare)
 {
     unsigned shard;
     if (!stanza_check_bare(bare)) {
@@ -171,45 +170,13 @@ static void on_bind(struct ingress *ingress, struct peer *peer, const Wire__Enve
     egress_bind_reply(router->egress, edge, &reply);
 }
 
-static void on_announce(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
-{
-    const Wire__Announce *announce = envelope->announce;
-    struct router *router = ingress->router;
-    const char *edge = link_peer_node(peer->link);
-    struct jid full;
-    if (!stanza_check_full(wire_str(announce->full))
-            || jid_split(wire_str(announce->full), &full) != ERR_OK) {
-        ingress_violation(ingress, peer, "address");
-        return;
-    }
-    if (!accept_work(ingress, peer, full.bare)) {
-        return;
-    }
-    if (!signer_token_is_valid(router->signer,
-                wire_id(announce->session),
-                full.full,
-                str_from_cstr(edge),
-                wire_str(announce->token))) {
-        ingress_violation(ingress, peer, "token"); /* F04 */
-        egress_kick(router->egress,
-                edge,
-                wire_id(announce->session),
-                full.bare,
-                STREAM_ERROR_NOT_AUTHORIZED,
-                STR(""));
-        return;
-    }
-
-    entity_on_announce(router->entities, edge, announce);
-}
-
 static void on_input(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Input *input = envelope->input;
     struct router *router = ingress->router;
     const char *edge = link_peer_node(peer->link);
     struct str bare = wire_str(input->bare);
-    if (!accept_work(ingress, peer, bare)) {
+    if (!ingress_accept_work(ingress, peer, bare)) {
         return;
     }
 
@@ -236,7 +203,7 @@ static void on_input(struct ingress *ingress, struct peer *peer, const Wire__Env
 static void on_enable(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Enable *enable = envelope->enable;
-    if (accept_work(ingress, peer, wire_str(enable->bare))) {
+    if (ingress_accept_work(ingress, peer, wire_str(enable->bare))) {
         entity_on_enable(ingress->router->entities, link_peer_node(peer->link), enable);
     }
 }
@@ -279,7 +246,7 @@ static void on_client_state(
         struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__ClientState *state = envelope->client_state;
-    if (accept_work(ingress, peer, wire_str(state->bare))) {
+    if (ingress_accept_work(ingress, peer, wire_str(state->bare))) {
         entity_on_client_state(ingress->router->entities, link_peer_node(peer->link), state);
     }
 }
@@ -287,7 +254,7 @@ static void on_client_state(
 static void on_close(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Close *close = envelope->close;
-    if (accept_work(ingress, peer, wire_str(close->bare))) {
+    if (ingress_accept_work(ingress, peer, wire_str(close->bare))) {
         entity_on_close(ingress->router->entities, link_peer_node(peer->link), close);
     }
 }
@@ -456,7 +423,7 @@ static const struct verb verbs[] = {
     [WIRE__ENVELOPE__VERB_AUTH_UPGRADE]    = { LINK_ROLE_EDGE, ingress_on_auth_upgrade },
     [WIRE__ENVELOPE__VERB_REGISTER]        = { LINK_ROLE_EDGE, ingress_on_register },
     [WIRE__ENVELOPE__VERB_BIND]            = { LINK_ROLE_EDGE, on_bind },
-    [WIRE__ENVELOPE__VERB_ANNOUNCE]        = { LINK_ROLE_EDGE, on_announce },
+    [WIRE__ENVELOPE__VERB_ANNOUNCE]        = { LINK_ROLE_EDGE, ingress_on_announce },
     [WIRE__ENVELOPE__VERB_INPUT]           = { LINK_ROLE_EDGE, on_input },
     [WIRE__ENVELOPE__VERB_CLOSE]           = { LINK_ROLE_EDGE, on_close },
     [WIRE__ENVELOPE__VERB_DELIVERED]       = { LINK_ROLE_EDGE, on_delivered },

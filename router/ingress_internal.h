@@ -1,5 +1,5 @@
-/* Inside of ingress: what ingress.c (peers, sessions, routers, the log) and ingress_login.c (logins
- * and registrations) share. Nobody else includes this. */
+/* Inside of ingress: what ingress.c (peers, sessions, routers, the log), ingress_announce.c and
+ * ingress_login.c (logins and registrations) share. Nobody else includes this. */
 #pragma once
 
 #include <stdbool.h>
@@ -33,9 +33,15 @@ struct ingress {
 void ingress_violation(struct ingress *ingress, struct peer *peer, const char *reason);
 /* OK: `bare` is a bare JID and at home here. */
 Wire__Status ingress_work_status(struct ingress *ingress, struct peer *peer, struct str bare);
+/* New work for an account: false after having said that its home is elsewhere. */
+bool ingress_accept_work(struct ingress *ingress, struct peer *peer, struct str bare);
 /* A client of this edge has proved to be `bare` (F04). */
 bool ingress_has_grant(
         const struct ingress *ingress, const struct peer *peer, struct str bare, struct str grant);
+
+/* ---- ingress_announce.c: handler of a verb */
+void ingress_on_announce(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope);
 
 /* ---- ingress_login.c: handlers of verbs; each is answered in any case */
 void ingress_on_auth_lookup(

@@ -4,6 +4,7 @@
 #include "router/egress.h"
 #include "router/ingress_internal.h"
 #include "router/registrar.h"
+#include "router/signer.h"
 
 static void send_auth_result(
         struct ingress *ingress, struct peer *peer, uint64_t request, Wire__Status status)
@@ -81,7 +82,9 @@ void ingress_on_auth_upgrade(
     if (!accept_login(ingress, peer, message->request, message->bare)) {
         return;
     }
-    if (ingress_has_grant(ingress, peer, wire_str(message->bare), wire_str(message->grant))) {
+    struct str grant = wire_str(message->grant);
+    if (ingress_has_grant(ingress, peer, wire_str(message->bare), grant)
+            && signer_grant_is_by_password(grant)) {
         auth_on_upgrade(ingress->router->auth, peer, message);
     } else {
         ingress_violation(ingress, peer, "grant"); /* F04 */

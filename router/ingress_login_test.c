@@ -10,10 +10,12 @@
 #include "router/egress.h"
 #include "router/ingress_internal.h"
 #include "router/registrar.h"
+#include "router/signer.h"
 
 static struct {
     Wire__Status work; /* of the account */
     bool has_grant;
+    bool is_by_token;
     unsigned handed_over;
     unsigned answers;
     unsigned violations;
@@ -50,7 +52,7 @@ bool ingress_has_grant(
     (void)unused;
     (void)peer;
     assert_true(str_equal(bare, STR("alice@example.org")));
-    assert_true(str_equal(grant, STR("grant")));
+    assert_int_equal(signer_grant_is_by_password(grant), !t.is_by_token);
     return t.has_grant;
 }
 
@@ -102,7 +104,11 @@ static void say(size_t which)
     lookup.bare = verify.bare = plain.bare = token.bare = upgrade.bare = registration.bare = bare;
     lookup.request = verify.request = plain.request = token.request = upgrade.request = 5;
     registration.request = 5;
-    upgrade.grant = wire_bytes(STR("grant"));
+    struct buf grant;
+    buf_init(&grant, 0);
+    const struct signer_grant of = { .is_by_password = !t.is_by_token };
+    signer_make_grant(router.signer, &of, &grant);
+    upgrade.grant = wire_bytes(buf_view(&grant));
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     unsigned before = t.handed_over + t.answers;
     switch (which) {
@@ -131,6 +137,7 @@ static void say(size_t which)
         ingress_on_register(&ingress, &edge, &envelope);
         break;
     }
+    buf_fini(&grant);
     assert_int_equal(t.handed_over + t.answers, before + 1);
 }
 
@@ -184,12 +191,41 @@ static void a_verifier_needs_a_grant(void **state)
     assert_int_equal(t.status, WIRE__STATUS__STATUS_NOT_AUTHORIZED);
 }
 
+/* XEP-0480: the edge asks for one after SCRAM and PLAIN only, but who says that it is honest? */
+static void a_verifier_needs_a_login_with_the_password(void **state)
+{
+    (void)state;
+    memset(&t, 0, sizeof(t));
+    t.work = WIRE__STATUS__STATUS_OK;
+    t.has_grant = true;
+    t.is_by_token = true;
+    say(4);
+    assert_int_equal(t.violations, 1);
+    assert_int_equal(t.handed_over, 0);
+    assert_int_equal(t.status, WIRE__STATUS__STATUS_NOT_AUTHORIZED);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    return signer_create(STR("0123456789abcdef0123456789abcdef"), &router.signer) == ERR_OK ? 0
+                                                                                            : -1;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    signer_destroy(router.signer);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_at_home_here_is_handed_over),
         cmocka_unit_test(what_is_not_is_answered),
         cmocka_unit_test(a_verifier_needs_a_grant),
+        cmocka_unit_test(a_verifier_needs_a_login_with_the_password),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, start, stop);
 }

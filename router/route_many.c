@@ -271,6 +271,7 @@ enum err route_many_on_route(
         route->origin->part,
     };
     reply(many, link, route->request, not_owned, not_owned_count);
+    /* It copies before anybody's turn: what a turn sends to many takes this arena. */
     entity_on_route_many(many->router->entities, &origin, &stanza, here, here_count);
     return ERR_OK;
 }

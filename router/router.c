@@ -6,6 +6,7 @@
 #include "chassis/link.h"
 #include "chassis/log.h"
 #include "chassis/pg.h"
+#include "chassis/pg_schema.h"
 #include "chassis/redis.h"
 #include "chassis/registry.h"
 #include "chassis/service_config.h"
@@ -359,6 +360,17 @@ static void on_registry_due(struct timer *timer, void *context)
     }
 }
 
+/* Nobody hears of us, and no shard comes here, before the schema is known to be ours (G11). */
+static void on_schema(void *context)
+{
+    struct router_process *process = context;
+    struct router *router = &process->router;
+    if (!router->is_draining) {
+        shard_table_begin(router->shards);
+        timer_start(loop_timers(router->loop), &process->registry_due, 0);
+    }
+}
+
 /* ---- the service */
 
 enum err router_start(struct service_context *service, void **state_out)
@@ -386,7 +398,13 @@ enum err router_start(struct service_context *service, void **state_out)
     timer_start(loop_timers(router->loop), &process->health, 0);
     process->registry_wait_ms = REGISTRY_WAIT_MS;
     timer_init(&process->registry_due, on_registry_due, process);
-    timer_start(loop_timers(router->loop), &process->registry_due, 0);
+    const struct pg_schema_options schema = {
+        .name = "router",
+        .number = STARLING_SCHEMA_NUMBER,
+        .is_ours = on_schema,
+        .context = process,
+    };
+    process->schema = pg_schema_open(service, router->pg, &schema);
     *state_out = process;
     return ERR_OK;
 }
@@ -430,6 +448,7 @@ void router_stop(void *state)
     struct router *router = &process->router;
     timer_stop(&process->health);
     timer_stop(&process->registry_due);
+    pg_schema_close(process->schema);
     registry_close(router->registry);
     lifecycle_stop(router->lifecycle);
     ingress_destroy(router->ingress);

@@ -43,6 +43,7 @@ struct shard_table {
     bool wants_all;  /* the whole table, whatever the version */
     bool is_failing; /* the last tick failed: logged once */
     bool has_slept;  /* we, not PostgreSQL, were away when the lease ran out */
+    bool has_begun;
     bool is_draining;
     bool has_left;
     void (*on_drained)(void *context);
@@ -61,6 +62,10 @@ static void tick_in(struct shard_table *table, int64_t delay_ms)
 
 static void tick_soon(struct shard_table *table)
 {
+    if (!table->has_begun) {
+        return;
+    }
+
     if (table->is_ticking) {
         table->wants_tick = true;
     } else {
@@ -103,6 +108,11 @@ static void on_left(void *context,
 static void check_drained(struct shard_table *table)
 {
     if (!table->is_draining || table->has_left || table->is_ticking) {
+        return;
+    }
+    if (!table->has_begun) { /* nobody knows of us */
+        table->has_left = true;
+        table->on_drained(table->drained_context);
         return;
     }
 
@@ -634,9 +644,14 @@ enum err shard_table_open(struct router *router,
     metric_register(&metric_lost);
     metric_register(&metric_gained);
     table->patience = START_PATIENCE;
-    tick_in(table, 0);
     *table_out = table;
     return ERR_OK;
+}
+
+void shard_table_begin(struct shard_table *table)
+{
+    table->has_begun = true;
+    tick_in(table, 0);
 }
 
 void shard_table_close(struct shard_table *table)

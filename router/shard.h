@@ -30,6 +30,8 @@ MUST_USE enum err shard_table_open(struct router *router,
         void *context,
         struct shard_table **table_out);
 void shard_table_close(struct shard_table *table); /* accepts NULL */
+/* Shards are asked for from now on. */
+void shard_table_begin(struct shard_table *table);
 
 unsigned shard_of(const struct shard_table *table, struct str bare);
 /* Owned and not being released; also when the lease has lapsed and nobody is known to have taken

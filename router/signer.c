@@ -9,7 +9,9 @@
 #define SHORT_MAC_BYTES   16
 #define RANDOM_BYTES      12
 #define EXPIRY_BYTES      8
-#define GRANT_TIMES_BYTES (EXPIRY_BYTES + 8) /* and when it was given, in us */
+#define GRANT_TIMES_BYTES (EXPIRY_BYTES + 8)      /* and when it was given, in us */
+#define GRANT_HEAD_BYTES  (GRANT_TIMES_BYTES + 1) /* and for what */
+#define GRANT_BY_PASSWORD 1
 
 enum purpose {
     PURPOSE_NONCE,
@@ -151,29 +153,42 @@ bool signer_nonce_is_valid(const struct signer *signer,
     return is_valid;
 }
 
-/* ---- grants: expiry, time of issue and MAC */
+/* ---- grants: expiry, time of issue, for what, and MAC */
 
 static void grant_mac(const struct signer *signer,
         struct str bare,
         struct str edge,
-        struct str times,
+        struct str head,
         uint8_t out[MAC_BYTES])
 {
-    struct str fields[] = { times, bare, edge };
+    struct str fields[] = { head, bare, edge };
     mac_of(signer, PURPOSE_GRANT, fields, sizeof(fields) / sizeof(fields[0]), out);
 }
 
-void signer_make_grant(const struct signer *signer,
-        struct str bare,
-        struct str edge,
-        int64_t now_us,
-        struct buf *out)
+void signer_make_grant(
+        const struct signer *signer, const struct signer_grant *grant, struct buf *out)
 {
-    uint8_t raw[GRANT_TIMES_BYTES + MAC_BYTES];
-    put_u64(raw, (uint64_t)(now_us / 1000000 + SIGNER_GRANT_VALID_S));
-    put_u64(raw + EXPIRY_BYTES, (uint64_t)now_us);
-    grant_mac(signer, bare, edge, str_from(raw, GRANT_TIMES_BYTES), raw + GRANT_TIMES_BYTES);
+    uint8_t raw[GRANT_HEAD_BYTES + MAC_BYTES];
+    put_u64(raw, (uint64_t)(grant->now_us / 1000000 + SIGNER_GRANT_VALID_S));
+    put_u64(raw + EXPIRY_BYTES, (uint64_t)grant->now_us);
+    raw[GRANT_TIMES_BYTES] = grant->is_by_password ? GRANT_BY_PASSWORD : 0;
+    grant_mac(signer,
+            grant->bare,
+            grant->edge,
+            str_from(raw, GRANT_HEAD_BYTES),
+            raw + GRANT_HEAD_BYTES);
     buf_append(out, raw, sizeof(raw));
+}
+
+static bool is_whole(struct str grant)
+{
+    return grant.len == GRANT_HEAD_BYTES + MAC_BYTES;
+}
+
+/* Of the version before: it does not say for what. */
+static bool is_timed(struct str grant)
+{
+    return is_whole(grant) || grant.len == GRANT_TIMES_BYTES + MAC_BYTES;
 }
 
 bool signer_grant_is_valid(const struct signer *signer,
@@ -182,66 +197,28 @@ bool signer_grant_is_valid(const struct signer *signer,
         struct str grant,
         int64_t now_s)
 {
-    /* Of the version before: the expiry only. */
-    bool is_timed = grant.len == GRANT_TIMES_BYTES + MAC_BYTES;
-    if (!is_timed && grant.len != EXPIRY_BYTES + MAC_BYTES) {
+    if (!is_timed(grant)) {
         return false;
     }
 
-    struct str times = str_from(grant.ptr, grant.len - MAC_BYTES);
+    struct str head = str_from(grant.ptr, grant.len - MAC_BYTES);
     uint8_t mac[MAC_BYTES];
-    grant_mac(signer, bare, edge, times, mac);
-    return str_equal_secret(str_from(grant.ptr + times.len, MAC_BYTES), str_from(mac, MAC_BYTES))
+    grant_mac(signer, bare, edge, head, mac);
+    return str_equal_secret(str_from(grant.ptr + head.len, MAC_BYTES), str_from(mac, MAC_BYTES))
             && now_s <= get_u64(grant);
 }
 
 int64_t signer_grant_issued_us(struct str grant)
 {
-    return grant.len == GRANT_TIMES_BYTES + MAC_BYTES
-            ? get_u64(str_from(grant.ptr + EXPIRY_BYTES, EXPIRY_BYTES))
-            : 0;
+    return is_timed(grant) ? get_u64(str_from(grant.ptr + EXPIRY_BYTES, EXPIRY_BYTES)) : 0;
+}
+
+bool signer_grant_is_by_password(struct str grant)
+{
+    return is_whole(grant) && grant.ptr[GRANT_TIMES_BYTES] == GRANT_BY_PASSWORD;
 }
 
 /* ---- session tokens: MAC alone */
-
-static void token_mac(const struct signer *signer,
-        struct id128 session,
-        struct str full,
-        struct str edge,
-        uint8_t out[MAC_BYTES])
-{
-    uint8_t id[16];
-    put_u64(id, session.hi);
-    put_u64(id + 8, session.lo);
-    struct str fields[] = { str_from(id, sizeof(id)), full, edge };
-    mac_of(signer, PURPOSE_TOKEN, fields, sizeof(fields) / sizeof(fields[0]), out);
-}
-
-void signer_token(const struct signer *signer,
-        struct id128 session,
-        struct str full,
-        struct str edge,
-        struct buf *out)
-{
-    uint8_t mac[MAC_BYTES];
-    token_mac(signer, session, full, edge, mac);
-    buf_append(out, mac, sizeof(mac));
-}
-
-bool signer_token_is_valid(const struct signer *signer,
-        struct id128 session,
-        struct str full,
-        struct str edge,
-        struct str token)
-{
-    uint8_t mac[MAC_BYTES];
-    token_mac(signer, session, full, edge, mac);
-    return str_equal_secret(token, str_from(mac, MAC_BYTES));
-}
-
-/* ---- resumption: hex of session, bases and a short MAC */
-
-#define RESUME_HEAD_BYTES 24
 
 static void put_u32(uint8_t *out, uint32_t value)
 {
@@ -250,6 +227,46 @@ static void put_u32(uint8_t *out, uint32_t value)
         value >>= 8;
     }
 }
+
+#define FIRST_ATTACH 1
+
+static void token_mac(
+        const struct signer *signer, const struct signer_session *session, uint8_t out[MAC_BYTES])
+{
+    uint8_t id[16];
+    uint8_t attach[4];
+    put_u64(id, session->session.hi);
+    put_u64(id + 8, session->session.lo);
+    put_u32(attach, session->attach);
+    struct str fields[] = {
+        str_from(id, sizeof(id)),
+        session->full,
+        session->edge,
+        str_from(attach, sizeof(attach)),
+    };
+    size_t count = sizeof(fields) / sizeof(fields[0]);
+    mac_of(signer, PURPOSE_TOKEN, fields, session->attach == FIRST_ATTACH ? count - 1 : count, out);
+}
+
+void signer_token(
+        const struct signer *signer, const struct signer_session *session, struct buf *out)
+{
+    uint8_t mac[MAC_BYTES];
+    token_mac(signer, session, mac);
+    buf_append(out, mac, sizeof(mac));
+}
+
+bool signer_token_is_valid(
+        const struct signer *signer, const struct signer_session *session, struct str token)
+{
+    uint8_t mac[MAC_BYTES];
+    token_mac(signer, session, mac);
+    return str_equal_secret(token, str_from(mac, MAC_BYTES));
+}
+
+/* ---- resumption: hex of session, bases and a short MAC */
+
+#define RESUME_HEAD_BYTES 24
 
 static uint64_t get_number(const uint8_t *at, size_t bytes)
 {

@@ -42,11 +42,14 @@ bool signer_nonce_is_valid(const struct signer *signer,
         int64_t now_s);
 
 /* "This edge has proved to us that its client is `bare`": what Bind presents. */
-void signer_make_grant(const struct signer *signer,
-        struct str bare,
-        struct str edge,
-        int64_t now_us,
-        struct buf *out);
+struct signer_grant {
+    struct str bare;
+    struct str edge;
+    int64_t now_us;
+    bool is_by_password; /* not by a token (XEP-0484) */
+};
+void signer_make_grant(
+        const struct signer *signer, const struct signer_grant *grant, struct buf *out);
 bool signer_grant_is_valid(const struct signer *signer,
         struct str bare,
         struct str edge,
@@ -54,18 +57,21 @@ bool signer_grant_is_valid(const struct signer *signer,
         int64_t now_s);
 /* When a valid one was given, on the wall clock of who gave it; 0: it does not say. */
 int64_t signer_grant_issued_us(struct str grant);
+/* Of a valid one: the client has shown that it knows the password. */
+bool signer_grant_is_by_password(struct str grant);
 
-/* "This edge holds this session": what Announce presents, as long as the session lives (P9). */
-void signer_token(const struct signer *signer,
-        struct id128 session,
-        struct str full,
-        struct str edge,
-        struct buf *out);
-bool signer_token_is_valid(const struct signer *signer,
-        struct id128 session,
-        struct str full,
-        struct str edge,
-        struct str token);
+/* "This edge holds this attachment of this session": what Announce presents (P9). Every holder has
+ * that of the first attachment, which names none, as tokens did before there were others. */
+struct signer_session {
+    struct id128 session;
+    struct str full;
+    struct str edge;
+    uint32_t attach; /* the first is 1 */
+};
+void signer_token(
+        const struct signer *signer, const struct signer_session *session, struct buf *out);
+bool signer_token_is_valid(
+        const struct signer *signer, const struct signer_session *session, struct str token);
 
 /* What a resumable session is known by (XEP-0198 §3): printable, and worth nothing without having
  * authenticated as `bare`. */

@@ -103,7 +103,8 @@ static void a_grant_is_for_one_account_at_one_edge(void **state)
     struct signer *signer = make(key_a);
     struct buf grant;
     buf_init(&grant, 0);
-    signer_make_grant(signer, login.bare, login.edge, NOW * INT64_C(1000000) + 7, &grant);
+    const struct signer_grant of = { login.bare, login.edge, NOW * INT64_C(1000000) + 7, false };
+    signer_make_grant(signer, &of, &grant);
     struct str text = buf_view(&grant);
     assert_true(signer_grant_is_valid(signer, login.bare, login.edge, text, NOW + 60));
     assert_false(signer_grant_is_valid(signer, login.bare, login.edge, text, NOW + 61));
@@ -121,21 +122,57 @@ static void a_grant_is_for_one_account_at_one_edge(void **state)
     signer_destroy(signer);
 }
 
-static void a_token_is_for_one_session_at_one_edge(void **state)
+/* Who came with a token (XEP-0484) has not shown that he knows the password. */
+static void a_grant_says_whether_there_was_a_password(void **state)
 {
     (void)state;
     struct signer *signer = make(key_a);
-    struct id128 session = { 1, 2 };
-    struct id128 other = { 2, 1 };
-    struct buf token;
-    buf_init(&token, 0);
-    signer_token(signer, session, STR("a@b/c"), STR("edge-1"), &token);
-    struct str text = buf_view(&token);
-    assert_true(signer_token_is_valid(signer, session, STR("a@b/c"), STR("edge-1"), text));
-    assert_false(signer_token_is_valid(signer, other, STR("a@b/c"), STR("edge-1"), text));
-    assert_false(signer_token_is_valid(signer, session, STR("a@b/ce"), STR("dge-1"), text));
-    assert_false(signer_token_is_valid(signer, session, STR("a@b/c"), STR("edge-1"), STR("")));
-    buf_fini(&token);
+    for (int is_by_password = 0; is_by_password < 2; is_by_password++) {
+        struct buf grant;
+        buf_init(&grant, 0);
+        const struct signer_grant of = { login.bare, login.edge, NOW, is_by_password };
+        signer_make_grant(signer, &of, &grant);
+        struct str text = buf_view(&grant);
+        assert_true(signer_grant_is_valid(signer, login.bare, login.edge, text, 0));
+        assert_int_equal(signer_grant_is_by_password(text), is_by_password);
+        char forged[128];
+        memcpy(forged, text.ptr, text.len);
+        forged[16] ^= 1;
+        text = str_from(forged, text.len);
+        assert_int_equal(signer_grant_is_by_password(text), !is_by_password);
+        assert_false(signer_grant_is_valid(signer, login.bare, login.edge, text, 0));
+        assert_false(signer_grant_is_by_password(str_from(forged, text.len - 1)));
+        buf_fini(&grant);
+    }
+    signer_destroy(signer);
+}
+
+static void a_token_is_for_one_attachment_of_one_session_at_one_edge(void **state)
+{
+    (void)state;
+    struct signer *signer = make(key_a);
+    for (uint32_t attach = 1; attach < 3; attach++) {
+        const struct signer_session mine = { { 1, 2 }, STR("a@b/c"), STR("edge-1"), attach };
+        struct buf token;
+        buf_init(&token, 0);
+        signer_token(signer, &mine, &token);
+        struct str text = buf_view(&token);
+        assert_true(signer_token_is_valid(signer, &mine, text));
+        struct signer_session other = mine;
+        other.session = (struct id128){ 2, 1 };
+        assert_false(signer_token_is_valid(signer, &other, text));
+        other = mine;
+        other.full = STR("a@b/ce");
+        other.edge = STR("dge-1");
+        assert_false(signer_token_is_valid(signer, &other, text));
+        other = mine;
+        other.attach++;
+        assert_false(signer_token_is_valid(signer, &other, text));
+        other.attach = attach - 1;
+        assert_false(signer_token_is_valid(signer, &other, text));
+        assert_false(signer_token_is_valid(signer, &mine, STR("")));
+        buf_fini(&token);
+    }
     signer_destroy(signer);
 }
 
@@ -199,7 +236,8 @@ int main(void)
         cmocka_unit_test(a_nonce_is_for_one_login_only),
         cmocka_unit_test(every_changed_byte_of_a_nonce_spoils_it),
         cmocka_unit_test(a_grant_is_for_one_account_at_one_edge),
-        cmocka_unit_test(a_token_is_for_one_session_at_one_edge),
+        cmocka_unit_test(a_grant_says_whether_there_was_a_password),
+        cmocka_unit_test(a_token_is_for_one_attachment_of_one_session_at_one_edge),
         cmocka_unit_test(a_resume_id_is_for_one_account_and_cannot_be_changed),
         cmocka_unit_test(the_fake_salt_is_stable),
     };

@@ -49,7 +49,11 @@ static void answer_expired_input(struct entity *entity, struct item *item)
     }
     arena_fini(&arena);
     sessions_answered_input(entity, item->session, item->counter);
-    egress_handled(entity->router->egress, item->edge, item->session, item->counter);
+    egress_handled(entity->router->egress,
+            item->edge,
+            item->session,
+            item->counter,
+            WIRE__SWITCH__SWITCH_NOT_SAID);
 }
 
 static void answer_expired_route(struct entity *entity, struct item *item)

@@ -83,6 +83,49 @@ static void numbers_are_given_when_they_come(void **state)
     assert_not_seen(out, "DELIVER e4"); /* until the edge says that it is active */
 }
 
+/* What must not get lost never waits here, whatever it looks like: not in the log's mode, where it
+ * has a log id, and not in the other one, where it looks like a volatile one. */
+static void receipts_and_what_is_to_be_stored_do_not_wait(void **state)
+{
+    (void)state;
+    static const uint32_t flags[] = {
+        STANZA_HAS_RECEIPT,
+        STANZA_HAS_RECEIPT | STANZA_HINT_NO_STORE,
+        STANZA_CHAT_STATE_ONLY | STANZA_HINT_STORE,
+    };
+    fake_enable("e2", BOB, true);
+    uint32_t counter = 2;
+    for (unsigned i = 0; i < 6; i++) {
+        fake.settings.is_routed = i % 2 == 1;
+        bag_shows(counter, 1);
+        assert_not_seen(fake_take_out(), "DELIVER e2");
+        struct stanza message = fake_message(ALICE, BOB, "<x/>");
+        message.flags = flags[i / 2];
+        fake_input("e1", counter++, &message);
+        const char *sent = strstr(fake_take_out(), "DELIVER e2 desk #");
+        assert_non_null(sent);
+        assert_before(sent, "<presence", "<x/>");
+        fake_acked("e2", BOB, 2 * (i + 1));
+    }
+}
+
+/* messages.durability: routed. It was handed to a client that has never seen it. */
+static void receipt_of_a_session_that_ends_goes_on(void **state)
+{
+    (void)state;
+    fake.settings.is_routed = true;
+    fake_enable("e2", BOB, true);
+    fake_detach("e2", BOB, 0);
+    struct stanza message = fake_message(ALICE, BOB, "<received/>");
+    message.flags = STANZA_HAS_RECEIPT;
+    fake_input("e1", 2, &message);
+    assert_seen(fake_take_out(), "HANDLED e1 phone 2");
+    fake_advance(301000);
+    const char *out = fake_take_out();
+    assert_seen(out, "DELIVER e3 bag");
+    assert_seen(out, "<received/>");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -91,6 +134,10 @@ int main(void)
                 states_come_when_the_client_is_active, start_inactive, fake_stop),
         cmocka_unit_test_setup_teardown(
                 numbers_are_given_when_they_come, start_inactive, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                receipts_and_what_is_to_be_stored_do_not_wait, start_inactive, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                receipt_of_a_session_that_ends_goes_on, start_inactive, fake_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

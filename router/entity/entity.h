@@ -110,7 +110,9 @@ struct entity *entity_find(struct entity_table *table, struct str bare);
 /* Finds or makes it. */
 struct entity *entity_get(struct entity_table *table, struct str bare);
 void entity_post(struct entity *entity, struct item *item); /* takes the item */
-void entity_wake(struct entity *entity);                    /* its mailbox may run again */
+/* In front of what waits; takes all of them. */
+void entity_post_first(struct entity *entity, struct mailbox *items);
+void entity_wake(struct entity *entity); /* its mailbox may run again */
 void entity_mark_dirty(struct entity *entity);
 void entity_note_online(struct entity *entity); /* resource_count has changed */
 /* Everything of it is gone, nothing is sent; whoever waits for an answer gets ERR_FENCED. */

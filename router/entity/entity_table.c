@@ -355,6 +355,19 @@ void entity_post(struct entity *entity, struct item *item)
     entity_wake(entity);
 }
 
+void entity_post_first(struct entity *entity, struct mailbox *items)
+{
+    if (!items->head) {
+        return;
+    }
+    for (struct item *item = items->head; item; item = item->next) {
+        item->posted_ms = loop_now_ms(entity->router->loop);
+    }
+    mailbox_push_first(&entity->mailbox, items);
+    idle_remove(entity);
+    entity_wake(entity);
+}
+
 /* False: the item waits for the store and is not ours any more. */
 static bool handle_item(struct entity *entity, struct item *item)
 {

@@ -29,14 +29,20 @@ static void login(const char *edge, const char *bare, const char *resource)
     free(full);
 }
 
+/* Nothing of it outlives the call: its memory is that of a record, or of one call of route_many. */
 static void post(enum stanza_type type)
 {
-    struct str to[4];
+    struct arena arena;
+    arena_init(&arena, 0);
+    struct str *to = arena_alloc(&arena, 4 * sizeof(to[0]));
     for (size_t i = 0; i < 4; i++) {
-        to[i] = str_from_cstr(names[i]);
+        to[i] = str_dup(&arena, str_from_cstr(names[i]));
     }
-    struct stanza presence = fake_presence(ALICE, type, 0);
-    entity_on_route_many(fake.router.entities, &none, &presence, to, 4);
+    const struct stanza said = fake_presence(ALICE, type, 0);
+    struct stanza *presence = ARENA_NEW(&arena, struct stanza);
+    stanza_dup(&arena, &said, presence);
+    entity_on_route_many(fake.router.entities, &none, presence, to, 4);
+    arena_fini(&arena);
 }
 
 static void one_frame_leaves_for_each_edge(void **state)
@@ -147,6 +153,20 @@ static void a_message_behind_a_presence_stays_behind(void **state) /* P3 */
     assert_before(fake_take_out(), "DELIVER e1 r0 volatile <presence", "chatstates");
 }
 
+/* They are read from the database meanwhile, and have it when they are there. */
+static void recipients_that_are_being_woken_keep_a_copy(void **state)
+{
+    (void)state;
+    entity_table_shard_gained(fake.router.entities, shard_of(NULL, STR("bob@example.org")));
+    post(STANZA_TYPE_NONE);
+    struct entity *bob = entity_find(fake.router.entities, STR("bob@example.org"));
+    assert_int_equal(bob->mailbox.count, 1);
+    assert_true(str_equal(bob->mailbox.head->stanza.from, STR(ALICE)));
+    assert_true(str_equal(bob->mailbox.head->stanza.to, STR("bob@example.org")));
+    fake_run();
+    assert_int_equal(bob->mailbox.count, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, fake_stop)
 
 int main(void)
@@ -156,6 +176,7 @@ int main(void)
         TEST(managed_sessions_are_numbered_in_the_same_frame),
         TEST(an_edge_that_is_gone_ends_its_sessions),
         TEST(whoever_is_not_in_memory_is_not_woken),
+        TEST(recipients_that_are_being_woken_keep_a_copy),
         TEST(nothing_overtakes_what_waits_at_the_recipient),
         TEST(a_message_behind_a_presence_stays_behind),
     };

@@ -98,6 +98,15 @@ static void finish_closing(struct entity *entity, struct resource *resource)
     resource_destroy(resource);
 }
 
+static void tell_handled(const struct entity *entity, const struct resource *resource)
+{
+    egress_handled(entity->router->egress,
+            resource->edge,
+            resource->session,
+            resource->handled_sent,
+            resource->has_carbons ? WIRE__SWITCH__SWITCH_ON : WIRE__SWITCH__SWITCH_OFF);
+}
+
 void inputs_flush(struct entity *entity)
 {
     struct resource *next;
@@ -119,8 +128,7 @@ void inputs_flush(struct entity *entity)
         }
         if (resource_may_tell_handled(resource)) {
             resource->handled_sent = resource->handled;
-            egress_handled(
-                    entity->router->egress, resource->edge, resource->session, resource->handled);
+            tell_handled(entity, resource);
         }
         if (resource->enable.is_open && resource_is_settled(resource)) {
             sm_finish_enable(entity, resource);
@@ -260,10 +268,7 @@ bool inputs_handle(struct entity *entity, struct item *item)
         return true;
     case RESOURCE_REPEATED:
         if (!counter_is_after(item->counter, resource->handled_sent)) {
-            egress_handled(entity->router->egress,
-                    resource->edge,
-                    resource->session,
-                    resource->handled_sent);
+            tell_handled(entity, resource);
         }
         return true;
     }

@@ -69,3 +69,18 @@ void mailbox_unpop(struct mailbox *mailbox, struct item *item)
     mailbox->head = item;
     mailbox->count++;
 }
+
+void mailbox_push_first(struct mailbox *mailbox, struct mailbox *items)
+{
+    if (!items->head) {
+        return;
+    }
+
+    *items->end = mailbox->head;
+    if (!mailbox->head) {
+        mailbox->end = items->end;
+    }
+    mailbox->head = items->head;
+    mailbox->count += items->count;
+    mailbox_init(items);
+}

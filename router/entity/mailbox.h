@@ -32,6 +32,7 @@ struct item_sm {
     bool is_resumable;    /* CLOSE, ENABLE */
     bool is_inactive;     /* CLIENT_STATE */
     uint32_t attach;      /* of an edge that holds it; 0: not said */
+    bool is_proved;       /* ANNOUNCE: a router has signed that attach */
     uint32_t acked;       /* ANNOUNCE, ACKED */
     uint32_t written;     /* ANNOUNCE */
     uint32_t max_s;       /* ENABLE */
@@ -47,7 +48,7 @@ struct item_bind {
     struct id128 client; /* zero: none */
     struct str tag;
     bool wants_sm;
-    bool has_carbons;
+    bool has_carbons; /* ANNOUNCE, too */
 };
 
 struct item {
@@ -89,3 +90,5 @@ void mailbox_init(struct mailbox *mailbox);
 void mailbox_push(struct mailbox *mailbox, struct item *item); /* takes the item */
 struct item *mailbox_pop(struct mailbox *mailbox);             /* NULL: empty; the caller owns it */
 void mailbox_unpop(struct mailbox *mailbox, struct item *item); /* back to the front */
+/* All of `items`, which is empty then, in front of the others. */
+void mailbox_push_first(struct mailbox *mailbox, struct mailbox *items);

@@ -37,6 +37,38 @@ static void items_come_out_in_order_and_own_their_texts(void **state)
     item_destroy(NULL);
 }
 
+static void items_in_front_keep_their_order(void **state)
+{
+    (void)state;
+    struct item *items[3];
+    struct mailbox mailbox;
+    struct mailbox older;
+    for (int is_empty = 0; is_empty < 2; is_empty++) {
+        mailbox_init(&mailbox);
+        mailbox_init(&older);
+        for (int i = 0; i < 3; i++) {
+            items[i] = item_create(ITEM_ROUTE, NULL, 0);
+        }
+        mailbox_push(&older, items[0]);
+        mailbox_push(&older, items[1]);
+        if (!is_empty) {
+            mailbox_push(&mailbox, items[2]);
+        }
+        mailbox_push_first(&mailbox, &older);
+        assert_null(older.head);
+        mailbox_push_first(&mailbox, &older);
+        if (is_empty) {
+            mailbox_push(&mailbox, items[2]); /* the end is right */
+        }
+        assert_int_equal(mailbox.count, 3);
+        for (int i = 0; i < 3; i++) {
+            assert_ptr_equal(mailbox_pop(&mailbox), items[i]);
+            item_destroy(items[i]);
+        }
+        assert_null(mailbox_pop(&mailbox));
+    }
+}
+
 static void note(void *context, enum err err)
 {
     char **at = context;
@@ -86,6 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_come_out_in_order_and_own_their_texts),
+        cmocka_unit_test(items_in_front_keep_their_order),
         cmocka_unit_test(waiters_are_told_once_in_order),
         cmocka_unit_test(removed_item_leaves_the_queue_whole),
     };

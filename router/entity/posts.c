@@ -57,6 +57,8 @@ void entity_on_announce(
     item->sm.acked = announce->acked;
     item->sm.written = announce->written;
     item->sm.attach = announce->attach;
+    item->sm.is_proved = announce->attach <= 1 || announce->attach_token.len > 0;
+    item->bind.has_carbons = announce->has_carbons;
     entity_post(entity_get(table, jid.bare), item);
 }
 

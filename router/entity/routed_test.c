@@ -91,6 +91,45 @@ static void unacknowledged_messages_are_kept_when_the_session_ends(void **state)
     assert_seen(fake_take_out(), "ENTRY 2 <message");
 }
 
+/* P3: an older one that comes back does not come behind a newer one. */
+static void unacknowledged_messages_stay_in_front_of_newer_ones(void **state)
+{
+    (void)state;
+    fake_login("e2", BOB, 0);
+    fake_enable("e2", BOB, true);
+    say(2, "<body>first</body>");
+    say(3, "<body>second</body>");
+    fake_clear();
+    Wire__Id session = WIRE_ID_INIT(fake_session("desk"));
+    Wire__Close close = WIRE__CLOSE__INIT;
+    close.session = &session;
+    close.bare = wire_bytes(STR("bob@example.org"));
+    entity_on_close(fake.router.entities, "e2", &close);
+    struct stanza newest = fake_message(ALICE, "bob@example.org", "<body>third</body>");
+    struct origin origin = { { 1, 2 }, 9, 0 };
+    entity_on_route(fake.router.entities, &origin, &newest, NULL, NULL);
+    fake_run();
+    const char *out = fake_take_out();
+    assert_before(out, "<body>first", "<body>second");
+    assert_before(out, "<body>second", "<body>third");
+}
+
+/* The router's answer to <enable/> got lost, and with it what it had numbered. */
+static void edge_that_does_not_know_of_stream_management_gets_what_was_numbered(void **state)
+{
+    (void)state;
+    fake_login("e2", BOB, 0);
+    fake_enable("e2", BOB, true);
+    say(2, "<body>first</body>");
+    say(3, "<body>second</body>");
+    fake_clear();
+    fake_announce_plain("e2", BOB, 1);
+    const char *out = fake_take_out();
+    assert_before(out, "DELIVER e2 desk volatile", "<body>first");
+    assert_before(out, "<body>first", "<body>second");
+    assert_not_seen(out, "ENTRY");
+}
+
 /* P2: the phone has had it; the desk's end is no reason to send it twice. */
 static void what_another_session_got_is_not_sent_again(void **state)
 {
@@ -137,6 +176,12 @@ int main(void)
                 messages_behind_the_log_go_through_it, start_routed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 unacknowledged_messages_are_kept_when_the_session_ends, start_routed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                unacknowledged_messages_stay_in_front_of_newer_ones, start_routed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                edge_that_does_not_know_of_stream_management_gets_what_was_numbered,
+                start_routed,
+                fake_stop),
         cmocka_unit_test_setup_teardown(
                 what_another_session_got_is_not_sent_again, start_routed, fake_stop),
         cmocka_unit_test_setup_teardown(repeated_routes_have_one_effect, start_routed, fake_stop),

@@ -320,11 +320,13 @@ static void answer_bind(
     struct buf resume_id;
     buf_init(&token, 0);
     buf_init(&resume_id, 0);
-    signer_token(entity->router->signer,
-            resource->session,
-            resource->full,
-            str_from_cstr(resource->edge),
-            &token);
+    const struct signer_session session = {
+        .session = resource->session,
+        .full = resource->full,
+        .edge = str_from_cstr(resource->edge),
+        .attach = 1,
+    };
+    signer_token(entity->router->signer, &session, &token);
     Wire__Id id = WIRE_ID_INIT(resource->session);
     Wire__BindReply reply = WIRE__BIND_REPLY__INIT;
     reply.request = item->request;
@@ -333,6 +335,7 @@ static void answer_bind(
     reply.full = wire_bytes(resource->full);
     reply.token = wire_bytes(buf_view(&token));
     reply.has_sm = resource->sm != NULL;
+    reply.has_carbons = resource->has_carbons;
     if (resource->sm && resource->sm->is_resumable) {
         sm_resume_id(entity, resource->sm, &resume_id);
         reply.resume_id = wire_bytes(buf_view(&resume_id));
@@ -497,7 +500,9 @@ static void adopt(struct entity *entity, const struct item *item)
     resource->is_available = item->is_available;
     resource->priority = item->priority;
     resource->is_adopted = !entity->knows_sessions;
+    resource->has_carbons = item->bind.has_carbons;
     resource->is_interested = true; /* a push too many is better than one that is missing */
+    resource->has_blocklist = true; /* likewise */
     sessions_add(entity, resource);
     if (item->sm.has_sm) {
         sm_announce(entity, resource, item);
@@ -570,6 +575,10 @@ static void announce_again(
      * "available" is taken from it at once, lest messages wait for a presence that got lost. */
     bool is_back = item->is_available && !resource->is_available;
     bool is_news = strcmp(resource->edge, item->edge) != 0 || is_back;
+    if (!resource->is_told && item->bind.has_carbons && !resource->has_carbons) {
+        resource->has_carbons = true; /* Redis had not heard of it */
+        is_news = true;
+    }
     resource_set_edge(resource, item->edge);
     announce_counter(entity, resource, item);
     if (is_back) {
@@ -599,7 +608,10 @@ void sessions_handle_announce(struct entity *entity, const struct item *item)
                 STR_NULL);
         return;
     }
-    if (!resource || resource->is_closing) {
+    if (!resource && !item->sm.is_proved) {
+        egress_kick_moved(
+                entity->router->egress, item->edge, item->session, entity->bare, item->sm.attach);
+    } else if (!resource || resource->is_closing) {
         if (may_adopt(entity, item, resource)) {
             adopt(entity, item);
         }

@@ -223,6 +223,7 @@ static void announced_session_is_adopted(void **state)
     announce.full = wire_bytes(STR(ALICE));
     announce.handled = 41;
     announce.is_available = true;
+    announce.has_carbons = true;
     entity_on_announce(fake.router.entities, "e1", &announce);
     fake_run();
     fake_clear();
@@ -230,7 +231,39 @@ static void announced_session_is_adopted(void **state)
     fake_input("e1", 42, &message);
     const char *out = fake_take_out();
     assert_seen(out, "DELIVER e1 phone kept");
-    assert_seen(out, "HANDLED e1 phone 42");
+    assert_seen(out, "HANDLED e1 phone 42 copies");
+    const struct resource *resource = entity_find_session(
+            entity_find(fake.router.entities, STR("alice@example.org")), fake_session("phone"));
+    assert_true(resource->has_blocklist);
+}
+
+/* The record in Redis is older than what the edge has heard. */
+static void edge_knows_more_of_carbons_than_redis(void **state)
+{
+    (void)state;
+    struct id128 id = id128_random();
+    fake_know_session(id, "phone");
+    fake.is_redis_up = true;
+    fake.records[0] = (struct session_record){
+        .resource = STR("phone"), .session = id, .edge = STR("e1"), .is_available = true
+    };
+    fake.record_count = 1;
+    Wire__Id session = WIRE_ID_INIT(id);
+    Wire__Announce message = WIRE__ANNOUNCE__INIT;
+    message.session = &session;
+    message.full = wire_bytes(STR(ALICE));
+    message.is_available = true;
+    message.has_carbons = true;
+    entity_on_announce(fake.router.entities, "e1", &message);
+    fake_run();
+    assert_seen(fake_take_out(), "RECORD alice@example.org/phone e1 available 0\n");
+    struct entity *entity = entity_find(fake.router.entities, STR("alice@example.org"));
+    struct resource *resource = entity_find_session(entity, id);
+    assert_true(resource->has_carbons);
+    resource->has_carbons = false; /* its client has switched it off here */
+    entity_on_announce(fake.router.entities, "e1", &message);
+    fake_run();
+    assert_false(resource->has_carbons);
 }
 
 static void redis_that_comes_back_is_told_all_sessions(void **state)
@@ -345,6 +378,8 @@ int main(void)
                 session_that_is_announced_again_gets_what_is_unconfirmed, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(replaced_session_does_not_come_back, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(announced_session_is_adopted, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                edge_knows_more_of_carbons_than_redis, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 redis_that_comes_back_is_told_all_sessions, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(session_nobody_announces_ends, fake_start, fake_stop),

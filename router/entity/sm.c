@@ -434,34 +434,85 @@ static void take_numbers(struct entity *entity, struct resource *resource, const
     sm->sent = item->sm.written;
 }
 
+/* The session is, or is about to be, with somebody who came later; or what is said of it cannot be.
+ */
+static bool is_overtaken(const struct resource *resource, const struct item *item)
+{
+    const struct sm_session *sm = resource->sm;
+    uint32_t current = sm ? sm->attach : 1;
+    int32_t ahead = (int32_t)(sm_attach_of(item->sm.attach) - current);
+    bool is_same_edge = strcmp(resource->edge, item->edge) == 0;
+    bool is_known = ahead == 0 && is_same_edge;
+    if (ahead < 0 || (sm && sm->resume) || (!item->sm.is_proved && !is_known)) {
+        return true;
+    }
+    if (!sm) { /* the first attachment, which has one edge */
+        return ahead == 0 && !is_same_edge;
+    }
+    if (!item->sm.has_sm) { /* before <enabled/>, so it has never left the edge it was bound at */
+        return sm->is_detached || !is_same_edge;
+    }
+    /* Two homes, one after the other, gave the same number: who spoke here first has it. */
+    return ahead == 0 && resource->is_told && !sm->is_detached && !is_same_edge;
+}
+
 bool sm_may_announce(struct entity *entity, struct resource *resource, const struct item *item)
 {
     const struct sm_session *sm = resource->sm;
-    if (!sm || !item->sm.has_sm) {
-        return true;
-    }
-    uint32_t attach = sm_attach_of(item->sm.attach);
-    bool is_same_edge = strcmp(resource->edge, item->edge) == 0;
-    bool is_former = (int32_t)(attach - sm->attach) < 0 || sm->resume;
-    /* Two homes, one after the other, gave the same number: who spoke here first has it. */
-    bool is_second = attach == sm->attach && resource->is_told && !sm->is_detached && !is_same_edge;
-    if (is_former || is_second) {
-        egress_kick_moved(entity->router->egress, item->edge, item->session, entity->bare, attach);
+    struct egress *egress = entity->router->egress;
+    if (is_overtaken(resource, item)) {
+        uint32_t attach = sm_attach_of(item->sm.attach);
+        egress_kick_moved(egress, item->edge, item->session, entity->bare, attach);
         return false;
     }
-    if (resource->is_told && !sm->is_detached && !is_same_edge) {
-        egress_kick_moved(
-                entity->router->egress, resource->edge, item->session, entity->bare, sm->attach);
+    bool is_held = resource->is_told && (!sm || !sm->is_detached);
+    if (is_held && strcmp(resource->edge, item->edge) != 0) {
+        uint32_t attach = sm ? sm->attach : 1;
+        egress_kick_moved(egress, resource->edge, item->session, entity->bare, attach);
     }
     return true;
 }
 
+/* A message no log has. */
+static bool is_nowhere_else(const struct sm_entry *entry)
+{
+    return entry->has_stanza && entry->log_id == 0 && stanza_is_durable(&entry->stanza);
+}
+
+/* messages.durability: routed. No log has them: they look for other sessions, or are kept (P5), in
+ * front of what came later (P3). */
+static void route_again(struct entity *entity, const struct sm_queue *queue)
+{
+    struct mailbox older;
+    mailbox_init(&older);
+    for (const struct sm_entry *entry = queue->unacked; entry; entry = entry->next) {
+        if (is_nowhere_else(entry) && !entry->is_shared) {
+            mailbox_push(&older, item_create(ITEM_ROUTE, &entry->stanza, 0));
+        }
+    }
+    entity_post_first(entity, &older);
+}
+
+/* The edge never heard that it was on, so what was numbered did not leave for its client, as far as
+ * anybody knows. What the log has comes again from there. */
+static void end_management(struct entity *entity, struct resource *resource)
+{
+    struct sm_session *sm = resource->sm;
+    sm_spool_close(entity, resource);
+    resource->sm = NULL;
+    for (const struct sm_entry *entry = sm->queue.unacked; entry; entry = entry->next) {
+        if (is_nowhere_else(entry) && entry->is_shared) {
+            send_past_csi(entity, resource, &entry->stanza); /* other sessions have it already */
+        }
+    }
+    route_again(entity, &sm->queue);
+    sm_session_destroy(sm);
+}
+
 void sm_announce(struct entity *entity, struct resource *resource, const struct item *item)
 {
-    if (!item->sm.has_sm) { /* the edge never heard that it was on */
-        sm_spool_close(entity, resource);
-        sm_session_destroy(resource->sm);
-        resource->sm = NULL;
+    if (!item->sm.has_sm) {
+        end_management(entity, resource);
         return;
     }
     if (!resource->sm) {
@@ -510,14 +561,6 @@ void sm_share_newest(struct entity *entity, const struct id128 *sessions, size_t
     }
 }
 
-/* messages.durability: routed. No log has it: it looks for other sessions, or is kept (P5). */
-static void route_again(struct entity *entity, const struct stanza *stanza)
-{
-    if (stanza_is_durable(stanza)) {
-        entity_post(entity, item_create(ITEM_ROUTE, stanza, 0));
-    }
-}
-
 void sm_end(struct entity *entity, struct resource *resource)
 {
     struct sm_session *sm = resource->sm;
@@ -534,14 +577,9 @@ void sm_end(struct entity *entity, struct resource *resource)
     }
     struct sm_queue queue = sm->queue;
     sm_queue_init(&sm->queue, queue.last);
+    route_again(entity, &queue);
     for (const struct sm_entry *entry = queue.unacked; entry; entry = entry->next) {
-        if (!entry->has_stanza || entry->log_id != 0) {
-            continue;
-        }
-        if (!entry->is_shared) {
-            route_again(entity, &entry->stanza);
-        }
-        if (was_detached) {
+        if (was_detached && entry->has_stanza && entry->log_id == 0) {
             answer_request(entity, &entry->stanza);
         }
     }

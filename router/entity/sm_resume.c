@@ -135,6 +135,7 @@ static void answer(
     reply.is_available = resource->is_available;
     reply.priority = resource->priority;
     reply.is_inactive = resource->csi != NULL;
+    reply.has_carbons = resource->has_carbons;
     egress_resume_reply(entity->router->egress, resume->edge, &reply);
 }
 

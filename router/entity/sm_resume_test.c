@@ -62,6 +62,7 @@ static void announce(const char *edge, uint32_t handled, uint32_t attach, uint32
     message.is_available = true;
     message.has_sm = true;
     message.attach = attach;
+    message.attach_token = wire_bytes(STR("signed"));
     message.acked = acked;
     message.written = acked;
     entity_on_announce(fake.router.entities, edge, &message);
@@ -267,6 +268,104 @@ static void of_two_with_one_number_the_first_to_speak_here_stays(void **state)
     assert_string_equal(desk()->edge, "e4");
 }
 
+/* ---- an edge that once had the session */
+
+static void former_edge_does_not_get_it_back_by_denying_stream_management(void **state)
+{
+    (void)state;
+    resume("e3", 0);
+    fake_clear();
+    fake_announce_plain("e2", BOB, 1);
+    assert_string_equal(fake_take_out(), "MOVED e2 desk 1\n");
+    assert_non_null(desk()->sm);
+    assert_string_equal(desk()->edge, "e3");
+}
+
+/* An edge of the version before, or one that keeps silent about what it cannot prove. */
+static void attachment_without_proof_is_believed_when_it_is_what_we_know(void **state)
+{
+    (void)state;
+    resume("e3", 0);
+    fake_clear();
+    Wire__Id session = WIRE_ID_INIT(fake_session("desk"));
+    Wire__Announce message = WIRE__ANNOUNCE__INIT;
+    message.session = &session;
+    message.full = wire_bytes(STR(BOB));
+    message.handled = 1;
+    message.has_sm = true;
+    message.attach = 2;
+    entity_on_announce(fake.router.entities, "e3", &message);
+    fake_run();
+    assert_not_seen(fake_take_out(), "MOVED");
+    entity_on_announce(fake.router.entities, "e2", &message);
+    message.attach = 3;
+    entity_on_announce(fake.router.entities, "e2", &message);
+    entity_on_announce(fake.router.entities, "e3", &message);
+    fake_run();
+    assert_string_equal(fake_take_out(), "MOVED e2 desk 2\nMOVED e2 desk 3\nMOVED e3 desk 3\n");
+    assert_string_equal(desk()->edge, "e3");
+    entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
+    entity_on_announce(fake.router.entities, "e2", &message);
+    fake_run();
+    assert_seen(fake_take_out(), "MOVED e2 desk 3\n");
+    assert_null(desk());
+}
+
+static void detached_session_has_stream_management(void **state)
+{
+    (void)state;
+    fake_detach("e2", BOB, 1);
+    fake_clear();
+    fake_announce_plain("e2", BOB, 1);
+    assert_string_equal(fake_take_out(), "MOVED e2 desk 1\n");
+    assert_true(desk()->sm->is_detached);
+}
+
+static void who_denies_stream_management_does_not_disturb_a_resume(void **state)
+{
+    (void)state;
+    fake.is_auto_commit = false;
+    bob_says("e2", 2, 1);
+    resume("e3", 0);
+    fake_clear();
+    fake_announce_plain("e2", BOB, 1);
+    assert_string_equal(fake_take_out(), "MOVED e2 desk 1\n");
+    fake_commit(ERR_OK);
+    fake_run();
+    assert_seen(fake_take_out(), "RESUMED e3 desk handled=2 acked=0 attach=2");
+}
+
+static void edge_that_missed_our_answer_to_enable_asks_again(void **state)
+{
+    (void)state;
+    fake_announce_plain("e2", BOB, 1);
+    assert_not_seen(fake_take_out(), "MOVED");
+    assert_null(desk()->sm);
+    fake_enable("e2", BOB, true);
+    assert_seen(fake_take_out(), "ENABLED e2 0 1 max=300 resumable");
+}
+
+/* Redis and the former home are lost, and the former edge speaks first. */
+static void newest_edge_takes_over_from_one_that_was_faster(void **state)
+{
+    (void)state;
+    for (int has_sm = 0; has_sm < 2; has_sm++) {
+        entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
+        if (has_sm) {
+            announce("e2", 1, 1, 0);
+        } else {
+            fake_announce_plain("e2", BOB, 1);
+        }
+        fake_clear();
+        announce("e3", 1, 2, 0);
+        assert_seen(fake_take_out(), "MOVED e2 desk 1\n");
+        assert_string_equal(desk()->edge, "e3");
+        assert_int_equal(desk()->sm->attach, 2);
+        fake_announce_plain("e2", BOB, 1);
+        assert_string_equal(fake_take_out(), "MOVED e2 desk 1\n");
+    }
+}
+
 /* ---- where counting begins */
 
 static void enable_waits_for_the_inputs_before_it(void **state)
@@ -360,6 +459,12 @@ int main(void)
         RESUME_TEST(end_of_the_former_stream_ends_nothing),
         RESUME_TEST(owed_reply_names_the_attachment_that_ended),
         RESUME_TEST(of_two_with_one_number_the_first_to_speak_here_stays),
+        RESUME_TEST(former_edge_does_not_get_it_back_by_denying_stream_management),
+        RESUME_TEST(attachment_without_proof_is_believed_when_it_is_what_we_know),
+        RESUME_TEST(detached_session_has_stream_management),
+        RESUME_TEST(who_denies_stream_management_does_not_disturb_a_resume),
+        RESUME_TEST(edge_that_missed_our_answer_to_enable_asks_again),
+        RESUME_TEST(newest_edge_takes_over_from_one_that_was_faster),
         RESUME_TEST(enable_waits_for_the_inputs_before_it),
         RESUME_TEST(clock_that_was_set_back_locks_nobody_out),
         RESUME_TEST(counters_wrap),

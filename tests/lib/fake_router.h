@@ -291,10 +291,19 @@ enum err egress_deliver(struct egress *egress,
     fake_write_stanza(stanza);
     return ERR_OK;
 }
-void egress_handled(struct egress *egress, const char *edge, struct id128 session, uint32_t counter)
+void egress_handled(struct egress *egress,
+        const char *edge,
+        struct id128 session,
+        uint32_t counter,
+        Wire__Switch carbons)
 {
     (void)egress;
-    buf_printf(&fake.out, "HANDLED %s %s %u\n", edge, fake_name_of(session), counter);
+    buf_printf(&fake.out,
+            "HANDLED %s %s %u%s\n",
+            edge,
+            fake_name_of(session),
+            counter,
+            carbons == WIRE__SWITCH__SWITCH_ON ? " copies" : "");
 }
 void egress_answered(struct egress *egress,
         const char *edge,
@@ -1044,16 +1053,11 @@ void shard_fenced(struct shard_table *table, unsigned shard)
     (void)shard;
     buf_printf(&fake.out, "FENCED\n");
 }
-void signer_token(const struct signer *signer,
-        struct id128 session,
-        struct str full,
-        struct str edge,
-        struct buf *out)
+void signer_token(
+        const struct signer *signer, const struct signer_session *session, struct buf *out)
 {
     (void)signer;
     (void)session;
-    (void)full;
-    (void)edge;
     buf_append_literal(out, "token");
 }
 void auth_on_account_changed(struct auth *auth, struct str bare)
@@ -1585,6 +1589,19 @@ static inline void fake_detach(const char *edge, const char *full, uint32_t atta
     close.is_resumable = true;
     close.attach = attach;
     entity_on_close(fake.router.entities, edge, &close);
+    fake_run();
+}
+
+/* An edge that holds it and says that stream management is off. */
+static inline void fake_announce_plain(const char *edge, const char *full, uint32_t handled)
+{
+    Wire__Id session = WIRE_ID_INIT(fake_session(fake_resource(full)));
+    Wire__Announce announce = WIRE__ANNOUNCE__INIT;
+    announce.session = &session;
+    announce.full = wire_bytes(str_from_cstr(full));
+    announce.handled = handled;
+    announce.is_available = true;
+    entity_on_announce(fake.router.entities, edge, &announce);
     fake_run();
 }
 

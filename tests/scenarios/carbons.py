@@ -226,6 +226,37 @@ async def test_copies_survive_the_death_of_the_router():
     await close(phone, desk, pc)
 
 
+async def lose_redis_and_routers():
+    """No record is left of what sessions wanted: only their edges know."""
+    await asyncio.to_thread(cluster.redis.command, "FLUSHALL")
+    for router in cluster.routers:
+        await asyncio.to_thread(router.kill)
+    for router in cluster.routers:
+        await asyncio.to_thread(router.wait_ready, 60)
+
+
+async def test_copies_survive_redis_and_the_router():
+    a, b = user(), user()
+    phone, desk = await devices(a, managed=True)
+    pc = await client(0).login(b, resource="pc")
+    for text in ("one", "two"):
+        await lose_redis_and_routers()
+        pc.message(f"{a}@localhost/phone", text)
+        assert body(await next_message(phone, 60)) == text
+        while (got := body(inner(await next_message(desk, 60), "received"))) != text:
+            assert got == "one", got  # the log offers again what was acknowledged just before
+        desk.abort()  # and the next edge learns it with the session
+        new = await client(0).authenticate(a)
+        assert (await new.resume(desk.sm)).tag.endswith("}resumed")
+        desk = new
+    assert (await desk.iq("set", OFF)).get("type") == "result"
+    await lose_redis_and_routers()
+    pc.message(f"{a}@localhost/phone", "three")
+    assert body(await next_message(phone, 60)) == "three"
+    await nothing_more(desk)
+    await close(phone, desk, pc)
+
+
 def test_nothing_was_wrong_underneath():
     codes = cluster.stop_nodes()
     assert all(code == 0 for code in codes.values()), codes

@@ -1,0 +1,58 @@
+/* An edge says that it holds a session: it is believed for the attachment its token names only
+ * (F04), so that one that held the session once cannot take it back from those that came later. */
+#include "proto/xmpp/jid.h"
+#include "router/egress.h"
+#include "router/entity/entity_table.h"
+#include "router/ingress_internal.h"
+#include "router/signer.h"
+#include "router/stanza_check.h"
+
+static bool is_proved(
+        const struct ingress *ingress, const char *edge, const Wire__Announce *announce)
+{
+    const struct signer *signer = ingress->router->signer;
+    struct signer_session session = {
+        .session = wire_id(announce->session),
+        .full = wire_str(announce->full),
+        .edge = str_from_cstr(edge),
+        .attach = 1,
+    };
+    if (!signer_token_is_valid(signer, &session, wire_str(announce->token))) {
+        return false;
+    }
+    if (announce->attach <= 1) {
+        return true;
+    }
+    /* Only a session with stream management is ever resumed. Who proves nothing (the version
+     * before) has to agree with what the home knows. */
+    session.attach = announce->attach;
+    return announce->has_sm
+            && (announce->attach_token.len == 0
+                    || signer_token_is_valid(signer, &session, wire_str(announce->attach_token)));
+}
+
+void ingress_on_announce(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__Announce *announce = envelope->announce;
+    const char *edge = link_peer_node(peer->link);
+    struct jid full;
+    if (!stanza_check_full(wire_str(announce->full))
+            || jid_split(wire_str(announce->full), &full) != ERR_OK) {
+        ingress_violation(ingress, peer, "address");
+        return;
+    }
+    if (!ingress_accept_work(ingress, peer, full.bare)) {
+        return;
+    }
+    if (!is_proved(ingress, edge, announce)) {
+        ingress_violation(ingress, peer, "token");
+        egress_kick(ingress->router->egress,
+                edge,
+                wire_id(announce->session),
+                full.bare,
+                STREAM_ERROR_NOT_AUTHORIZED,
+                STR(""));
+        return;
+    }
+    entity_on_announce(ingress->router->entities, edge, announce);
+}
