@@ -16,6 +16,8 @@ from runner import limit, run  # noqa: E402
 CAPS, CAPS2, HASHES = "http://jabber.org/protocol/caps", "urn:xmpp:caps", "urn:xmpp:hashes:2"
 INFO, DATA, LANG = "http://jabber.org/protocol/disco#info", "jabber:x:data", "{http://www.w3.org/XML/1998/namespace}lang"
 ALGORITHMS = {"sha-256": hashlib.sha256, "sha3-256": hashlib.sha3_256}
+KINDS = ("abuse", "admin", "feedback", "sales", "security", "status", "support")
+CONTACTS = {kind: [f"mailto:{kind}@localhost", f"https://{kind}.localhost/?a=1&b=%C3%A4"] for kind in KINDS}
 cluster = None
 counter = 0
 
@@ -101,9 +103,23 @@ async def test_what_a_host_announces_is_what_it_answers():
         nodes, query = await check(c, "localhost")
         seen.append(nodes)
         assert {CAPS, CAPS2} <= {f.get("var") for f in query.findall(f"{{{INFO}}}feature")}
-        assert [x.find(f"{{{DATA}}}field/{{{DATA}}}value").text for x in query.findall(f"{{{DATA}}}x")] == ["http://jabber.org/network/serverinfo"]
+        assert [x.find(f"{{{DATA}}}field/{{{DATA}}}value").text for x in query.findall(f"{{{DATA}}}x")] == ["http://jabber.org/network/serverinfo", "urn:xmpp:sos:0"]
         await c.close()
     assert seen[0] == seen[1]
+
+
+async def test_every_kind_of_contact_address_and_the_outage_status():
+    """XEP-0157, XEP-0128, XEP-0455; what a client reads with its own eyes is in the hash, too (check above)."""
+    c = await client().login(user())
+    _, query = await check(c, "localhost")
+    contacts, outage = (dict(fields_of(form)) for form in query.findall(f"{{{DATA}}}x"))
+    assert set(contacts) == {"FORM_TYPE", *(f"{kind}-addresses" for kind in KINDS)}
+    for kind in KINDS:
+        assert contacts[f"{kind}-addresses"] == sorted(CONTACTS[kind])
+    assert outage == {"FORM_TYPE": ["urn:xmpp:sos:0"], "external-status-addresses": ["https://elsewhere.example/status.json?a=1&b=2"]}
+    for form in query.findall(f"{{{DATA}}}x"):
+        assert form.get("type") == "result" and form[0].get("var") == "FORM_TYPE" and form[0].get("type") == "hidden"
+    await c.close()
 
 
 async def test_hosts_differ():
@@ -210,7 +226,6 @@ def test_nothing_was_wrong_underneath():
 
 
 if __name__ == "__main__":
-    extra = {"contact_addresses": [{"host": "localhost", "abuse": ["mailto:abuse@localhost", "xmpp:abuse@localhost"],
-                                    "status": ["https://status.localhost/?a=1&b=2"]}]}
+    extra = {"contact_addresses": [{"host": "localhost", **CONTACTS, "outage_status": ["https://elsewhere.example/status.json?a=1&b=2"]}]}
     with Cluster(edges=2, routers=2, config={"all": extra}) as cluster:
         sys.exit(0 if run(sys.modules[__name__]) else 1)
