@@ -6,8 +6,9 @@
 #include "router/peers.h"
 #include "router/router.h"
 
-#define HOSTS_AT_ONCE 32 /* of the longest names, in the 64 KiB that always fit (chassis/link.h) \
-                          */
+#define HOSTS_AT_ONCE                                                          \
+    32 /* of the longest names, in the 64 KiB that always fit (chassis/link.h) \
+        */
 
 /* Views of what they are filled with. */
 struct batch {
