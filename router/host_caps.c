@@ -6,9 +6,8 @@
 #include "router/peers.h"
 #include "router/router.h"
 
-#define HOSTS_AT_ONCE                                                          \
-    32 /* of the longest names, in the 64 KiB that always fit (chassis/link.h) \
-        */
+/* Of the longest names, in the 64 KiB that always fit (chassis/link.h). */
+#define HOSTS_AT_ONCE 32
 
 /* Views of what they are filled with. */
 struct batch {

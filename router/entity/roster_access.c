@@ -71,6 +71,7 @@ static enum err take_snapshot(struct entity *entity, const struct roster_snapsho
         take_rows(entity, snapshot);
     }
     roster->version = snapshot->version;
+    roster->since = snapshot->version;
     roster->is_loaded = true;
     return ERR_OK;
 }
@@ -111,8 +112,7 @@ static void finish(struct save *save, struct entity *entity, enum err err)
     if (entity && err == ERR_OK) {
         entity->roster.key = save->key;
         entity->roster.has_key = true;
-        entity->roster.version = save->version;
-        roster_put(&entity->roster, save->item);
+        roster_change(&entity->roster, save->item, save->version);
     } else {
         roster_item_destroy(save->item);
     }

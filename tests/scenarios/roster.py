@@ -145,14 +145,70 @@ async def test_versions_save_the_transfer():
     query = (await get_roster(c, "")).find(f"{{{ROSTER}}}query")
     assert query is not None and query.get("ver")
     await set_item(c, "<item jid='a@example.com'/>")
-    ver = (await get_roster(c, query.get("ver"))).find(f"{{{ROSTER}}}query").get("ver")
+    ver, _ = await deltas(c, query.get("ver"), {"a@example.com": "none"})
     assert ver != query.get("ver")
-    again = await get_roster(c, ver)
-    assert again.get("type") == "result" and len(again) == 0
+    await deltas(c, ver, {})
     await set_item(c, "<item jid='b@example.com'/>")
-    assert set(items_of(await get_roster(c, ver))) == {"a@example.com", "b@example.com"}
+    await deltas(c, ver, {"b@example.com": "none"})
+    for unknown in ("", "-1", "x", "99999999999999999999", f"{ver}0"):
+        assert set(items_of(await get_roster(c, unknown))) == {"a@example.com", "b@example.com"}, unknown
     assert (await get_roster(c)).find(f"{{{ROSTER}}}query").get("ver") is None
     await close(c)
+
+
+async def deltas(c, ver, wanted):
+    """Section 2.6.3: an empty result, then one push for each item that changed, the last one with the newest version."""
+    result = await get_roster(c, ver)
+    assert result.get("type") == "result" and len(result) == 0
+    pushes = [e for e in await settle(c) if e.tag == IQ and e.get("type") == "set"]
+    versions = [int(p.find(f"{{{ROSTER}}}query").get("ver")) for p in pushes]
+    assert versions == sorted(set(versions)) and all(v > int(ver) for v in versions)
+    got = {}
+    for push in pushes:
+        assert len(items_of(push)) == 1
+        got.update({j: i[0] for j, i in items_of(push).items()})
+    assert got == wanted, got
+    return (str(versions[-1]) if versions else ver), got
+
+
+async def test_a_device_that_was_away_gets_what_it_missed():
+    """Section 2.6.3, over both edges: changes of another device, of subscriptions, and removals; a router that has just taken the account
+    over knows no more than the whole list."""
+    a, b = user(), user()
+    phone, cb = await login(a, 0, "phone"), await login(b, 1)
+    for name in ("keep", "gone", "back"):
+        await set_item(phone, f"<item jid='{name}@example.com'/>")
+    desk = await client(1).login(a, resource="desk", available=False)
+    ver = (await get_roster(desk, "")).find(f"{{{ROSTER}}}query").get("ver")
+    await close(desk)
+    await set_item(phone, "<item jid='gone@example.com' subscription='remove'/>")
+    await set_item(phone, "<item jid='back@example.com' subscription='remove'/>")
+    await set_item(phone, "<item jid='back@example.com' name='Back'/>")
+    phone.send(f"<presence type='subscribe' to='{jid(b)}'/>")
+    await cb.get_where(lambda e: e.get("type") == "subscribe")
+    cb.send(f"<presence type='subscribed' to='{jid(a)}'/>")
+    await phone.get_where(lambda e: e.tag == PRESENCE and e.get("type") == "subscribed")
+    await settle(phone)
+    desk = await client(1).login(a, resource="desk", available=False)
+    newest, _ = await deltas(desk, ver, {"gone@example.com": "remove", "back@example.com": "none", jid(b): "to"})
+    await deltas(desk, newest, {})
+    assert not [e for e in await settle(phone) if e.get("type") == "set"]
+    for router in cluster.routers:
+        router.kill()
+        router.wait_ready()
+    query = None
+    for _ in range(20):
+        other = await client(0).login(a, resource="other", available=False)
+        query = (await get_roster(other, ver)).find(f"{{{ROSTER}}}query")
+        await other.close()
+        if query is not None:
+            break
+        await asyncio.sleep(0.5)
+    assert query is not None and set(items_of(query)) == {"keep@example.com", "back@example.com", jid(b)}
+    other = await client(0).login(a, resource="other", available=False)
+    await deltas(other, newest, {})
+    for c in (other, desk, phone, cb):
+        c.abort()
 
 
 async def test_nobody_changes_or_reads_somebody_elses_roster():
