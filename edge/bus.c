@@ -11,6 +11,7 @@
 #include "chassis/service_config.h"
 #include "edge/downlink.h"
 #include "edge/edge.h"
+#include "edge/host_caps.h"
 #include "edge/uplink.h"
 
 #define REGISTRY_REFRESH_MS 2000
@@ -31,6 +32,9 @@ static void dispatch(struct edge *edge, struct link_peer *peer, const Wire__Enve
     switch ((int)envelope->verb_case) {
     case WIRE__ENVELOPE__VERB_DELIVER:
     case WIRE__ENVELOPE__VERB_KICK: downlink_take(edge->downlink, peer, envelope); break;
+    case WIRE__ENVELOPE__VERB_HOST_CAPS:
+        host_caps_take(edge->host_caps, envelope->host_caps);
+        break;
     case WIRE__ENVELOPE__VERB_SHARD_MAP:
     case WIRE__ENVELOPE__VERB_NOT_OWNER:
     case WIRE__ENVELOPE__VERB_HANDLED:

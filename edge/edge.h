@@ -22,6 +22,7 @@ struct edge {
     struct registry *registry;
     struct session_table *sessions;
     struct uplink *uplink;
+    struct host_caps *host_caps; /* what hosts announce */
     struct downlink *downlink;
     struct drain *drain;
     struct stream *streams; /* all of them, utlist */

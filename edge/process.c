@@ -9,6 +9,7 @@
 #include "edge/downlink.h"
 #include "edge/drain.h"
 #include "edge/edge.h"
+#include "edge/host_caps.h"
 #include "edge/listeners.h"
 #include "edge/session_table.h"
 #include "edge/stream.h"
@@ -125,6 +126,7 @@ static struct process *process_create(struct service_context *context, struct bu
     edge->throttle = auth_throttle_create();
     edge->sessions = session_table_create(edge->settings->shards);
     edge->listeners = listeners_create(edge);
+    edge->host_caps = host_caps_create();
     edge->uplink = uplink_create(edge);
     edge->downlink = downlink_create(edge);
     edge->drain = drain_create(edge);
@@ -204,6 +206,7 @@ void process_stop(void *state)
     drain_destroy(edge->drain);
     downlink_destroy(edge->downlink);
     uplink_destroy(edge->uplink);
+    host_caps_destroy(edge->host_caps);
     session_table_destroy(edge->sessions);
     listeners_destroy(edge->listeners);
     auth_throttle_destroy(edge->throttle);

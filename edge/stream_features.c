@@ -16,6 +16,7 @@ static const struct stream_feature *const features[] = {
     &feature_csi,
     &feature_session, /* clients of RFC 3921 look for it behind bind */
     &feature_roster,
+    &feature_caps,
     &feature_limits,
 };
 

@@ -10,6 +10,7 @@ extern const struct feature feature_disco;
 extern const struct feature feature_external_services;
 extern const struct feature feature_last;
 extern const struct feature feature_offline;
+extern const struct feature feature_outage_status;
 extern const struct feature feature_ping;
 extern const struct feature feature_presence;
 extern const struct feature feature_private_xml;
@@ -37,6 +38,7 @@ const struct feature *const features[] = {
     &feature_vcard,
     &feature_last,
     &feature_contact_addresses,
+    &feature_outage_status,
     &feature_external_services,
     &feature_ping,
     &feature_time,

@@ -9,6 +9,7 @@
 #include "router/commit.h"
 #include "router/egress.h"
 #include "router/entity/entity_table.h"
+#include "router/host_caps.h"
 #include "router/ingress_internal.h"
 #include "router/log_client.h"
 #include "router/peers.h"
@@ -495,6 +496,7 @@ static void on_up(void *context, struct link_peer *link, uint64_t boot_epoch)
     }
 
     shard_tell(router->shards, peer);
+    host_caps_tell(router, peer);
     if (peer->lost_boot != 0 && peer->lost_boot == boot_epoch) {
         egress_not_owner(router->egress, link, WIRE_ALL_SHARDS); /* it was only out of reach */
     }
@@ -550,6 +552,7 @@ static void on_room(void *context, struct link_peer *link)
     egress_on_room(router->egress, link);
     commit_on_room(router->commit);
     shard_tell(router->shards, peer); /* one may have been dropped for want of room */
+    host_caps_tell(router, peer);
 }
 
 const struct link_handlers ingress_link_handlers = {

@@ -16,6 +16,8 @@
 #include "router/commit.h"
 #include "router/egress.h"
 #include "router/entity/entity_table.h"
+#include "router/host_caps.h"
+#include "router/host_info.h"
 #include "router/ingress.h"
 #include "router/lifecycle.h"
 #include "router/log_client.h"
@@ -383,6 +385,8 @@ enum err router_start(struct service_context *service, void **state_out)
     router->boot_epoch = service_boot_epoch(service);
     router->started_ms = loop_now_ms(router->loop);
     router->settings = settings_create(service_config(service));
+    router->host_info = host_info_create();
+    host_info_refresh(router->host_info, router->settings);
     timer_init(&process->health, on_health, router);
     enum err err = open_all(process, service_config(service));
     if (err != ERR_OK) {
@@ -418,6 +422,8 @@ void router_reload(void *state, const struct config *config)
     settings->lease_ms = router->settings->lease_ms;
     settings_destroy(router->settings);
     router->settings = settings;
+    host_info_refresh(router->host_info, settings);
+    host_caps_tell_all(router);
 }
 
 static void on_drained(void *context)
@@ -477,6 +483,7 @@ void router_stop(void *state)
     peers_destroy(router->peers);
     signer_destroy(router->signer);
     vault_destroy(router->vault);
+    host_info_destroy(router->host_info);
     settings_destroy(router->settings);
     free(process);
 }

@@ -13,8 +13,9 @@ struct router {
     struct loop *loop;
     const char *node;
     uint64_t boot_epoch;
-    int64_t started_ms;        /* on the loop's clock */
-    struct settings *settings; /* hosts, limits: replaced on reload */
+    int64_t started_ms;          /* on the loop's clock */
+    struct settings *settings;   /* hosts, limits: replaced on reload */
+    struct host_info *host_info; /* what the hosts say of themselves */
     struct link *link;
     struct registry *registry;
     struct redis *redis;  /* may be down: nothing durable waits for it */

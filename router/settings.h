@@ -38,6 +38,7 @@ enum contact_kind {
 struct contact_addresses {
     struct str host; /* prepared; "": every host without its own */
     struct settings_texts uris[CONTACT_KINDS];
+    struct settings_texts outage_status; /* XEP-0455 */
 };
 
 /* XEP-0215. */

@@ -31,6 +31,7 @@ struct admin_config {
 struct contact_config {
     char *host;
     struct config_strings uris[CONTACT_KINDS];
+    struct config_strings outage_status;
 };
 
 struct external_config {
@@ -67,6 +68,8 @@ static const struct config_field contact_fields[] = {
     { .name = "security", CONTACT(CONTACT_SECURITY), .help = "URIs for security concerns." },
     { .name = "status", CONTACT(CONTACT_STATUS), .help = "URIs that show the state of the service." },
     { .name = "support", CONTACT(CONTACT_SUPPORT), .help = "URIs for support." },
+    { .name = "outage_status", .type = CONFIG_LIST, .offset = offsetof(struct contact_config, outage_status),
+      .default_text = "", .help = "http(s) URIs of the state of the service as JSON, readable for everybody while it is away (XEP-0455)." },
     { .name = NULL },
 };
 
@@ -150,6 +153,21 @@ static enum err check_admin(const void *section, struct buf *why)
     return err;
 }
 
+/* XEP-0455 §2.1 */
+static enum err check_outage_status(const struct config_strings *uris, struct buf *why)
+{
+    for (size_t i = 0; i < uris->count; i++) {
+        struct str uri = str_from_cstr(uris->items[i]);
+        bool is_http =
+                str_starts_with(uri, STR("https://")) || str_starts_with(uri, STR("http://"));
+        if (!is_http || has_control_characters(uris->items[i])) {
+            buf_printf(why, "outage_status: \"%s\" is no http(s) URI", uris->items[i]);
+            return ERR_INVALID;
+        }
+    }
+    return ERR_OK;
+}
+
 static enum err check_contacts(const void *section, struct buf *why)
 {
     const struct contact_config *contacts = section;
@@ -162,7 +180,7 @@ static enum err check_contacts(const void *section, struct buf *why)
             }
         }
     }
-    return ERR_OK;
+    return check_outage_status(&contacts->outage_status, why);
 }
 
 static enum err check_external(const void *section, struct buf *why)
@@ -192,7 +210,7 @@ const struct config_section section_admin = {
 
 const struct config_section section_contact_addresses = {
     .name = "contact_addresses",
-    .help = "Whom to turn to (XEP-0157).",
+    .help = "Whom to turn to (XEP-0157), and where to look when nobody is there (XEP-0455).",
     .fields = contact_fields,
     .size = sizeof(struct contact_config),
     .is_list = true,
@@ -278,6 +296,7 @@ static void fill_contacts(
         for (size_t kind = 0; kind < CONTACT_KINDS; kind++) {
             contacts[i].uris[kind] = copy_texts(arena, &from[i].uris[kind]);
         }
+        contacts[i].outage_status = copy_texts(arena, &from[i].outage_status);
     }
     settings->contacts = contacts;
 }

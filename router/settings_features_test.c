@@ -87,6 +87,8 @@ static void contact_addresses_are_found_by_domain(void **state)
     assert_null(settings_find_contacts(settings, STR("example.net")));
     settings_destroy(settings);
     assert_refused(REQUIRED "contact_addresses:\n  - {abuse: [nobody]}\n", "is no URI");
+    assert_refused(REQUIRED "contact_addresses:\n  - {outage_status: [\"xmpp:x\"]}\n",
+            "is no http(s) URI");
 }
 
 static void external_services_are_read_with_their_secret(void **state)

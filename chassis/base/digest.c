@@ -17,6 +17,7 @@ static const EVP_MD *digest_md(enum digest digest)
     case DIGEST_SHA1: return EVP_sha1();
     case DIGEST_SHA256: return EVP_sha256();
     case DIGEST_SHA512: return EVP_sha512();
+    case DIGEST_SHA3_256: return EVP_sha3_256();
     }
     UNREACHABLE("digest is known");
 }
@@ -27,6 +28,7 @@ size_t digest_size(enum digest digest)
     case DIGEST_SHA1: return 20;
     case DIGEST_SHA256: return 32;
     case DIGEST_SHA512: return 64;
+    case DIGEST_SHA3_256: return 32;
     }
     UNREACHABLE("digest is known");
 }

@@ -10,7 +10,8 @@
 enum digest {
     DIGEST_SHA1,
     DIGEST_SHA256,
-    DIGEST_SHA512,
+    DIGEST_SHA512, /* the last one a login may name (wire, AuthLookup) */
+    DIGEST_SHA3_256,
 };
 
 #define DIGEST_MAX_BYTES 64

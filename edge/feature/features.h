@@ -23,6 +23,7 @@ extern const struct stream_feature feature_bind;     /* RFC 6120 §7 */
 extern const struct stream_feature feature_sm;       /* XEP-0198 */
 extern const struct stream_feature feature_csi;      /* XEP-0352 */
 extern const struct stream_feature feature_roster;   /* RFC 6121 §2.6, §3.4 */
+extern const struct stream_feature feature_caps;     /* XEP-0115 §6.3, XEP-0390 §5.2 */
 extern const struct stream_feature feature_session;  /* RFC 3921 §3, a no-op since RFC 6121 */
 
 void starttls_begin(struct stream *stream, const struct xml_element *element);

@@ -21,8 +21,7 @@ void stanza_id_write(struct buf *out, struct str by, int64_t id)
     xml_end_empty(out);
 }
 
-/* Clients compare addresses, not bytes: another spelling of our JID is a forgery too. */
-static bool is_same_address(struct str escaped, struct str by)
+bool stanza_id_is_address(struct str escaped, struct str by)
 {
     if (canonical_value_equal(escaped, by)) {
         return true;
@@ -44,7 +43,8 @@ static bool is_forged(const struct canonical_scan *scan, struct str by)
     struct str claimed;
     return str_equal(scan->name, STR("stanza-id"))
             && canonical_scan_attribute(scan, STR("xmlns"), &ns) && str_equal(ns, STR(NS_STANZA_ID))
-            && canonical_scan_attribute(scan, STR("by"), &claimed) && is_same_address(claimed, by);
+            && canonical_scan_attribute(scan, STR("by"), &claimed)
+            && stanza_id_is_address(claimed, by);
 }
 
 /* Passes one top-level element. False: the text is over, or it is not canonical. */

@@ -10,12 +10,13 @@
 
 /* ---- pushes */
 
-static struct stanza push_of(struct turn *turn, const struct roster_item *item)
+static struct stanza push_of(
+        struct turn *turn, const struct roster_item *item, int64_t roster_version)
 {
     struct buf xml;
     struct buf id;
     char version[32];
-    int len = snprintf(version, sizeof(version), "%lld", (long long)turn->entity->roster.version);
+    int len = snprintf(version, sizeof(version), "%lld", (long long)roster_version);
     struct str ver = str_from(version, (size_t)len);
     buf_init(&xml, 0);
     xml_open(&xml, "query", NS_ROSTER);
@@ -42,13 +43,22 @@ static struct stanza push_of(struct turn *turn, const struct roster_item *item)
 
 void notices_push(struct turn *turn, const struct roster_item *item)
 {
-    struct stanza push = push_of(turn, item);
+    struct stanza push = push_of(turn, item, turn->entity->roster.version);
     for (const struct resource *to = turn->entity->resources; to; to = to->next) {
         if (to->is_interested && !to->is_closing) {
             push.to = to->full;
             turn_deliver(turn, to, &push);
         }
     }
+}
+
+void notices_push_delta(
+        struct turn *turn, const struct resource *to, const struct roster_delta *delta)
+{
+    struct roster_item gone = { .jid = delta->jid };
+    struct stanza push = push_of(turn, delta->item ? delta->item : &gone, delta->version);
+    push.to = to->full;
+    turn_deliver(turn, to, &push);
 }
 
 /* ---- requests that wait */

@@ -11,6 +11,11 @@ struct roster_item;
  * never seen. */
 void notices_push(struct turn *turn, const struct roster_item *item);
 
+/* One that is due to a session that was away: what changed, and the version it made. */
+struct roster_delta;
+void notices_push_delta(
+        struct turn *turn, const struct resource *to, const struct roster_delta *delta);
+
 /* <presence type=... from=(bare)> to a contact, kept until its home has worked it off. */
 void notices_subscription(struct turn *turn, enum stanza_type type, struct str to);
 

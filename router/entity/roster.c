@@ -1,9 +1,13 @@
 /* Items of a contact list: hash, copies, stored form, XML. */
 #include "router/entity/roster.h"
 
+#include <stdlib.h>
+
 #include "chassis/base/digest.h"
 #include "chassis/base/mem.h"
 #include "proto/xmpp/xml_writer.h"
+
+_Static_assert(ROSTER_MAX_REMOVED < ROSTER_MAX_DELTAS, "removals alone always fit");
 
 #define ITEM_VERSION 1
 
@@ -92,6 +96,90 @@ void roster_put(struct roster *roster, struct roster_item *item)
     HASH_ADD_KEYPTR(hh, roster->items, item->jid.ptr, item->jid.len, item);
 }
 
+/* ---- what has changed since it was loaded (RFC 6121 §2.6) */
+
+static void forget_removal(struct roster *roster, size_t at)
+{
+    free(roster->removed[at].jid);
+    roster->removed_count--;
+    memmove(&roster->removed[at],
+            &roster->removed[at + 1],
+            (roster->removed_count - at) * sizeof(roster->removed[0]));
+}
+
+/* The item is here again, or is removed once more. */
+static void forget_removal_of(struct roster *roster, struct str jid)
+{
+    for (size_t i = 0; i < roster->removed_count; i++) {
+        if (str_equal(str_from_cstr(roster->removed[i].jid), jid)) {
+            forget_removal(roster, i);
+            return;
+        }
+    }
+}
+
+static void remember_removal(struct roster *roster, struct str jid, int64_t version)
+{
+    if (!roster->removed) {
+        roster->removed = mem_calloc(ROSTER_MAX_REMOVED, sizeof(*roster->removed));
+    }
+    if (roster->removed_count == ROSTER_MAX_REMOVED) {
+        roster->since = roster->removed[0].version;
+        forget_removal(roster, 0);
+    }
+    roster->removed[roster->removed_count++] = (struct roster_removal){ str_to_cstr(jid), version };
+}
+
+void roster_change(struct roster *roster, struct roster_item *item, int64_t version)
+{
+    bool was_listed = roster_flags(roster, item->jid) & ROSTER_LISTED;
+    if (is_listed(item)) {
+        forget_removal_of(roster, item->jid);
+    } else if (was_listed) {
+        remember_removal(roster, item->jid, version);
+    }
+    item->version = version;
+    roster->version = version;
+    roster_put(roster, item);
+}
+
+static int compare_deltas(const void *left, const void *right)
+{
+    int64_t a = ((const struct roster_delta *)left)->version;
+    int64_t b = ((const struct roster_delta *)right)->version;
+    return (a > b) - (a < b);
+}
+
+bool roster_deltas(const struct roster *roster,
+        int64_t version,
+        struct roster_delta deltas_out[ROSTER_MAX_DELTAS],
+        size_t *count_out)
+{
+    size_t count = 0;
+    if (version < roster->since || version > roster->version) {
+        return false;
+    }
+    for (size_t i = 0; i < roster->removed_count; i++) {
+        const struct roster_removal *removal = &roster->removed[i];
+        if (removal->version > version) {
+            struct str jid = str_from_cstr(removal->jid);
+            deltas_out[count++] = (struct roster_delta){ NULL, jid, removal->version };
+        }
+    }
+    for (const struct roster_item *item = roster->items; item; item = item->hh.next) {
+        if (item->version <= version || !is_listed(item)) {
+            continue;
+        }
+        if (count == ROSTER_MAX_DELTAS) {
+            return false;
+        }
+        deltas_out[count++] = (struct roster_delta){ item, item->jid, item->version };
+    }
+    qsort(deltas_out, count, sizeof(*deltas_out), compare_deltas);
+    *count_out = count;
+    return true;
+}
+
 void roster_clear(struct roster *roster)
 {
     struct roster_item *item;
@@ -101,6 +189,10 @@ void roster_clear(struct roster *roster)
         HASH_DEL(roster->items, item);
         roster_item_destroy(item);
     }
+    while (roster->removed_count > 0) {
+        forget_removal(roster, roster->removed_count - 1);
+    }
+    free(roster->removed);
     secret_wipe(&roster->key, sizeof(roster->key));
     *roster = (struct roster){ .items = NULL };
 }

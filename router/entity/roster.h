@@ -30,6 +30,14 @@ struct roster_item {
     unsigned flags;       /* 0: there is nothing to remember */
     struct str request;   /* the packed <presence type='subscribe'/> (wire_stanza_pack) */
     struct origin origin; /* of the last subscription stanza that changed it: a repeat is known */
+    int64_t version;      /* the roster's when it came to be as it is; 0: not since `since` */
+};
+
+/* An item clients do not see any more. */
+#define ROSTER_MAX_REMOVED 32
+struct roster_removal {
+    char *jid;
+    int64_t version;
 };
 
 struct roster {
@@ -37,6 +45,9 @@ struct roster {
     size_t listed;   /* items clients see */
     size_t bytes;    /* texts of those */
     int64_t version; /* microseconds, growing; 0: never changed */
+    int64_t since;   /* what changed after this version is known here (RFC 6121 §2.6) */
+    struct roster_removal *removed; /* room for ROSTER_MAX_REMOVED, the oldest first; NULL: none */
+    size_t removed_count;
     bool is_loaded;
     bool has_key;
     struct vault_key key;
@@ -55,6 +66,23 @@ struct roster_item *roster_item_create(const struct roster_item *from);
 void roster_item_destroy(struct roster_item *item); /* accepts NULL */
 /* Takes it, in the place of a former one of that JID; one without flags only removes that. */
 void roster_put(struct roster *roster, struct roster_item *item);
+
+/* The same, as the change that makes the roster's version. */
+void roster_change(struct roster *roster, struct roster_item *item, int64_t version);
+
+/* One thing clients see differently since a version of theirs. */
+struct roster_delta {
+    const struct roster_item *item; /* NULL: it was removed */
+    struct str jid;
+    int64_t version;
+};
+#define ROSTER_MAX_DELTAS 50 /* more of them are worth the whole list */
+/* Everything that has changed since `version`, the oldest first. False: that is not known here, or
+ * is too much: the whole list is needed. Views until the next change. */
+bool roster_deltas(const struct roster *roster,
+        int64_t version,
+        struct roster_delta deltas_out[ROSTER_MAX_DELTAS],
+        size_t *count_out);
 
 /* The group behind `group` (NULL: the first one); false: there is none. */
 bool roster_next_group(const struct roster_item *item, struct str *group);

@@ -72,6 +72,7 @@ enum err roster_access_read(const struct vault *vault,
         take_rows(roster, bare, snapshot);
     }
     roster->version = snapshot->version;
+    roster->since = snapshot->version;
     roster->is_loaded = true;
     return ERR_OK;
 }
@@ -118,8 +119,7 @@ static void finish(struct save *save, struct entity *entity, enum err err)
     if (entity && err == ERR_OK) {
         entity->roster.key = save->key;
         entity->roster.has_key = true;
-        entity->roster.version = save->version;
-        roster_put(&entity->roster, save->item);
+        roster_change(&entity->roster, save->item, save->version);
     } else {
         roster_item_destroy(save->item);
     }

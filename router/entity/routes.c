@@ -242,6 +242,22 @@ static void deliver_in_order(struct entity *entity, const struct stanza *stanza)
     }
 }
 
+/* What is not kept has no mark of ours, so one that claims to be ours is forged, too (C15). */
+static void deliver_unmarked(struct entity *entity, const struct stanza *stanza)
+{
+    if (stanza->kind != STANZA_MESSAGE || !stamps_may_be_there(stanza->children)) {
+        deliver_in_order(entity, stanza);
+        return;
+    }
+    struct buf children;
+    buf_init(&children, 0);
+    stamps_copy_unforged(&children, stanza->children, entity->bare, entity->domain);
+    struct stanza unforged = *stanza;
+    unforged.children = buf_view(&children);
+    deliver_in_order(entity, &unforged);
+    buf_fini(&children);
+}
+
 /* ---- durable stanzas */
 
 struct entry_commit {
@@ -374,7 +390,7 @@ static bool deliver_unkept(struct entity *entity, const struct item *item)
 static bool deliver_or_keep(struct entity *entity, const struct item *item)
 {
     if (!stanza_is_durable(&item->stanza)) {
-        deliver_in_order(entity, &item->stanza);
+        deliver_unmarked(entity, &item->stanza);
         return false;
     }
     if (deliver_unkept(entity, item)) {

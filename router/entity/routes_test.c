@@ -165,6 +165,38 @@ static void forged_ids_and_stamps_of_ours_are_removed(void **state)
     assert_seen(out, "2001-01-01");
 }
 
+/* C15: what is not kept has none of ours at all. */
+static void forged_ids_in_what_is_not_kept_are_removed(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    struct stanza message = fake_message(ALICE,
+            "bob@example.org",
+            "<stanza-id xmlns='urn:xmpp:sid:0' by='BOB@example.org' id='1'/><body>b</body>"
+            "<stanza-id xmlns='urn:xmpp:sid:0' by='room.example.org' id='3'/>"
+            "<stanza-id xmlns='urn:xmpp:sid:0' by='bob@example.org' id='2'/>");
+    static const struct {
+        enum stanza_type type;
+        uint32_t flags;
+    } kinds[] = {
+        { STANZA_TYPE_HEADLINE, STANZA_HAS_BODY },
+        { STANZA_TYPE_CHAT, STANZA_HAS_BODY | STANZA_HINT_NO_STORE },
+        { STANZA_TYPE_CHAT, STANZA_CHAT_STATE_ONLY },
+    };
+    for (uint32_t i = 0; i < 3; i++) {
+        message.type = kinds[i].type;
+        message.flags = kinds[i].flags;
+        fake_clear();
+        fake_input("e1", 2 + i, &message);
+        const char *out = fake_take_out();
+        assert_seen(out, "DELIVER e2 desk volatile");
+        assert_not_seen(out, "id='1'");
+        assert_not_seen(out, "id='2'");
+        assert_seen(out, "<body>b</body><stanza-id xmlns='urn:xmpp:sid:0' by='room.example.org'");
+    }
+}
+
 /* C08: the same words whether the account exists or not. */
 static void what_cannot_be_kept_is_answered_as_for_nobody(void **state)
 {
@@ -521,6 +553,8 @@ int main(void)
                 typing_notice_does_not_overtake_the_message_before_it, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 forged_ids_and_stamps_of_ours_are_removed, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                forged_ids_in_what_is_not_kept_are_removed, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 what_cannot_be_kept_is_answered_as_for_nobody, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(

@@ -13,7 +13,7 @@ static bool is_our_delay(const struct canonical_scan *scan, struct str bare, str
     return str_equal(scan->name, STR("delay")) && canonical_scan_attribute(scan, STR("xmlns"), &ns)
             && canonical_value_equal(ns, STR(NS_DELAY))
             && canonical_scan_attribute(scan, STR("from"), &from)
-            && (canonical_value_equal(from, domain) || canonical_value_equal(from, bare));
+            && (stanza_id_is_address(from, domain) || stanza_id_is_address(from, bare));
 }
 
 static void copy_without_delays(

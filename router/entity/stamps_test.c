@@ -27,6 +27,7 @@ static void ours_are_removed_at_any_position(void **state)
     (void)state;
     check(ID("bob@x.org") BODY ID("bob@x.org"), BODY);
     check(DELAY("x.org") BODY DELAY("bob@x.org") DELAY("x.org"), BODY);
+    check(DELAY("X.org") BODY DELAY("Bob@x.ORG") ID("BOB@X.org"), BODY);
     check("<delay xmlns='urn:xmpp:delay' from='x.org' stamp='s'>Offline<b/></delay>" BODY, BODY);
 }
 

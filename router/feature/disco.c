@@ -1,9 +1,13 @@
 /* Service Discovery, XEP-0030 2.5.0: what the host and an account can do, from the table of
- * features. */
+ * features. The nodes of Entity Capabilities, XEP-0115 1.6.0 and XEP-0390 0.3.2: router/host_info.
+ */
 #include "chassis/base/buf.h"
 #include "proto/xmpp/xml_writer.h"
 #include "router/entity/entity.h"
 #include "router/feature.h"
+#include "router/host_info.h"
+#include "router/router.h"
+#include "router/settings.h"
 
 static bool is_for_host(const struct turn *turn)
 {
@@ -27,24 +31,15 @@ static void write_feature(struct buf *xml, const char *var)
     xml_end_empty(xml);
 }
 
-static void write_features(struct buf *xml, const struct turn *turn, bool is_host)
+static void write_account(struct buf *xml, const struct turn *turn)
 {
+    write_identity(xml, "account", "registered", NULL);
     for (const struct feature *const *item = features; *item; item++) {
-        if (!feature_is_enabled(*item, turn)) {
-            continue;
-        }
-        const char *const *names = is_host ? (*item)->advertises : (*item)->advertises_account;
+        const char *const *names = (*item)->advertises_account;
         for (size_t i = 0; i < FEATURE_MAX_ADVERTISE && names[i]; i++) {
-            write_feature(xml, names[i]);
-        }
-    }
-}
-
-static void write_forms(struct buf *xml, const struct turn *turn)
-{
-    for (const struct feature *const *item = features; *item; item++) {
-        if ((*item)->write_host_info && feature_is_enabled(*item, turn)) {
-            (*item)->write_host_info(turn, xml);
+            if (feature_is_enabled(*item, turn)) {
+                write_feature(xml, names[i]);
+            }
         }
     }
 }
@@ -117,25 +112,35 @@ static enum verdict answer_node_items(struct turn *turn, const struct iq *iq, st
     return VERDICT_HANDLED;
 }
 
+/* XEP-0115 §6.2, XEP-0390 §5.5: what the host announces, or announced a moment ago. */
+static bool answer_caps_node(struct turn *turn, const struct iq *iq, struct str node)
+{
+    const struct host_info *info = turn->entity->router->host_info;
+    struct str known = is_for_host(turn) ? host_info_find(info, turn->to.domain, node) : STR_NULL;
+    if (known.len == 0) {
+        return false;
+    }
+    struct buf xml;
+    open_query(&xml, NS_DISCO_INFO, node);
+    buf_append_str(&xml, known);
+    reply_with(turn, iq, &xml);
+    return true;
+}
+
 static enum verdict answer_info(struct turn *turn, const struct iq *iq)
 {
     struct str node = element_attribute(iq->payload, STR("node"));
     if (node.len) {
-        return answer_node_info(turn, iq, node);
+        return answer_caps_node(turn, iq, node) ? VERDICT_HANDLED
+                                                : answer_node_info(turn, iq, node);
     }
-    bool is_host = is_for_host(turn);
     struct buf xml;
-    buf_init(&xml, 0);
-    xml_open(&xml, "query", NS_DISCO_INFO);
-    xml_end_open(&xml);
-    if (is_host) {
-        write_identity(&xml, "server", "im", "Starling");
+    open_query(&xml, NS_DISCO_INFO, STR_NULL);
+    if (is_for_host(turn)) {
+        const struct host *host = settings_find_host(turn->settings, turn->to.domain);
+        host_info_write(turn->settings, host, &xml);
     } else {
-        write_identity(&xml, "account", "registered", NULL);
-    }
-    write_features(&xml, turn, is_host);
-    if (is_host) {
-        write_forms(&xml, turn);
+        write_account(&xml, turn);
     }
     reply_with(turn, iq, &xml);
     return VERDICT_HANDLED;
@@ -157,8 +162,8 @@ static enum verdict answer_items(struct turn *turn, const struct iq *iq)
 
 const struct feature feature_disco = {
     .name = "disco",
-    .specs = { { "XEP-0030", "2.5.0" } },
-    .advertises = { NS_DISCO_INFO, NS_DISCO_ITEMS },
+    .specs = { { "XEP-0030", "2.5.0" }, { "XEP-0115", "1.6.0" }, { "XEP-0390", "0.3.2" } },
+    .advertises = { NS_DISCO_INFO, NS_DISCO_ITEMS, NS_CAPS, NS_CAPS2 },
     .advertises_account = { NS_DISCO_INFO, NS_DISCO_ITEMS },
     .iq = {
         { IQ_GET, TO_HOST | TO_ACCOUNT, NS_DISCO_INFO, "query", answer_info },

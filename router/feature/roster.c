@@ -25,15 +25,32 @@ static void become_interested(struct turn *turn)
     }
 }
 
-/* §2.6.3: whoever has the current version gets an empty result; else everything comes. */
+/* §2.6.3: an empty result, then what the client has missed, as pushes; nothing if its version is
+ * the current one. False: the whole list has to come. */
+static bool answer_with_deltas(struct turn *turn, const struct iq *iq)
+{
+    const struct roster *roster = &turn->entity->roster;
+    struct roster_delta deltas[ROSTER_MAX_DELTAS];
+    size_t count = 0;
+    int64_t version;
+    if (!turn->session || !str_to_i64(element_attribute(iq->payload, STR("ver")), &version)
+            || !roster_deltas(roster, version, deltas, &count)) {
+        return false;
+    }
+    turn_reply_result(turn, iq->stanza, STR_NULL);
+    for (size_t i = 0; i < count; i++) {
+        notices_push_delta(turn, turn->session, &deltas[i]);
+    }
+    return true;
+}
+
 static enum verdict answer_get(struct turn *turn, const struct iq *iq)
 {
     const struct roster *roster = &turn->entity->roster;
     bool has_ver = element_has_attribute(iq->payload, STR("ver"));
     struct str version = version_text(turn);
     become_interested(turn);
-    if (has_ver && str_equal(element_attribute(iq->payload, STR("ver")), version)) {
-        turn_reply_result(turn, iq->stanza, STR_NULL);
+    if (has_ver && answer_with_deltas(turn, iq)) {
         return VERDICT_HANDLED;
     }
     struct buf xml;

@@ -97,9 +97,28 @@ static void a_current_version_gets_an_empty_result(void **state) /* §2.6 */
     assert_seen(out, "type='result'");
     assert_not_seen(out, "<query");
     (void)set(5, "<item jid='carol@example.org'/>");
-    out = get("e1", 6, ALICE, ver);
-    assert_seen(out, "bob@example.org");
-    assert_seen(out, "carol@example.org");
+    (void)set(6, "<item jid='bob@example.org' subscription='remove'/>");
+    out = get("e1", 7, ALICE, ver); /* what was missed, in order, behind an empty result */
+    assert_before(out, "type='result'", "<item jid='carol@example.org' subscription='none'/>");
+    assert_before(out, "carol@example.org", "<item jid='bob@example.org' subscription='remove'/>");
+    assert_before(out, "type='set'", "<query xmlns='jabber:iq:roster' ver='");
+    out = get("e1", 8, ALICE, " ver='x'"); /* nothing of ours: everything */
+    assert_before(out, "type='result'", "<item jid='carol@example.org'");
+    assert_not_seen(out, "type='set'");
+    assert_seen(get("e1", 9, ALICE, " ver='9999999999999999'"), "carol@example.org");
+}
+
+/* Pushes that are due go to who asked, and to nobody else. */
+static void only_the_session_that_asked_gets_what_it_missed(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", "alice@example.org/desk", 0);
+    (void)get("e1", 2, ALICE, "");
+    (void)set(3, "<item jid='bob@example.org'/>");
+    const char *out = get("e2", 2, "alice@example.org/desk", " ver='0'");
+    assert_seen(out, "DELIVER e2 desk volatile <iq to='alice@example.org/desk' type='set'");
+    assert_not_seen(out, "DELIVER e1");
 }
 
 static void removing_an_item_ends_it(void **state)
@@ -246,6 +265,7 @@ int main(void)
         TEST(the_store_sees_no_address_and_no_name),
         TEST(a_roster_outlives_its_entity),
         TEST(a_current_version_gets_an_empty_result),
+        TEST(only_the_session_that_asked_gets_what_it_missed),
         TEST(removing_an_item_ends_it),
         TEST(bad_sets_change_nothing),
         TEST(a_client_cannot_set_what_is_the_servers),
