@@ -48,6 +48,8 @@ static const char *const product_sections[] = {
     "admin",
     "contact_addresses",
     "external_services",
+    "components",
+    "component_limits",
     "time",
     "disco",
     "ping",

@@ -104,7 +104,7 @@ static void limits_follow_the_catalogue_by_default(void **state)
     struct xml_limits before;
     struct xml_limits after;
     settings_preauth_limits(settings, &before);
-    settings_session_limits(settings, &after);
+    settings_session_limits(settings->c2s, &after);
     assert_int_equal(before.max_stanza_bytes, 10000); /* A22 */
     assert_int_equal(before.max_elements, 32);        /* A24 */
     assert_int_equal(before.max_depth, 16);           /* A25 */

@@ -344,11 +344,16 @@ UNUSED static int fixture_teardown(void **state)
 
 /* ---- a client */
 
-UNUSED static struct stream *connect_client(bool is_direct_tls)
+UNUSED static struct stream *connect_by(enum listener_kind kind)
 {
     struct peer_address address = { .text = "192.0.2.1:5000" };
-    stream_open(&fixture.edge, -1, &address, is_direct_tls);
+    stream_open(&fixture.edge, -1, &address, kind);
     return fixture.edge.streams;
+}
+
+UNUSED static struct stream *connect_client(bool is_direct_tls)
+{
+    return connect_by(is_direct_tls ? LISTENER_C2S_TLS : LISTENER_C2S);
 }
 
 UNUSED static void feed_held(void)

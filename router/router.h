@@ -35,6 +35,7 @@ struct router {
     struct auth *auth;
     struct registrar *registrar;
     struct entity_table *entities;
+    struct components *components; /* XEP-0114 */
     struct ingress *ingress;
     bool is_draining;
     uint64_t told_online; /* cluster.c: what other routers were told, and when */

@@ -22,7 +22,15 @@ struct host_config {
     int resource_conflict;
 };
 
+struct component_config {
+    char *domain;
+    char *secret_file;
+    bool disco;
+};
+
 struct router_config {
+    int64_t component_wait_ms;
+    int64_t component_timeout_ms;
     int64_t lease_ms;
     int64_t max_entities;
     int64_t entity_idle_ms;
@@ -109,6 +117,16 @@ static const struct config_field host_fields[] = {
     { .name = NULL },
 };
 
+static const struct config_field component_fields[] = {
+    { .name = "domain", .type = CONFIG_STRING, .offset = offsetof(struct component_config, domain),
+      .default_text = NULL, .help = "Domain of the component; everything at it is the component's." },
+    { .name = "secret_file", .type = CONFIG_PATH, .offset = offsetof(struct component_config, secret_file),
+      .default_text = "", .help = "What the component authenticates with, one secret a line; only routers read it." },
+    { .name = "disco", .type = CONFIG_BOOL, .offset = offsetof(struct component_config, disco),
+      .default_text = "true", .help = "The host it is a subdomain of shows it to clients (disco#items)." },
+    { .name = NULL },
+};
+
 static const struct config_field router_fields[] = {
     { .name = "lease", .type = CONFIG_DURATION, .offset = offsetof(struct router_config, lease_ms),
       .default_text = "3s", .min = 1500, .max = 60000,
@@ -126,6 +144,12 @@ static const struct config_field router_fields[] = {
       .offset = offsetof(struct router_config, max_uncommitted_bytes), .default_text = "64MiB",
       .min = 1 << 20, .max = INT64_C(1) << 36,
       .help = "Messages that may wait for archive-svc; beyond it new ones get a retryable error." },
+    { .name = "component_wait", .type = CONFIG_DURATION,
+      .offset = offsetof(struct router_config, component_wait_ms), .default_text = "5s", .min = 0, .max = 600000,
+      .help = "Stanzas for a component that has just been lost wait so long for it to connect again." },
+    { .name = "component_timeout", .type = CONFIG_DURATION,
+      .offset = offsetof(struct router_config, component_timeout_ms), .default_text = "30s", .min = 100, .max = 600000,
+      .help = "A component that takes no message for so long is cut off." },
     { .name = "token_key_file", .type = CONFIG_PATH, .offset = offsetof(struct router_config, token_key_file),
       .default_text = NULL,
       .help = "Secret of at least 32 bytes that all routers share and edges must not read." },
@@ -273,6 +297,29 @@ static const struct config_section section_hosts = {
     .check = check_host,
 };
 
+static enum err check_component(const void *section, struct buf *why)
+{
+    const struct component_config *component = section;
+    struct arena arena;
+    arena_init(&arena, 0);
+    struct str prepared;
+    enum err err = jid_prepare_domain(&arena, str_from_cstr(component->domain), &prepared);
+    arena_fini(&arena);
+    if (err != ERR_OK) {
+        buf_printf(why, "domain: \"%s\" is no domain name", component->domain);
+    }
+    return err;
+}
+
+static const struct config_section section_components = {
+    .name = "components",
+    .help = "Components (XEP-0114) that may connect; the same for edges and routers.",
+    .fields = component_fields,
+    .size = sizeof(struct component_config),
+    .is_list = true,
+    .check = check_component,
+};
+
 static const struct config_section section_router = {
     .name = "router",
     .help = "Homes of accounts.",
@@ -339,6 +386,7 @@ static const struct config_section section_sm = {
 const struct config_section *const settings_sections[] = {
     &section_cluster,
     &section_hosts,
+    &section_components,
     &section_router,
     &section_messages,
     &section_sm,
@@ -379,6 +427,50 @@ static const struct host *make_hosts(
     }
 
     return hosts;
+}
+
+static const struct component_setting *make_components(
+        struct arena *arena, const struct component_config *from, size_t count)
+{
+    struct component_setting *components = arena_calloc(arena, (count + 1) * sizeof(*components));
+    for (size_t i = 0; i < count; i++) {
+        struct str domain;
+        enum err err = jid_prepare_domain(arena, str_from_cstr(from[i].domain), &domain);
+        ASSERT(err == ERR_OK); /* check_component has seen it */
+        components[i] = (struct component_setting){
+            .domain = str_dup(arena, domain),
+            .secret_file = str_dup(arena, str_from_cstr(from[i].secret_file)),
+            .disco = from[i].disco,
+        };
+    }
+    return components;
+}
+
+static void fill_components(
+        struct settings *settings, struct arena *arena, const struct config *config)
+{
+    const struct component_config *components =
+            config_get_list(config, &section_components, &settings->component_count);
+    settings->components = make_components(arena, components, settings->component_count);
+    const struct router_config *router = config_get(config, &section_router);
+    settings->component_wait_ms = router->component_wait_ms;
+    settings->component_timeout_ms = router->component_timeout_ms;
+}
+
+void settings_keep(struct settings *settings, const struct settings *old)
+{
+    struct arena *arena = &((struct settings_block *)settings)->arena;
+    struct component_setting *components =
+            arena_calloc(arena, (old->component_count + 1) * sizeof(*components));
+    for (size_t i = 0; i < old->component_count; i++) {
+        components[i] = old->components[i];
+        components[i].domain = str_dup(arena, components[i].domain);
+        components[i].secret_file = str_dup(arena, components[i].secret_file);
+    }
+    settings->components = components;
+    settings->component_count = old->component_count;
+    settings->shards = old->shards;
+    settings->lease_ms = old->lease_ms;
 }
 
 static void fill_limits(struct settings *settings, const struct config *config)
@@ -434,6 +526,7 @@ struct settings *settings_create(const struct config *config)
             config_get_list(config, &section_hosts, &settings->host_count);
     settings->hosts = make_hosts(&block->arena, hosts, settings->host_count);
     fill_limits(settings, config);
+    fill_components(settings, &block->arena, config);
     settings_fill_features(settings, &block->arena, config);
     fill_roster_limits(settings, config);
     const struct router_config *router = config_get(config, &section_router);
@@ -464,4 +557,30 @@ const struct host *settings_find_host(const struct settings *settings, struct st
     }
 
     return NULL;
+}
+
+const struct component_setting *settings_find_component(
+        const struct settings *settings, struct str domain)
+{
+    for (size_t i = 0; i < settings->component_count; i++) {
+        if (str_equal(settings->components[i].domain, domain)) {
+            return &settings->components[i];
+        }
+    }
+    return NULL;
+}
+
+bool settings_is_served(const struct settings *settings, struct str domain)
+{
+    return settings_find_host(settings, domain) || settings_find_component(settings, domain);
+}
+
+struct str settings_home_of(const struct settings *settings, struct str bare)
+{
+    size_t at = settings->component_count > 0 ? str_find_char(bare, '@') : bare.len;
+    if (at >= bare.len) {
+        return bare;
+    }
+    struct str domain = str_from(bare.ptr + at + 1, bare.len - at - 1);
+    return settings_find_component(settings, domain) ? domain : bare;
 }

@@ -30,6 +30,7 @@ MUST_USE enum err shard_table_open(struct router *router,
         struct shard_table **table_out);
 void shard_table_close(struct shard_table *table); /* accepts NULL */
 
+/* Everybody at a component is at home with it. */
 unsigned shard_of(const struct shard_table *table, struct str bare);
 /* Owned and not being released; also when the lease has lapsed and nobody is known to have taken
  * the shard: what is written is fenced by the epoch. */

@@ -18,6 +18,12 @@ void effects_begin(
     turn->wall_us = loop_wall_us(entity->router->loop);
 }
 
+static bool is_anybody(const struct settings *settings, const struct jid *to)
+{
+    return (to->local.len > 0 && settings_find_host(settings, to->domain))
+            || settings_find_component(settings, to->domain);
+}
+
 static void apply_route(struct entity *entity, const struct stanza *stanza)
 {
     struct jid to;
@@ -26,7 +32,7 @@ static void apply_route(struct entity *entity, const struct stanza *stanza)
     }
     if (str_equal(to.bare, entity->bare)) {
         routes_deliver_volatile(entity, stanza);
-    } else if (to.local.len && settings_find_host(entity->router->settings, to.domain)) {
+    } else if (is_anybody(entity->router->settings, &to)) {
         forward_stanza(entity, NULL, stanza, NULL);
     }
 }
@@ -36,8 +42,7 @@ static void apply_route_kept(struct turn *turn, const struct stanza *stanza)
 {
     struct entity *entity = turn->entity;
     struct jid to;
-    if (jid_split(stanza->to, &to) != ERR_OK || to.local.len == 0
-            || !settings_find_host(entity->router->settings, to.domain)) {
+    if (jid_split(stanza->to, &to) != ERR_OK || !is_anybody(entity->router->settings, &to)) {
         return;
     }
     /* An answer of the server's own is not the stanza it answers. */
@@ -73,7 +78,7 @@ static void apply_account_removed(struct turn *turn)
     }
 }
 
-static void write_audit(const struct entity *entity, const struct turn_audit *audit)
+void effects_write_audit(const struct entity *entity, const struct turn_audit *audit)
 {
     log_info("audit",
             "administrator's command",
@@ -108,7 +113,7 @@ static void apply(struct turn *turn, const struct effect *effect)
         }
         break;
     case EFFECT_ACCOUNT_REMOVED: apply_account_removed(turn); break;
-    case EFFECT_AUDIT: write_audit(entity, &effect->audit); break;
+    case EFFECT_AUDIT: effects_write_audit(entity, &effect->audit); break;
     }
 }
 

@@ -96,6 +96,12 @@ struct sorted {
     size_t there_count;
 };
 
+static bool is_anybody(const struct settings *settings, const struct jid *to)
+{
+    return (to->local.len > 0 && settings_find_host(settings, to->domain))
+            || settings_find_component(settings, to->domain);
+}
+
 static void sort(
         struct router *router, struct arena *arena, const struct effect *effect, struct sorted *out)
 {
@@ -103,8 +109,7 @@ static void sort(
     *out = (struct sorted){ .here = arena_alloc(arena, bytes), .there = arena_alloc(arena, bytes) };
     for (size_t i = 0; i < effect->to_count; i++) {
         struct jid to;
-        if (jid_split(effect->to[i], &to) != ERR_OK || to.local.len == 0
-                || !settings_find_host(router->settings, to.domain)) {
+        if (jid_split(effect->to[i], &to) != ERR_OK || !is_anybody(router->settings, &to)) {
             continue; /* there is no federation yet */
         }
         if (shard_is_owned(router->shards, shard_of(router->shards, to.bare))) {
@@ -302,6 +307,12 @@ static void deliver_one(
     if (jid_split(to, &jid) != ERR_OK) {
         return;
     }
+    struct stanza stanza = fanout->stanza;
+    stanza.to = to;
+    if (settings_find_component(run->router->settings, jid.domain)) {
+        entity_on_route(table, &fanout->origin, &stanza, NULL, NULL);
+        return;
+    }
     struct entity *entity = entity_find(table, jid.bare);
     unsigned shard = shard_of(run->router->shards, jid.bare);
     bool may_wake =
@@ -310,8 +321,6 @@ static void deliver_one(
         return; /* an account in no memory has no session */
     }
     entity = entity ? entity : entity_get(table, jid.bare);
-    struct stanza stanza = fanout->stanza;
-    stanza.to = to;
     if (is_ready(entity, &stanza)) {
         take_turn(run, entity, &fanout->origin, &stanza);
     } else {
