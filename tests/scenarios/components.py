@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -13,7 +14,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from cluster import Cluster, free_port  # noqa: E402
-from rawclient import CLIENT, STREAM, Closed, RawClient, StreamError, body, condition, tls_context  # noqa: E402
+from rawclient import CLIENT, STREAM, Closed, RawClient, body, condition, tls_context  # noqa: E402
 from runner import limit, run  # noqa: E402
 
 ACCEPT = "jabber:component:accept"
@@ -326,8 +327,197 @@ async def test_reports():
     assert stream["tls"] == "TLSv1.3"
     sessions = [s for s in report("/v1/sessions", cluster.routers) if s.get("component") and s["state"] == "attached"]
     assert [s["edge"] for s in sessions] == ["edge-2"], sessions
-    assert sum(router.metrics()["starling_router_components_connected"] for router in cluster.routers) == 1
+    assert sum(router.metrics()["router_components_connected"] for router in cluster.routers) == 1
     await component.close()
+
+
+def home_of(domain):
+    """The router that has the component."""
+    for router in cluster.routers:
+        if any(s["jid"].startswith(f"{domain}/") and s["state"] == "attached" for s in report("/v1/sessions", [router])):
+            return router
+    raise AssertionError(f"{domain} is not connected")
+
+
+class Reader:
+    """Takes all messages of a component, and answers them if it is told to; connects again by itself, to the other edge."""
+
+    def __init__(self, domain="echo.localhost", edge=0, answers=False):
+        self.domain, self.edge, self.answers = domain, edge, answers
+        self.texts, self.connections, self.component = [], 0, None
+        self.task = asyncio.create_task(self.read())
+
+    async def read(self):
+        while True:
+            try:
+                self.component = await Component(self.domain, self.edge).enter()
+                self.connections += 1
+                while True:
+                    element = await self.component.stanza("message", 3600)
+                    text = element.findtext(f"{{{ACCEPT}}}body")
+                    self.texts.append(text)
+                    if self.answers:
+                        self.component.send(f"<message from='{element.get('to')}' to='{element.get('from')}' type='chat' id='a{text}'>"
+                                            f"<body>{text}</body></message>")
+            except (Closed, OSError, asyncio.TimeoutError):
+                self.edge = 1 - self.edge
+                await asyncio.sleep(0.2)
+
+    async def until(self, condition, seconds=30):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, (self.connections, len(self.texts))
+            await asyncio.sleep(0.05)
+
+    async def stop(self):
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        await self.component.close()
+
+
+async def send_all(c, to, count, halfway=None):
+    """Messages 0 to count - 1 of a session with stream management, no more than 50 of them unacknowledged."""
+    for i in range(count):
+        c.message(to, str(i), ident=f"s{i}")
+        if i == count // 2 and halfway:
+            halfway()
+        while len(c.sm.unacked) > 50:
+            c.request()
+            await take(c)
+
+
+taken = []
+
+
+async def take(c, seconds=0.2):
+    """What the client has been sent; acknowledgements are worked off."""
+    try:
+        while True:
+            element = await c.get(seconds)
+            if element.tag == f"{{{CLIENT}}}message":
+                taken.append(element)
+    except asyncio.TimeoutError:
+        pass
+
+
+async def settle(c, seconds=40):
+    end = time.monotonic() + seconds
+    while c.sm.unacked:
+        assert time.monotonic() < end, f"{len(c.sm.unacked)} are not acknowledged"
+        c.request()
+        await take(c, 0.5)
+
+
+@limit(120)
+async def test_a_router_dies():
+    """Its home, with messages on their way in both directions: none is lost, none comes twice."""
+    taken.clear()
+    reader = Reader(edge=0, answers=True)
+    await reader.until(lambda: reader.connections)
+    c = await client(1).login_managed(user())
+    await send_all(c, "echo.localhost", 300, lambda: home_of("echo.localhost").kill())
+    await settle(c)
+    await reader.until(lambda: len(set(reader.texts)) == 300)
+    end = time.monotonic() + 30
+    while len(taken) < 300 and time.monotonic() < end:
+        await take(c, 0.5)
+    wanted = sorted(str(i) for i in range(300))
+    assert sorted(reader.texts) == wanted, f"{len(reader.texts)} of {len(set(reader.texts))} at the component"
+    assert all(m.get("type") == "chat" for m in taken), [condition(m) for m in taken if m.get("type") == "error"]
+    assert sorted(body(m) for m in taken) == wanted, f"{len(taken)} of {len({body(m) for m in taken})} at the client"
+    assert reader.connections == 1
+    await reader.stop()
+    await c.close()
+    for router in cluster.routers:
+        router.wait_ready()
+
+
+@limit(120)
+async def test_its_edge_dies():
+    """What the client's <a/> covers reached the component; what was under way goes to its next connection."""
+    taken.clear()
+    reader = Reader(edge=0)
+    await reader.until(lambda: reader.connections)
+    c = await client(1).login_managed(user())
+    await send_all(c, "someone@echo.localhost", 300, cluster.edges[0].kill)
+    await settle(c)
+    await reader.until(lambda: len(set(reader.texts)) == 300)
+    assert not taken, [condition(m) for m in taken]
+    assert reader.connections == 2
+    cluster.edges[0].wait_ready()
+    await reader.stop()
+    await c.close()
+
+
+async def narrow(domain):
+    """A component whose kernel has hardly room, and which reads nothing after its handshake."""
+    component = Component(domain)
+    connect = asyncio.open_connection
+
+    async def small(host, port):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect((host, port))
+        return await connect(sock=sock, limit=4096)
+    asyncio.open_connection = small
+    try:
+        return await component.enter()
+    finally:
+        asyncio.open_connection = connect
+
+
+@limit(60)
+async def test_a_component_that_does_not_read():
+    """C22: cut off by its router when one message is stuck, by its edge when many are; senders hear of it."""
+    for size, count in ((50000, 2), (50000, 200)):
+        taken.clear()
+        began = time.monotonic()
+        component = await narrow("other.localhost")
+        c = await client(1).login_managed(user())
+        for i in range(count):
+            c.message("other.localhost", "x" * size, ident=f"z{i}")
+        await settle(c, 30)
+        await take(c, 1)
+        failed = [m for m in taken if condition(m) == "remote-server-timeout"]
+        assert failed and len(failed) == len(taken), (len(failed), len(taken))
+        assert 3 < time.monotonic() - began < 20
+        got = 0
+        try:
+            while await component.text(2):
+                got += 1
+        except (Closed, OSError, asyncio.TimeoutError):
+            pass
+        assert got + len(failed) >= count, (got, len(failed))
+        assert not [s for s in report("/v1/streams", cluster.edges) if s["host"] == "other.localhost"]
+        await c.close()
+
+
+@limit(60)
+async def test_slixmpp():
+    """An ordinary component, while both edges stop one after the other."""
+    bot = await asyncio.create_subprocess_exec("/usr/bin/python3", os.path.join(os.path.dirname(__file__), "slix_component.py"), "echo.localhost",
+                                               "first secret", str(ports["edge-1"][0]), str(ports["edge-2"][0]), stdout=asyncio.subprocess.PIPE)
+    try:
+        for lost in (None, 0, 1):
+            if lost is not None:
+                cluster.edges[lost].kill()
+            assert await asyncio.wait_for(bot.stdout.readline(), 20) == b"ready\n"
+            edge = 0 if lost is None else 1 - lost
+            c = await client(edge).login(user())
+            for i in range(20):
+                await message(c, f"bot{i}@echo.localhost", i)
+            for i in range(20):
+                element = await c.get_where(lambda e: e.tag == f"{{{CLIENT}}}message")
+                assert body(element) == f"echo {i}" and element.get("from") == f"bot{i}@echo.localhost"
+            info = (await c.iq("get", f"<query xmlns='{INFO}'/>", "echo.localhost"))[0]
+            assert ("client", "bot") in [(i.get("category"), i.get("type")) for i in info]
+            assert (await c.iq("get", "<ping xmlns='urn:xmpp:ping'/>", "echo.localhost")).get("type") == "result"
+            await c.close()
+            if lost is not None:
+                cluster.edges[lost].wait_ready()
+    finally:
+        bot.kill()
+        await bot.wait()
 
 
 if __name__ == "__main__":
