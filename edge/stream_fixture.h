@@ -262,6 +262,9 @@ static const char fixture_yaml[] =
         "  - {domain: plain.example, tls_required: false}\n"
         "  - {domain: any.example, accept_any_password: true}\n"
         "  - {domain: gone.example, formerly: true}\n"
+        "components:\n"
+        "  - {domain: comp.example.org}\n"
+        "component_limits: {max_stanza_bytes: 20000}\n"
         "c2s: {sasl_failure_delay: 100ms, bytes_per_second: 10000, burst_bytes: 60000,\n"
         "      max_unhandled_stanzas: 3, flood_timeout: 5s}\n";
 

@@ -22,12 +22,6 @@ struct host_config {
     int resource_conflict;
 };
 
-struct component_config {
-    char *domain;
-    char *secret_file;
-    bool disco;
-};
-
 struct router_config {
     int64_t component_wait_ms;
     int64_t component_timeout_ms;
@@ -114,16 +108,6 @@ static const struct config_field host_fields[] = {
       .offset = offsetof(struct host_config, resource_conflict), .default_text = "replace",
       .choices = conflict_words,
       .help = "A second session with the same resource replaces the first one or is refused." },
-    { .name = NULL },
-};
-
-static const struct config_field component_fields[] = {
-    { .name = "domain", .type = CONFIG_STRING, .offset = offsetof(struct component_config, domain),
-      .default_text = NULL, .help = "Domain of the component; everything at it is the component's." },
-    { .name = "secret_file", .type = CONFIG_PATH, .offset = offsetof(struct component_config, secret_file),
-      .default_text = "", .help = "What the component authenticates with, one secret a line; only routers read it." },
-    { .name = "disco", .type = CONFIG_BOOL, .offset = offsetof(struct component_config, disco),
-      .default_text = "true", .help = "The host it is a subdomain of shows it to clients (disco#items)." },
     { .name = NULL },
 };
 
@@ -297,29 +281,6 @@ static const struct config_section section_hosts = {
     .check = check_host,
 };
 
-static enum err check_component(const void *section, struct buf *why)
-{
-    const struct component_config *component = section;
-    struct arena arena;
-    arena_init(&arena, 0);
-    struct str prepared;
-    enum err err = jid_prepare_domain(&arena, str_from_cstr(component->domain), &prepared);
-    arena_fini(&arena);
-    if (err != ERR_OK) {
-        buf_printf(why, "domain: \"%s\" is no domain name", component->domain);
-    }
-    return err;
-}
-
-static const struct config_section section_components = {
-    .name = "components",
-    .help = "Components (XEP-0114) that may connect; the same for edges and routers.",
-    .fields = component_fields,
-    .size = sizeof(struct component_config),
-    .is_list = true,
-    .check = check_component,
-};
-
 static const struct config_section section_router = {
     .name = "router",
     .help = "Homes of accounts.",
@@ -429,46 +390,9 @@ static const struct host *make_hosts(
     return hosts;
 }
 
-static const struct component_setting *make_components(
-        struct arena *arena, const struct component_config *from, size_t count)
-{
-    struct component_setting *components = arena_calloc(arena, (count + 1) * sizeof(*components));
-    for (size_t i = 0; i < count; i++) {
-        struct str domain;
-        enum err err = jid_prepare_domain(arena, str_from_cstr(from[i].domain), &domain);
-        ASSERT(err == ERR_OK); /* check_component has seen it */
-        components[i] = (struct component_setting){
-            .domain = str_dup(arena, domain),
-            .secret_file = str_dup(arena, str_from_cstr(from[i].secret_file)),
-            .disco = from[i].disco,
-        };
-    }
-    return components;
-}
-
-static void fill_components(
-        struct settings *settings, struct arena *arena, const struct config *config)
-{
-    const struct component_config *components =
-            config_get_list(config, &section_components, &settings->component_count);
-    settings->components = make_components(arena, components, settings->component_count);
-    const struct router_config *router = config_get(config, &section_router);
-    settings->component_wait_ms = router->component_wait_ms;
-    settings->component_timeout_ms = router->component_timeout_ms;
-}
-
 void settings_keep(struct settings *settings, const struct settings *old)
 {
-    struct arena *arena = &((struct settings_block *)settings)->arena;
-    struct component_setting *components =
-            arena_calloc(arena, (old->component_count + 1) * sizeof(*components));
-    for (size_t i = 0; i < old->component_count; i++) {
-        components[i] = old->components[i];
-        components[i].domain = str_dup(arena, components[i].domain);
-        components[i].secret_file = str_dup(arena, components[i].secret_file);
-    }
-    settings->components = components;
-    settings->component_count = old->component_count;
+    settings_copy_components(settings, &((struct settings_block *)settings)->arena, old);
     settings->shards = old->shards;
     settings->lease_ms = old->lease_ms;
 }
@@ -495,6 +419,8 @@ static void fill_limits(struct settings *settings, const struct config *config)
     settings->token_lifetime_s = fast->token_lifetime_ms / 1000;
     settings->token_rotate_after_s = fast->rotate_after_ms / 1000;
     settings->max_token_clients = fast->max_clients;
+    settings->component_wait_ms = router->component_wait_ms;
+    settings->component_timeout_ms = router->component_timeout_ms;
     settings->lease_ms = router->lease_ms;
     settings->max_entities = router->max_entities;
     settings->entity_idle_ms = router->entity_idle_ms;
@@ -526,7 +452,7 @@ struct settings *settings_create(const struct config *config)
             config_get_list(config, &section_hosts, &settings->host_count);
     settings->hosts = make_hosts(&block->arena, hosts, settings->host_count);
     fill_limits(settings, config);
-    fill_components(settings, &block->arena, config);
+    settings_fill_components(settings, &block->arena, config);
     settings_fill_features(settings, &block->arena, config);
     fill_roster_limits(settings, config);
     const struct router_config *router = config_get(config, &section_router);
@@ -557,30 +483,4 @@ const struct host *settings_find_host(const struct settings *settings, struct st
     }
 
     return NULL;
-}
-
-const struct component_setting *settings_find_component(
-        const struct settings *settings, struct str domain)
-{
-    for (size_t i = 0; i < settings->component_count; i++) {
-        if (str_equal(settings->components[i].domain, domain)) {
-            return &settings->components[i];
-        }
-    }
-    return NULL;
-}
-
-bool settings_is_served(const struct settings *settings, struct str domain)
-{
-    return settings_find_host(settings, domain) || settings_find_component(settings, domain);
-}
-
-struct str settings_home_of(const struct settings *settings, struct str bare)
-{
-    size_t at = settings->component_count > 0 ? str_find_char(bare, '@') : bare.len;
-    if (at >= bare.len) {
-        return bare;
-    }
-    struct str domain = str_from(bare.ptr + at + 1, bare.len - at - 1);
-    return settings_find_component(settings, domain) ? domain : bare;
 }
