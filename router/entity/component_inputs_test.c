@@ -1,6 +1,6 @@
 /* What a component has sent: when it is handled, and what it may not. */
-#include "router/entity/component_fixture.h"
 #include "router/feature.h"
+#include "tests/lib/fake_components.h"
 
 static struct id128 session;
 

@@ -1,5 +1,5 @@
 /* What is sent to a component: followed, sent again, refused. */
-#include "router/entity/component_fixture.h"
+#include "tests/lib/fake_components.h"
 
 static unsigned answers;
 static enum err last_answer;

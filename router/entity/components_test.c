@@ -1,7 +1,7 @@
 /* Who may connect, which connection is in use, and what edges say of them. */
 #include "router/entity/components.h"
 
-#include "router/entity/component_fixture.h"
+#include "tests/lib/fake_components.h"
 
 static void only_who_knows_a_secret_connects(void **state)
 {
