@@ -187,7 +187,7 @@ const struct config_section settings_c2s = {
 
 #define LIMIT(field) offsetof(struct component_limits_section, field)
 static const struct config_field component_limits_fields[] = {
-    { "max_stanza_bytes", CONFIG_SIZE, LIMIT(max_stanza_bytes), "512KiB", 10000, 16 * MIB, NULL, "Size of one stanza." },
+    { "max_stanza_bytes", CONFIG_SIZE, LIMIT(max_stanza_bytes), "262144", 10000, 16 * MIB, NULL, "Size of one stanza." },
     { "keepalive_interval", CONFIG_DURATION, LIMIT(keepalive_interval_ms), "1m", 1000, DAY, NULL, "Silence after which a space is sent." },
     { "user_timeout", CONFIG_DURATION, LIMIT(user_timeout_ms), "30s", 1000, DAY, NULL, "How long the component's kernel may leave sent bytes unacknowledged (TCP_USER_TIMEOUT)." },
     { "bytes_per_second", CONFIG_SIZE, LIMIT(bytes_per_second), "16MiB", 1000, GIB, NULL, "What is read of one component in the long run." },

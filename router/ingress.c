@@ -100,6 +100,16 @@ static bool accept_work(struct ingress *ingress, struct peer *peer, struct str b
     return true;
 }
 
+/* Components have sessions, but nothing that clients negotiate. */
+static bool is_accounts(struct ingress *ingress, struct peer *peer, struct str bare)
+{
+    if (is_component(ingress, bare)) {
+        ingress_violation(ingress, peer, "address");
+        return false;
+    }
+    return true;
+}
+
 /* What ends work: also while the shard is being handed over. */
 static bool accept_end(struct ingress *ingress, struct peer *peer, struct str bare)
 {
@@ -285,7 +295,8 @@ static void on_input(struct ingress *ingress, struct peer *peer, const Wire__Env
 static void on_enable(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Enable *enable = envelope->enable;
-    if (accept_work(ingress, peer, wire_str(enable->bare))) {
+    struct str bare = wire_str(enable->bare);
+    if (is_accounts(ingress, peer, bare) && accept_work(ingress, peer, bare)) {
         entity_on_enable(ingress->router->entities, link_peer_node(peer->link), enable);
     }
 }
@@ -319,7 +330,8 @@ static void on_resume(struct ingress *ingress, struct peer *peer, const Wire__En
 static void on_acked(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Acked *acked = envelope->acked;
-    if (accept_end(ingress, peer, wire_str(acked->bare))) {
+    struct str bare = wire_str(acked->bare);
+    if (is_accounts(ingress, peer, bare) && accept_end(ingress, peer, bare)) {
         entity_on_acked(ingress->router->entities, link_peer_node(peer->link), acked);
     }
 }
@@ -328,7 +340,8 @@ static void on_client_state(
         struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__ClientState *state = envelope->client_state;
-    if (accept_work(ingress, peer, wire_str(state->bare))) {
+    struct str bare = wire_str(state->bare);
+    if (is_accounts(ingress, peer, bare) && accept_work(ingress, peer, bare)) {
         entity_on_client_state(ingress->router->entities, link_peer_node(peer->link), state);
     }
 }

@@ -119,6 +119,9 @@ const struct component_setting *settings_find_component(
         const struct settings *settings, struct str domain);
 /* A host or a component: somebody here answers for it. */
 bool settings_is_served(const struct settings *settings, struct str domain);
+/* An account of a host, or anybody at a component, may be there. */
+struct jid;
+bool settings_has_somebody(const struct settings *settings, const struct jid *to);
 /* What the shard of `bare` is found by: itself, or the component it is at. */
 struct str settings_home_of(const struct settings *settings, struct str bare);
 

@@ -103,6 +103,12 @@ bool settings_is_served(const struct settings *settings, struct str domain)
     return settings_find_host(settings, domain) || settings_find_component(settings, domain);
 }
 
+bool settings_has_somebody(const struct settings *settings, const struct jid *to)
+{
+    return (to->local.len > 0 && settings_find_host(settings, to->domain))
+            || settings_find_component(settings, to->domain);
+}
+
 struct str settings_home_of(const struct settings *settings, struct str bare)
 {
     size_t at = settings->component_count > 0 ? str_find_char(bare, '@') : bare.len;

@@ -187,10 +187,12 @@ static void ask_host(struct component *component, const struct stanza *stanza)
 
 static void to_host(struct component *component, const struct stanza *stanza)
 {
+    struct jid to;
     bool is_request = stanza->type == STANZA_TYPE_GET || stanza->type == STANZA_TYPE_SET;
-    if (stanza->kind == STANZA_IQ && is_request) {
+    bool is_to_host = jid_split(stanza->to, &to) == ERR_OK && jid_is_bare(&to);
+    if (stanza->kind == STANZA_IQ && is_request && is_to_host) {
         ask_host(component, stanza);
-    } else if (stanza->kind == STANZA_MESSAGE) {
+    } else if (stanza->kind != STANZA_PRESENCE) {
         component_answer_error(component->components, stanza, STANZA_ERROR_SERVICE_UNAVAILABLE);
     }
 }

@@ -11,10 +11,9 @@
 #include "router/router.h"
 #include "router/shard.h"
 
-#define MAX_BYTES  ((size_t)32 << 20) /* waiting and sent, of one component */
-#define MAX_SENT   1000               /* messages it has not taken; an edge remembers more */
-#define RETRY_MS   100
-#define SHARE_MASK INT64_MAX
+#define MAX_BYTES ((size_t)32 << 20) /* waiting and sent, of one component */
+#define MAX_SENT  1000               /* messages it has not taken; an edge remembers more */
+#define RETRY_MS  100
 
 static struct metric_family stanzas = {
     .name = "component_stanzas_total",
@@ -82,7 +81,7 @@ static int64_t id_of(const struct origin *origin)
         uint32_t counter, part;
     } key = { origin->session.hi, origin->session.lo, origin->counter, origin->part };
     uint64_t hash = str_hash(str_from(&key, sizeof(key)));
-    int64_t id = (int64_t)(hash & SHARE_MASK);
+    int64_t id = (int64_t)(hash & INT64_MAX);
     return id ? id : 1;
 }
 
@@ -172,7 +171,7 @@ static void end_if_stuck(struct component *component)
         return;
     }
     struct resource *connection = component_find_session(component, oldest->sent_to);
-    if (connection && !connection->is_lost) {
+    if (connection) { /* also one that was told to end and does not */
         log_warn("component",
                 "component takes nothing",
                 log_str("domain", component->domain),
@@ -197,6 +196,18 @@ static void on_timer(struct timer *timer, void *context)
 
 /* ---- sending */
 
+/* Broadcasts would bring an error each; who joins a room waits for an answer. */
+static void answer_if_awaited(
+        struct component *component, const struct stanza *stanza, enum stanza_condition condition)
+{
+    struct jid to;
+    bool is_awaited = stanza->kind != STANZA_PRESENCE
+            || (jid_split(stanza->to, &to) == ERR_OK && !jid_is_bare(&to));
+    if (is_awaited) {
+        component_answer_error(component->components, stanza, condition);
+    }
+}
+
 /* RFC 6120 §8.3.3.17: it is known, and cannot be reached. */
 static void fail_waiting(struct component *component)
 {
@@ -204,8 +215,7 @@ static void fail_waiting(struct component *component)
         struct component_delivery *delivery = component->waiting;
         DL_DELETE(component->waiting, delivery);
         metric_family_add(&stanzas, "not-connected", 1);
-        component_answer_error(
-                component->components, &delivery->stanza, STANZA_ERROR_REMOTE_SERVER_TIMEOUT);
+        answer_if_awaited(component, &delivery->stanza, STANZA_ERROR_REMOTE_SERVER_TIMEOUT);
         finish(component, delivery, ERR_OK);
     }
 }
@@ -341,7 +351,7 @@ static void refuse(struct component *component,
         void *context)
 {
     metric_family_add(&stanzas, "refused", 1);
-    component_answer_error(component->components, stanza, STANZA_ERROR_RESOURCE_CONSTRAINT);
+    answer_if_awaited(component, stanza, STANZA_ERROR_RESOURCE_CONSTRAINT);
     if (done) {
         done(context, ERR_OK);
     }

@@ -116,6 +116,38 @@ static void what_waits_too_long_comes_back(void **state)
     assert_not_seen(fake_take_out(), "DELIVER"); /* C07 */
 }
 
+/* Broadcasts are dropped; who joins a room is told. */
+static void presence_comes_back_from_a_full_address_only(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_clear();
+    static const struct origin none;
+    struct stanza presence = fake_presence(ALICE, STANZA_TYPE_NONE, 0);
+    presence.to = STR("friend@" COMP);
+    entity_on_route(fake.router.entities, &none, &presence, NULL, NULL);
+    fake_run();
+    assert_not_seen(fake_take_out(), "remote-server-timeout");
+    presence.to = STR("room@" COMP "/nick");
+    entity_on_route(fake.router.entities, &none, &presence, NULL, NULL);
+    fake_run();
+    assert_seen(fake_take_out(), "remote-server-timeout");
+}
+
+/* It was replaced, and its edge does not even say that it has ended. */
+static void one_that_does_not_end_is_given_up(void **state)
+{
+    (void)state;
+    (void)comp_connect("e1", COMP, "one");
+    route(1, "hello");
+    (void)comp_connect("e2", COMP, "two");
+    fake_clear();
+    fake_advance(STUCK + 100);
+    const char *out = fake_take_out();
+    assert_seen(out, "KICK e1 one connection-timeout");
+    assert_seen(out, "DELIVER e2 two kept");
+}
+
 static void what_a_lost_connection_had_goes_to_the_next(void **state)
 {
     (void)state;
@@ -269,6 +301,8 @@ int main(void)
         TEST(clients_message_is_handled_when_the_component_has_it),
         TEST(what_comes_while_it_is_away_waits),
         TEST(what_waits_too_long_comes_back),
+        TEST(presence_comes_back_from_a_full_address_only),
+        TEST(one_that_does_not_end_is_given_up),
         TEST(what_a_lost_connection_had_goes_to_the_next),
         TEST(former_connection_keeps_what_it_was_sent_until_it_ends),
         TEST(repeat_has_no_second_effect),

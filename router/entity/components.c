@@ -135,12 +135,12 @@ static bool knows_secret(const struct component *component, const Wire__Componen
 {
     struct str rest = component->secrets;
     bool is_known = false;
-    while (rest.len > 0) {
+    while (rest.len > 0 && bind->stream_id.len > 0 && bind->stream_id.len <= MAX_ID) {
         struct str secret = str_trim(str_cut(&rest, '\n'));
         is_known |= secret.len > 0
                 && is_answer(secret, wire_str(bind->stream_id), wire_str(bind->handshake));
     }
-    return is_known && bind->stream_id.len > 0 && bind->stream_id.len <= MAX_ID;
+    return is_known;
 }
 
 static void answer(struct components *components,
@@ -226,8 +226,9 @@ void components_on_bind(
 void component_lose(struct component *component, struct resource *connection)
 {
     const struct router *router = component->components->router;
+    bool is_news = !connection->is_closing;
     connection->is_closing = true;
-    if (!component_connection(component)) {
+    if (is_news && !component_connection(component)) {
         component->wait_until_ms = loop_now_ms(router->loop) + router->settings->component_wait_ms;
     }
     component_queue_return(component, connection->session);

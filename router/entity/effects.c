@@ -18,12 +18,6 @@ void effects_begin(
     turn->wall_us = loop_wall_us(entity->router->loop);
 }
 
-static bool is_anybody(const struct settings *settings, const struct jid *to)
-{
-    return (to->local.len > 0 && settings_find_host(settings, to->domain))
-            || settings_find_component(settings, to->domain);
-}
-
 static void apply_route(struct entity *entity, const struct stanza *stanza)
 {
     struct jid to;
@@ -32,7 +26,7 @@ static void apply_route(struct entity *entity, const struct stanza *stanza)
     }
     if (str_equal(to.bare, entity->bare)) {
         routes_deliver_volatile(entity, stanza);
-    } else if (is_anybody(entity->router->settings, &to)) {
+    } else if (settings_has_somebody(entity->router->settings, &to)) {
         forward_stanza(entity, NULL, stanza, NULL);
     }
 }
@@ -42,7 +36,8 @@ static void apply_route_kept(struct turn *turn, const struct stanza *stanza)
 {
     struct entity *entity = turn->entity;
     struct jid to;
-    if (jid_split(stanza->to, &to) != ERR_OK || !is_anybody(entity->router->settings, &to)) {
+    if (jid_split(stanza->to, &to) != ERR_OK
+            || !settings_has_somebody(entity->router->settings, &to)) {
         return;
     }
     /* An answer of the server's own is not the stanza it answers. */

@@ -333,7 +333,7 @@ async def test_reports():
 
 def home_of(domain):
     """The router that has the component."""
-    for router in cluster.routers:
+    for router in filter(lambda r: r.process.poll() is None, cluster.routers):
         if any(s["jid"].startswith(f"{domain}/") and s["state"] == "attached" for s in report("/v1/sessions", [router])):
             return router
     raise AssertionError(f"{domain} is not connected")
@@ -430,6 +430,30 @@ async def test_a_router_dies():
     await c.close()
     for router in cluster.routers:
         router.wait_ready()
+
+
+@limit(120)
+async def test_a_router_drains():
+    """Its shards go to the other one: the component's stream stays, nothing is lost or comes twice."""
+    taken.clear()
+    reader = Reader(edge=1, answers=True)
+    await reader.until(lambda: reader.connections)
+    c = await client(0).login_managed(user())
+    home, drained = home_of("echo.localhost"), []
+    await send_all(c, "echo.localhost", 300, lambda: drained.append(asyncio.create_task(asyncio.to_thread(home.terminate))))
+    assert await drained[0] == 0
+    await settle(c)
+    assert home_of("echo.localhost") is not home
+    end = time.monotonic() + 30
+    while len(taken) < 300 and time.monotonic() < end:
+        await take(c, 0.5)
+    wanted = sorted(str(i) for i in range(300))
+    assert sorted(reader.texts) == wanted and sorted(body(m) for m in taken) == wanted, (len(reader.texts), len(taken))
+    assert reader.connections == 1
+    home.start()
+    home.wait_ready()
+    await reader.stop()
+    await c.close()
 
 
 @limit(120)
