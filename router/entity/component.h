@@ -89,6 +89,7 @@ void component_answer_error(struct components *components,
         enum stanza_condition condition);
 
 /* ---- component_inputs.c */
+/* `stanza` NULL: it was answered, its counter is all that is left. */
 void component_take_input(struct component *component,
         struct resource *connection,
         uint32_t counter,

@@ -58,6 +58,18 @@ static void input_done(struct component *component, struct id128 session, uint32
     }
 }
 
+/* Certainly not kept: the edge repeats no more of it than its counter (P5). */
+static void answer_failed(const struct component_part *part)
+{
+    const struct resource *connection = part_connection(part);
+    component_answer_error(part->components, &part->stanza, STANZA_ERROR_INTERNAL_SERVER_ERROR);
+    egress_answered(part->components->router->egress,
+            connection->edge,
+            connection->session,
+            connection->handled,
+            part->origin.counter);
+}
+
 static void on_part_decided(void *context, enum err err)
 {
     struct component_part *part = context;
@@ -75,7 +87,7 @@ static void on_part_decided(void *context, enum err err)
     struct component *component = part->component;
     struct origin origin = part->origin;
     if (err != ERR_OK) {
-        component_answer_error(components, &part->stanza, STANZA_ERROR_INTERNAL_SERVER_ERROR);
+        answer_failed(part);
     }
     part_destroy(part);
     input_done(component, origin.session, origin.counter);
@@ -226,6 +238,8 @@ void component_take_input(struct component *component,
     const struct origin origin = { connection->session, counter, 0 };
     ASSERT(work);
     work->pending = 1; /* the turn itself */
-    run(component, work, &origin, stanza);
+    if (stanza) {
+        run(component, work, &origin, stanza);
+    }
     input_done(component, origin.session, counter);
 }

@@ -100,7 +100,24 @@ static void one_that_was_never_sent_comes_back(void **state)
     fake_run();
     const char *out = fake_take_out();
     assert_before(out, "internal-server-error", "HANDLED e1 one 1");
+    assert_before(out, "internal-server-error", "ANSWERED e1 one 1");
     assert_seen(out, "DELIVER e1 one volatile <message from='bob@example.org' to='x@" COMP "/y'");
+}
+
+/* What the edge repeats of such a one to the next home. */
+static void answered_input_is_only_counted(void **state)
+{
+    (void)state;
+    Wire__Id id = WIRE_ID_INIT(session);
+    Wire__Input input = WIRE__INPUT__INIT;
+    input.session = &id;
+    input.counter = 1;
+    input.bare = wire_bytes(STR(COMP));
+    input.is_answered = true;
+    struct stanza nothing = { 0 };
+    components_on_input(fake.router.components, "e1", &input, &nothing);
+    fake_run();
+    assert_string_equal(fake_take_out(), "HANDLED e1 one 1\n");
 }
 
 static void subscription_is_followed(void **state)
@@ -207,6 +224,7 @@ int main(void)
         TEST(message_to_another_router_is_followed),
         TEST(newer_one_does_not_overtake),
         TEST(one_that_was_never_sent_comes_back),
+        TEST(answered_input_is_only_counted),
         TEST(subscription_is_followed),
         TEST(close_waits_for_what_is_at_work),
         TEST(it_is_decided_when_the_shard_is_gone),

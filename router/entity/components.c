@@ -331,7 +331,10 @@ void components_on_input(struct components *components,
         return;
     }
     switch (resource_take_input(connection, input->counter)) {
-    case RESOURCE_TAKEN: component_take_input(component, connection, input->counter, stanza); break;
+    case RESOURCE_TAKEN:
+        component_take_input(
+                component, connection, input->counter, input->is_answered ? NULL : stanza);
+        break;
     case RESOURCE_IN_WORK: break;
     case RESOURCE_REPEATED:
         connection->handled_sent = input->counter - 1;

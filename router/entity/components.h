@@ -22,7 +22,7 @@ void components_on_bind(
 void components_on_announce(struct components *components,
         const char *edge,
         const Wire__Announce *announce); /* the token is checked already */
-/* The stanza is checked (stanza_check_component). */
+/* The stanza is checked (stanza_check_component); with `is_answered` there is none. */
 void components_on_input(struct components *components,
         const char *edge,
         const Wire__Input *input,
