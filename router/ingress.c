@@ -349,30 +349,26 @@ static void on_client_state(
 static void on_close(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Close *close = envelope->close;
-    struct router *router = ingress->router;
-    const char *edge = link_peer_node(peer->link);
     if (!accept_work(ingress, peer, wire_str(close->bare))) {
         return;
     }
     if (is_component(ingress, wire_str(close->bare))) {
-        components_on_close(router->components, edge, close);
+        components_on_close(ingress->router->components, link_peer_node(peer->link), close);
     } else {
-        entity_on_close(router->entities, edge, close);
+        entity_on_close(ingress->router->entities, link_peer_node(peer->link), close);
     }
 }
 
 static void on_delivered(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Delivered *delivered = envelope->delivered;
-    struct router *router = ingress->router;
-    const char *edge = link_peer_node(peer->link);
     if (!accept_end(ingress, peer, wire_str(delivered->bare))) {
         return;
     }
     if (is_component(ingress, wire_str(delivered->bare))) {
-        components_on_delivered(router->components, edge, delivered);
+        components_on_delivered(ingress->router->components, link_peer_node(peer->link), delivered);
     } else {
-        entity_on_delivered(router->entities, edge, delivered);
+        entity_on_delivered(ingress->router->entities, link_peer_node(peer->link), delivered);
     }
 }
 
@@ -380,15 +376,13 @@ static void on_session_gone(
         struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__SessionGone *gone = envelope->session_gone;
-    struct router *router = ingress->router;
-    const char *edge = link_peer_node(peer->link);
     if (!accept_end(ingress, peer, wire_str(gone->bare))) {
         return;
     }
     if (is_component(ingress, wire_str(gone->bare))) {
-        components_on_session_gone(router->components, edge, gone);
+        components_on_session_gone(ingress->router->components, link_peer_node(peer->link), gone);
     } else {
-        entity_on_session_gone(router->entities, edge, gone);
+        entity_on_session_gone(ingress->router->entities, link_peer_node(peer->link), gone);
     }
 }
 
