@@ -49,6 +49,8 @@ static const char *const product_sections[] = {
     "accounts",
     "contact_addresses",
     "external_services",
+    "components",
+    "component_limits",
     "time",
     "disco",
     "ping",

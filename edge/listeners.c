@@ -14,7 +14,7 @@
 struct port {
     struct listeners *listeners;
     struct listener *listener;
-    bool is_direct_tls;
+    enum listener_kind kind;
 };
 
 struct listeners {
@@ -47,22 +47,33 @@ struct listeners *listeners_create(struct edge *edge)
 static void on_accepted(void *context, int fd, const struct peer_address *address)
 {
     const struct port *port = context;
-    stream_metrics_accepted(port->is_direct_tls);
-    stream_open(port->listeners->edge, fd, address, port->is_direct_tls);
+    stream_metrics_accepted(port->kind);
+    stream_open(port->listeners->edge, fd, address, port->kind);
+}
+
+static const char *address_of(const struct listener_setting *setting)
+{
+    if (setting->address[0] != '\0') {
+        return setting->address;
+    }
+    bool is_for_clients = setting->kind == LISTENER_C2S || setting->kind == LISTENER_C2S_TLS;
+    return is_for_clients ? "::" : "127.0.0.1";
 }
 
 static enum err open_port(
         struct listeners *listeners, const struct listener_setting *setting, struct buf *why)
 {
     struct port *port = &listeners->ports[listeners->count];
-    bool is_direct_tls = setting->kind == LISTENER_C2S_TLS;
-    *port = (struct port){ .listeners = listeners, .is_direct_tls = is_direct_tls };
-    if (is_direct_tls && !listeners->edge->tls) {
-        buf_printf(why, "listener c2s_tls wants a certificate");
+    enum listener_kind kind = (enum listener_kind)setting->kind;
+    bool wants_tls = kind == LISTENER_C2S_TLS || kind == LISTENER_COMPONENT_TLS;
+    *port = (struct port){ .listeners = listeners, .kind = kind };
+    if (wants_tls && !listeners->edge->tls) {
+        buf_printf(why, "listener %s wants a certificate", listener_kind_name(kind));
         return ERR_INVALID;
     }
+    const char *address = address_of(setting);
     const struct listener_options options = {
-        .address = setting->address,
+        .address = address,
         .port = (uint16_t)setting->port,
         .backlog = BACKLOG,
         .proxy_networks = &setting->proxy_networks,
@@ -73,7 +84,7 @@ static enum err open_port(
     if (err != ERR_OK) {
         buf_printf(why,
                 "cannot listen on %s port %lld: %s",
-                setting->address,
+                address,
                 (long long)setting->port,
                 err_name(err));
         return err;
@@ -81,8 +92,8 @@ static enum err open_port(
     listeners->count++;
     log_info("listener",
             "listening",
-            log_cstr("kind", is_direct_tls ? "c2s_tls" : "c2s"),
-            log_cstr("address", setting->address),
+            log_cstr("kind", listener_kind_name(kind)),
+            log_cstr("address", address),
             log_int("port", listener_port(port->listener)));
     return ERR_OK;
 }

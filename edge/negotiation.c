@@ -30,6 +30,7 @@ void negotiation_destroy(struct negotiation *negotiation)
     buf_fini_secret(&negotiation->grant);
     secret_wipe(negotiation->bindings, sizeof(negotiation->bindings));
     free(negotiation->bare);
+    free(negotiation->stream_id);
     free(negotiation->iq_id);
     free(negotiation->previd);
     free(negotiation);

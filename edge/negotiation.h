@@ -28,6 +28,7 @@ struct negotiation {
     uint64_t from_hash;
     char *bare;       /* authenticated, NULL before */
     struct buf grant; /* what Bind presents */
+    char *stream_id;  /* XEP-0114: what the handshake is about */
     char *iq_id;      /* of the bind or register request that is asked */
     char *previd;     /* of the <resume/> that is asked, NULL: none */
     uint32_t h;       /* of the same */

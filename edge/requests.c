@@ -103,6 +103,7 @@ static void set_id(Wire__Envelope *envelope, uint64_t id)
     case WIRE__ENVELOPE__VERB_AUTH_TOKEN: envelope->auth_token->request = id; break;
     case WIRE__ENVELOPE__VERB_AUTH_UPGRADE: envelope->auth_upgrade->request = id; break;
     case WIRE__ENVELOPE__VERB_BIND: envelope->bind->request = id; break;
+    case WIRE__ENVELOPE__VERB_COMPONENT_BIND: envelope->component_bind->request = id; break;
     case WIRE__ENVELOPE__VERB_REGISTER: envelope->register_->request = id; break;
     case WIRE__ENVELOPE__VERB_RESUME: envelope->resume->request = id; break;
     default: UNREACHABLE("a verb with a request id");

@@ -1,4 +1,4 @@
-/* Stanzas of a bound client on their way to its router. */
+/* Stanzas of a bound client or a component on their way to its router. */
 #include "edge/session_stream.h"
 
 #include "chassis/base/arena.h"
@@ -64,7 +64,6 @@ static void answer(struct stream *stream, const struct input_result *result)
     bool is_error = result->stanza_error != STANZA_ERROR_NONE;
     struct stanza reply;
     stanza_init_reply(&reply, &result->stanza, is_error ? STANZA_TYPE_ERROR : STANZA_TYPE_RESULT);
-    reply.to = session->full;
     if (str_is_empty(reply.from)) {
         reply.from = domain_of(session->bare);
     }
@@ -83,17 +82,29 @@ static void answer(struct stream *stream, const struct input_result *result)
     buf_fini(&children);
 }
 
-void session_stanza(struct stream *stream, const struct xml_element *element)
+static void check(const struct stream *stream,
+        struct arena *arena,
+        const struct xml_element *element,
+        struct input_result *result_out)
 {
+    if (stream_is_component(stream)) {
+        stanza_input_check_component(arena, stream->session->bare, element, result_out);
+        return;
+    }
     const struct input_identity identity = {
         .full = stream->session->full,
         .bare = stream->session->bare,
         .lang = str_from_cstr(stream->lang),
     };
+    stanza_input_check(arena, &identity, element, result_out);
+}
+
+void session_stanza(struct stream *stream, const struct xml_element *element)
+{
     struct input_result result;
     struct arena arena;
     arena_init(&arena, 1024);
-    stanza_input_check(&arena, &identity, element, &result);
+    check(stream, &arena, element, &result);
     if (result.verdict != INPUT_FAIL) {
         stream_metrics_stanza(result.stanza.kind, true);
     }

@@ -27,7 +27,73 @@ static struct host *add_host(struct settings *settings, struct str domain)
     return host;
 }
 
-static enum err prepare_domains(const struct host_section *hosts,
+const char *listener_kind_name(enum listener_kind kind)
+{
+    switch (kind) {
+    case LISTENER_C2S: return "c2s";
+    case LISTENER_C2S_TLS: return "c2s_tls";
+    case LISTENER_COMPONENT: return "component";
+    case LISTENER_COMPONENT_TLS: return "component_tls";
+    }
+    return "";
+}
+
+static enum err add_component(
+        struct settings *settings, struct arena *arena, const char *text, struct buf *why)
+{
+    struct str domain;
+    if (jid_prepare_domain(arena, str_from_cstr(text), &domain) != ERR_OK) {
+        buf_printf(why, "components: \"%s\" is not a domain\n", text);
+        return ERR_INVALID;
+    }
+    if (settings_find_host(settings, domain) || settings_find_component(settings, domain)) {
+        buf_printf(why, "components: \"%s\" is there twice, or a host\n", text);
+        return ERR_INVALID;
+    }
+    struct host *component = MEM_NEW(struct host);
+    component->domain_text = str_to_cstr(domain);
+    component->domain = str_from_cstr(component->domain_text);
+    component->is_served = true;
+    settings->components[settings->component_count++] = component;
+    return ERR_OK;
+}
+
+static enum err take_components(
+        struct settings *settings, const struct config *config, struct buf *why)
+{
+    size_t count = 0;
+    const struct component_section *sections =
+            config_get_list(config, &settings_components, &count);
+    settings->components = mem_calloc(count + 1, sizeof(struct host *));
+    struct arena arena;
+    arena_init(&arena, 0);
+    enum err err = ERR_OK;
+    for (size_t i = 0; i < count && err == ERR_OK; i++) {
+        err = add_component(settings, &arena, sections[i].domain, why);
+    }
+    arena_fini(&arena);
+    return err;
+}
+
+static void take_component_limits(struct settings *settings, const struct config *config)
+{
+    const struct component_limits_section *own = config_get(config, &settings_component_limits);
+    struct c2s_settings *limits = &settings->component_copy;
+    *limits = settings->c2s_copy;
+    limits->max_stanza_bytes = own->max_stanza_bytes;
+    limits->keepalive_interval_ms = own->keepalive_interval_ms;
+    limits->user_timeout_ms = own->user_timeout_ms;
+    limits->bytes_per_second = own->bytes_per_second;
+    limits->burst_bytes = own->burst_bytes;
+    limits->stanza_cost_bytes = own->stanza_cost_bytes;
+    limits->max_unhandled_stanzas = own->max_unhandled_stanzas;
+    limits->max_unhandled_bytes = own->max_unhandled_bytes;
+    limits->max_write_bytes = own->max_write_bytes;
+    settings->component = limits;
+}
+
+static enum err prepare_domains(const struct settings *settings,
+        const struct host_section *hosts,
         size_t count,
         struct arena *arena,
         struct str *domains,
@@ -37,6 +103,9 @@ static enum err prepare_domains(const struct host_section *hosts,
     for (size_t i = 0; i < count; i++) {
         if (jid_prepare_domain(arena, str_from_cstr(hosts[i].domain), &domains[i]) != ERR_OK) {
             buf_printf(why, "hosts: \"%s\" is not a domain\n", hosts[i].domain);
+            err = ERR_INVALID;
+        } else if (settings_find_component(settings, domains[i])) {
+            buf_printf(why, "hosts: \"%s\" is a component\n", hosts[i].domain);
             err = ERR_INVALID;
         }
     }
@@ -50,7 +119,7 @@ static enum err take_hosts(struct settings *settings, const struct config *confi
     struct arena arena;
     arena_init(&arena, 0);
     struct str *domains = arena_calloc(&arena, (count + 1) * sizeof(struct str));
-    enum err err = prepare_domains(hosts, count, &arena, domains, why);
+    enum err err = prepare_domains(settings, hosts, count, &arena, domains, why);
     if (err != ERR_OK) {
         goto release_arena;
     }
@@ -132,6 +201,7 @@ enum err settings_reload(struct settings *settings, const struct config *config,
     settings->mechanisms = mechanisms;
     settings->c2s_copy = *(const struct c2s_settings *)config_get(config, &settings_c2s);
     settings->c2s = &settings->c2s_copy;
+    take_component_limits(settings, config);
     take_tls(settings, config);
     return ERR_OK;
 }
@@ -142,7 +212,8 @@ struct settings *settings_create(const struct config *config, struct buf *why)
     struct settings *settings = MEM_NEW(struct settings);
     settings->shards = (unsigned)cluster->shards;
     settings->listeners = config_get_list(config, &settings_listeners, &settings->listener_count);
-    if (settings_reload(settings, config, why) != ERR_OK) {
+    if (settings_reload(settings, config, why) != ERR_OK
+            || take_components(settings, config, why) != ERR_OK) {
         settings_destroy(settings);
         return NULL;
     }
@@ -158,6 +229,11 @@ void settings_destroy(struct settings *settings)
         free(settings->hosts[i]->domain_text);
         free(settings->hosts[i]);
     }
+    for (size_t i = 0; i < settings->component_count; i++) {
+        free(settings->components[i]->domain_text);
+        free(settings->components[i]);
+    }
+    free(settings->components);
     free(settings->hosts);
     free(settings->certificates);
     free(settings);
@@ -167,6 +243,16 @@ const struct host *settings_find_host(const struct settings *settings, struct st
 {
     const struct host *host = find_host(settings, domain);
     return host && host->is_served ? host : NULL;
+}
+
+const struct host *settings_find_component(const struct settings *settings, struct str domain)
+{
+    for (size_t i = 0; i < settings->component_count; i++) {
+        if (str_equal(settings->components[i]->domain, domain)) {
+            return settings->components[i];
+        }
+    }
+    return NULL;
 }
 
 const struct host *settings_default_host(const struct settings *settings)
@@ -195,13 +281,12 @@ void settings_preauth_limits(const struct settings *settings, struct xml_limits 
     };
 }
 
-void settings_session_limits(const struct settings *settings, struct xml_limits *limits_out)
+void settings_session_limits(const struct c2s_settings *of, struct xml_limits *limits_out)
 {
-    const struct c2s_settings *c2s = settings->c2s;
     *limits_out = (struct xml_limits){
-        .max_stanza_bytes = (size_t)c2s->max_stanza_bytes,
-        .max_token_bytes = (size_t)c2s->max_token_bytes,
-        .max_depth = (uint32_t)c2s->max_depth,
-        .max_elements = (uint32_t)c2s->max_elements,
+        .max_stanza_bytes = (size_t)of->max_stanza_bytes,
+        .max_token_bytes = (size_t)of->max_token_bytes,
+        .max_depth = (uint32_t)of->max_depth,
+        .max_elements = (uint32_t)of->max_elements,
     };
 }

@@ -1,5 +1,6 @@
-/* The edge's configuration as its parts read it: sections cluster, hosts, listeners, certificates,
- * tls, c2s, sasl. A reload changes the struct in place, so pointers to it stay good. */
+/* The edge's configuration as its parts read it: sections cluster, hosts, components, listeners,
+ * certificates, tls, c2s, component_limits, sasl. A reload changes the struct in place, so pointers
+ * to it stay good. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,14 +27,18 @@ struct host {
 };
 
 enum listener_kind {
-    LISTENER_C2S,     /* STARTTLS */
-    LISTENER_C2S_TLS, /* direct TLS, XEP-0368 */
+    LISTENER_C2S,           /* STARTTLS */
+    LISTENER_C2S_TLS,       /* direct TLS, XEP-0368 */
+    LISTENER_COMPONENT,     /* XEP-0114, without TLS */
+    LISTENER_COMPONENT_TLS, /* TLS from the first byte */
 };
+const char *listener_kind_name(enum listener_kind kind);
 
 struct listener_setting {
-    int kind; /* enum listener_kind */
-    char *address;
+    int kind;      /* enum listener_kind */
+    char *address; /* "": every one for clients, loopback for components */
     int64_t port;
+    bool allow_plain; /* LISTENER_COMPONENT elsewhere than on loopback */
     struct config_strings proxy_networks;
 };
 
@@ -62,8 +67,11 @@ struct settings {
     unsigned shards;
     struct host **hosts;
     size_t host_count;
-    const struct c2s_settings *c2s; /* = &c2s_copy */
-    struct c2s_settings c2s_copy;
+    struct host **components; /* XEP-0114; never change */
+    size_t component_count;
+    const struct c2s_settings *c2s;       /* = &c2s_copy */
+    const struct c2s_settings *component; /* likewise; what is not a component's own is as in c2s */
+    struct c2s_settings c2s_copy, component_copy;
     uint32_t mechanisms; /* bit i: sasl_mechanisms[i] may be offered */
     /* Of the configuration the process started with: */
     const struct listener_setting *listeners;
@@ -86,6 +94,7 @@ MUST_USE enum err settings_reload(
 
 /* `domain` is prepared. NULL: never heard of it. */
 const struct host *settings_find_host(const struct settings *settings, struct str domain);
+const struct host *settings_find_component(const struct settings *settings, struct str domain);
 /* For a header that names no host of ours: the first one. NULL without hosts. */
 const struct host *settings_default_host(const struct settings *settings);
 struct sasl_mechanism;
@@ -93,4 +102,5 @@ bool settings_has_mechanism(
         const struct settings *settings, const struct sasl_mechanism *mechanism);
 
 void settings_preauth_limits(const struct settings *settings, struct xml_limits *limits_out);
-void settings_session_limits(const struct settings *settings, struct xml_limits *limits_out);
+/* `of`: settings->c2s or settings->component. */
+void settings_session_limits(const struct c2s_settings *of, struct xml_limits *limits_out);

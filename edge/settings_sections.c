@@ -1,6 +1,9 @@
 /* The field tables of the edge: what may stand in the file, with defaults and bounds. */
 #include "edge/settings_sections.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include "chassis/base/attr.h"
 #include "chassis/link.h"
 #include "chassis/redis.h"
@@ -16,6 +19,41 @@ static enum err check_host(const void *section, struct buf *why)
 #endif
     if (host->domain[0] == '\0') {
         buf_printf(why, "domain must not be empty");
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}
+
+static enum err check_component(const void *section, struct buf *why)
+{
+    const struct component_section *component = section;
+    if (component->domain[0] == '\0') {
+        buf_printf(why, "domain must not be empty");
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}
+
+static bool is_loopback(const char *address)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, address, &v4) == 1) {
+        return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+    }
+    return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+/* XEP-0114 has no STARTTLS. */
+static enum err check_listener(const void *section, struct buf *why)
+{
+    const struct listener_setting *listener = section;
+    bool is_exposed = listener->kind == LISTENER_COMPONENT && listener->address[0] != '\0'
+            && !is_loopback(listener->address);
+    if (is_exposed && !listener->allow_plain) {
+        buf_printf(why,
+                "address: %s is not loopback; use component_tls, or say allow_plain",
+                listener->address);
         return ERR_INVALID;
     }
     return ERR_OK;
@@ -53,18 +91,31 @@ const struct config_section settings_hosts = {
     .size = sizeof(struct host_section), .is_list = true, .may_reload = true, .check = check_host,
 };
 
-static const char *const listener_words[] = { "c2s", "c2s_tls", NULL };
+#define COMPONENT(field) offsetof(struct component_section, field)
+static const struct config_field component_fields[] = {
+    { "domain", CONFIG_STRING, COMPONENT(domain), NULL, 0, 0, NULL, "Domain of the component; everything at it is the component's." },
+    { "secret_file", CONFIG_PATH, COMPONENT(secret_file), "", 0, 0, NULL, "What the component authenticates with, one secret a line; only routers read it." },
+    { "disco", CONFIG_BOOL, COMPONENT(disco), "true", 0, 0, NULL, "The host it is a subdomain of shows it to clients (disco#items)." },
+    { .name = NULL },
+};
+const struct config_section settings_components = {
+    .name = "components", .help = "Components (XEP-0114) that may connect; the same for edges and routers.", .fields = component_fields,
+    .size = sizeof(struct component_section), .is_list = true, .check = check_component,
+};
+
+static const char *const listener_words[] = { "c2s", "c2s_tls", "component", "component_tls", NULL };
 #define LISTENER(field) offsetof(struct listener_setting, field)
 static const struct config_field listener_fields[] = {
-    { "kind", CONFIG_ENUM, LISTENER(kind), "c2s", 0, 0, listener_words, "c2s: clients with STARTTLS; c2s_tls: clients with TLS from the first byte." },
-    { "address", CONFIG_STRING, LISTENER(address), "::", 0, 0, NULL, "Numeric address to listen on; :: for all." },
+    { "kind", CONFIG_ENUM, LISTENER(kind), "c2s", 0, 0, listener_words, "c2s: clients with STARTTLS; c2s_tls: clients with TLS from the first byte; component, component_tls: the same for components (XEP-0114), where component has no TLS at all." },
+    { "address", CONFIG_STRING, LISTENER(address), "", 0, 0, NULL, "Numeric address to listen on; :: for all; empty: all for clients, 127.0.0.1 for components." },
     { "port", CONFIG_INT, LISTENER(port), "5222", 0, 65535, NULL, "Port; 0 lets the kernel choose." },
+    { "allow_plain", CONFIG_BOOL, LISTENER(allow_plain), "false", 0, 0, NULL, "A listener of the kind component may be elsewhere than on loopback: secrets do not cross the wire, stanzas do." },
     { "proxy_networks", CONFIG_LIST, LISTENER(proxy_networks), "", 0, 0, NULL, "Networks (CIDR) of load balancers: connections from them begin with a PROXY header." },
     { .name = NULL },
 };
 const struct config_section settings_listeners = {
-    .name = "listeners", .help = "Ports for clients.", .fields = listener_fields,
-    .size = sizeof(struct listener_setting), .is_list = true,
+    .name = "listeners", .help = "Ports for clients and components.", .fields = listener_fields,
+    .size = sizeof(struct listener_setting), .is_list = true, .check = check_listener,
 };
 
 #define CERTIFICATE(field) offsetof(struct certificate_section, field)
@@ -135,6 +186,24 @@ const struct config_section settings_c2s = {
     .name = "c2s", .help = "Limits of client streams.", .fields = c2s_fields, .size = sizeof(struct c2s_settings), .may_reload = true,
 };
 
+#define LIMIT(field) offsetof(struct component_limits_section, field)
+static const struct config_field component_limits_fields[] = {
+    { "max_stanza_bytes", CONFIG_SIZE, LIMIT(max_stanza_bytes), "262144", 10000, 16 * MIB, NULL, "Size of one stanza." },
+    { "keepalive_interval", CONFIG_DURATION, LIMIT(keepalive_interval_ms), "1m", 1000, DAY, NULL, "Silence after which a space is sent." },
+    { "user_timeout", CONFIG_DURATION, LIMIT(user_timeout_ms), "30s", 1000, DAY, NULL, "How long the component's kernel may leave sent bytes unacknowledged (TCP_USER_TIMEOUT)." },
+    { "bytes_per_second", CONFIG_SIZE, LIMIT(bytes_per_second), "16MiB", 1000, GIB, NULL, "What is read of one component in the long run." },
+    { "burst_bytes", CONFIG_SIZE, LIMIT(burst_bytes), "32MiB", 1000, GIB, NULL, "What is read of one component at once." },
+    { "stanza_cost_bytes", CONFIG_SIZE, LIMIT(stanza_cost_bytes), "200", 0, MIB, NULL, "What each stanza counts in those besides its bytes." },
+    { "max_unhandled_stanzas", CONFIG_INT, LIMIT(max_unhandled_stanzas), "1000", 1, 100000, NULL, "Stanzas of a component that no router has answered for yet; no more are read." },
+    { "max_unhandled_bytes", CONFIG_SIZE, LIMIT(max_unhandled_bytes), "4MiB", 1000, GIB, NULL, "The same in bytes." },
+    { "max_write_bytes", CONFIG_SIZE, LIMIT(max_write_bytes), "16MiB", 64 * KIB, GIB, NULL, "Bytes that wait for a component that does not read; then it is cut off." },
+    { .name = NULL },
+};
+const struct config_section settings_component_limits = {
+    .name = "component_limits", .help = "Limits of components' streams where they are not those of section c2s.",
+    .fields = component_limits_fields, .size = sizeof(struct component_limits_section), .may_reload = true,
+};
+
 static const struct config_field sasl_fields[] = {
     { "mechanisms", CONFIG_LIST, offsetof(struct sasl_settings, mechanisms),
       "SCRAM-SHA-512-PLUS,SCRAM-SHA-512,SCRAM-SHA-256-PLUS,SCRAM-SHA-256,SCRAM-SHA-1-PLUS,SCRAM-SHA-1,PLAIN,"
@@ -150,10 +219,12 @@ const struct config_section settings_sasl = {
 const struct config_section *const settings_sections[] = {
     &settings_cluster,
     &settings_hosts,
+    &settings_components,
     &settings_listeners,
     &settings_certificates,
     &settings_tls,
     &settings_c2s,
+    &settings_component_limits,
     &settings_sasl,
     &config_section_bus,
     &config_section_redis,

@@ -11,6 +11,17 @@ struct host_section {
     bool formerly, registration, accept_any_password, tls_required;
     int resource_conflict; /* the router's business */
 };
+struct component_section {
+    char *domain;
+    char *secret_file; /* this and the rest: the router's business */
+    bool disco;
+};
+/* What a component's stream has of its own instead of c2s. */
+struct component_limits_section {
+    int64_t max_stanza_bytes, keepalive_interval_ms, user_timeout_ms;
+    int64_t bytes_per_second, burst_bytes, stanza_cost_bytes;
+    int64_t max_unhandled_stanzas, max_unhandled_bytes, max_write_bytes;
+};
 struct certificate_section {
     char *host, *cert_file, *key_file;
 };
@@ -19,5 +30,6 @@ struct tls_section {
     char *ticket_keys_file;
 };
 
-extern const struct config_section settings_cluster, settings_hosts, settings_listeners,
-        settings_certificates, settings_tls, settings_c2s, settings_sasl;
+extern const struct config_section settings_cluster, settings_hosts, settings_components,
+        settings_listeners, settings_certificates, settings_tls, settings_c2s,
+        settings_component_limits, settings_sasl;

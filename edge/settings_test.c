@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -104,7 +105,7 @@ static void limits_follow_the_catalogue_by_default(void **state)
     struct xml_limits before;
     struct xml_limits after;
     settings_preauth_limits(settings, &before);
-    settings_session_limits(settings, &after);
+    settings_session_limits(settings->c2s, &after);
     assert_int_equal(before.max_stanza_bytes, 10000); /* A22 */
     assert_int_equal(before.max_elements, 32);        /* A24 */
     assert_int_equal(before.max_depth, 16);           /* A25 */
@@ -119,6 +120,60 @@ static void limits_follow_the_catalogue_by_default(void **state)
     config_destroy(config);
 }
 
+static void components_are_apart_from_hosts(void **state)
+{
+    (void)state;
+    struct config *config = load("hosts:\n  - {domain: a.example}\n"
+                                 "components:\n  - {domain: Chat.A.example}\n"
+                                 "component_limits: {max_unhandled_stanzas: 7}\n");
+    struct settings *settings = create(config);
+    assert_non_null(settings_find_component(settings, STR("chat.a.example")));
+    assert_null(settings_find_host(settings, STR("chat.a.example")));
+    assert_int_equal(settings->component->max_unhandled_stanzas, 7);
+    assert_int_equal(settings->component->header_timeout_ms, settings->c2s->header_timeout_ms);
+    assert_int_not_equal(settings->c2s->max_unhandled_stanzas, 7);
+    struct config *clash = load("hosts:\n  - {domain: a.example}\n  - {domain: chat.a.example}\n");
+    struct buf why;
+    buf_init(&why, 0);
+    assert_int_equal(settings_reload(settings, clash, &why), ERR_INVALID);
+    buf_fini(&why);
+    settings_destroy(settings);
+    config_destroy(clash);
+    config_destroy(config);
+    config = load("hosts:\n  - {domain: a.example}\ncomponents:\n  - {domain: A.example}\n");
+    assert_null(create(config));
+    config_destroy(config);
+    config = load(
+            "hosts:\n  - {domain: a.example}\ncomponents:\n  - {domain: b}\n  - {domain: B}\n");
+    assert_null(create(config));
+    config_destroy(config);
+}
+
+/* XEP-0114 has no STARTTLS: stanzas cross no network unprotected unless somebody says so. */
+static void components_without_tls_stay_on_loopback(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *listener;
+        bool is_accepted;
+    } listeners[] = {
+        { "{kind: component, port: 5347}", true },
+        { "{kind: component, address: 127.1.2.3, port: 5347}", true },
+        { "{kind: component, address: \"::1\", port: 5347}", true },
+        { "{kind: component, address: \"::\", port: 5347}", false },
+        { "{kind: component, address: 192.0.2.1, port: 5347}", false },
+        { "{kind: component, address: 192.0.2.1, port: 5347, allow_plain: true}", true },
+        { "{kind: component_tls, address: 192.0.2.1, port: 5347}", true },
+    };
+    for (size_t i = 0; i < sizeof(listeners) / sizeof(listeners[0]); i++) {
+        char yaml[256];
+        (void)snprintf(yaml, sizeof(yaml), "listeners:\n  - %s\n", listeners[i].listener);
+        struct config *config = load(yaml);
+        assert_int_equal(config != NULL, listeners[i].is_accepted);
+        config_destroy(config);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +181,8 @@ int main(void)
         cmocka_unit_test(reload_changes_hosts_in_place),
         cmocka_unit_test(refused_reload_changes_nothing),
         cmocka_unit_test(limits_follow_the_catalogue_by_default),
+        cmocka_unit_test(components_are_apart_from_hosts),
+        cmocka_unit_test(components_without_tls_stay_on_loopback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,6 +66,17 @@ static void answer(struct input_result *result, enum stanza_condition condition)
     result->stanza_error = condition;
 }
 
+/* D13, D15. */
+static enum stream_condition prepare_component_from(
+        struct arena *arena, struct str domain, const struct xml_element *element, struct jid *from)
+{
+    const struct xml_attribute *attribute = find_attribute(element, STR_NULL, STR("from"));
+    if (!attribute || jid_parse(arena, attribute->value, from) != ERR_OK) {
+        return STREAM_ERROR_IMPROPER_ADDRESSING;
+    }
+    return str_equal(from->domain, domain) ? STREAM_ERROR_NONE : STREAM_ERROR_INVALID_FROM;
+}
+
 /* RFC 6120 §8.2.3 (C04). */
 static bool is_sound_iq(const struct stanza *stanza)
 {
@@ -158,4 +169,32 @@ void stanza_input_check(struct arena *arena,
         return;
     }
     check_content(identity, result_out);
+}
+
+void stanza_input_check_component(struct arena *arena,
+        struct str domain,
+        const struct xml_element *element,
+        struct input_result *result_out)
+{
+    *result_out = (struct input_result){ .verdict = INPUT_FORWARD };
+    struct jid from;
+    enum stream_condition condition = prepare_component_from(arena, domain, element, &from);
+    if (condition != STREAM_ERROR_NONE) {
+        result_out->verdict = INPUT_FAIL;
+        result_out->stream_error = condition;
+        return;
+    }
+    const struct input_identity identity = { .full = from.full, .bare = from.bare };
+    struct stanza *stanza = &result_out->stanza;
+    fill(&identity, element, stanza);
+    if (str_equal(stanza->payload_ns, STR(NS_COMPONENT))) {
+        stanza->payload_ns = STR(NS_CLIENT); /* canonical XML knows one content namespace */
+    }
+    bool has_to = prepare_to(arena, element, &stanza->to);
+    if (!has_to || str_is_empty(stanza->to)) {
+        stanza->id = stanza->id.len > MAX_ID_BYTES ? STR_NULL : stanza->id;
+        answer(result_out, has_to ? STANZA_ERROR_BAD_REQUEST : STANZA_ERROR_JID_MALFORMED);
+        return;
+    }
+    check_content(&identity, result_out);
 }

@@ -25,7 +25,8 @@ struct input_result {
     enum input_verdict verdict;
     enum stanza_condition stanza_error;
     enum stream_condition stream_error;
-    /* With from = full. For INPUT_ANSWER what the reply is made from; a malformed `to` is empty. */
+    /* With from = full, or as a component said. For INPUT_ANSWER what the reply is made from; a
+     * malformed `to` is empty. */
     struct stanza stanza;
 };
 
@@ -33,6 +34,13 @@ struct input_result {
  * `arena`. */
 void stanza_input_check(struct arena *arena,
         const struct input_identity *identity,
+        const struct xml_element *element,
+        struct input_result *result_out);
+
+/* The same for a stanza of the component `domain` (XEP-0114), which may come from anybody there and
+ * has to name both sides: without `from`, improper-addressing; with a foreign one, invalid-from. */
+void stanza_input_check_component(struct arena *arena,
+        struct str domain,
         const struct xml_element *element,
         struct input_result *result_out);
 

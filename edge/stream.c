@@ -180,6 +180,24 @@ void stream_abandon(struct stream *stream)
     stream_drop(stream);
 }
 
+/* ---- kinds */
+
+bool stream_is_component(const struct stream *stream)
+{
+    return stream->kind == LISTENER_COMPONENT || stream->kind == LISTENER_COMPONENT_TLS;
+}
+
+static bool is_direct_tls(const struct stream *stream)
+{
+    return stream->kind == LISTENER_C2S_TLS || stream->kind == LISTENER_COMPONENT_TLS;
+}
+
+const struct c2s_settings *stream_limits(const struct stream *stream)
+{
+    const struct settings *settings = stream->edge->settings;
+    return stream_is_component(stream) ? settings->component : settings->c2s;
+}
+
 /* ---- pausing */
 
 void stream_pause(struct stream *stream, enum stream_pause reason)
@@ -209,7 +227,7 @@ void stream_resume(struct stream *stream, enum stream_pause reason)
 
 static bool is_window_full(const struct stream *stream)
 {
-    const struct c2s_settings *c2s = stream->edge->settings->c2s;
+    const struct c2s_settings *c2s = stream_limits(stream);
     const struct session_window window = {
         .max_stanzas = (uint32_t)c2s->max_unhandled_stanzas,
         .max_bytes = (size_t)c2s->max_unhandled_bytes,
@@ -252,12 +270,12 @@ static int64_t last_traffic_ms(const struct stream *stream)
 
 static int64_t negotiation_deadline_ms(const struct stream *stream)
 {
-    return stream->connected_ms + stream->edge->settings->c2s->negotiation_timeout_ms;
+    return stream->connected_ms + stream_limits(stream)->negotiation_timeout_ms;
 }
 
 static int64_t next_due_ms(const struct stream *stream)
 {
-    const struct c2s_settings *c2s = stream->edge->settings->c2s;
+    const struct c2s_settings *c2s = stream_limits(stream);
     int64_t due_ms = 0;
     if (stream->pauses & PAUSE_RATE) {
         earlier(&due_ms, stream->rate_until_ms);
@@ -304,7 +322,7 @@ static void check_deadlines(struct stream *stream, int64_t now_ms)
 
 static void check_idle(struct stream *stream, int64_t now_ms)
 {
-    const struct c2s_settings *c2s = stream->edge->settings->c2s;
+    const struct c2s_settings *c2s = stream_limits(stream);
     if (now_ms - last_traffic_ms(stream) >= c2s->keepalive_interval_ms) {
         /* RFC 6120 §4.6.1; a dead peer shows by TCP_USER_TIMEOUT. */
         stream_write(stream, STR(" "));
@@ -355,7 +373,7 @@ void stream_wake_in(struct stream *stream, int64_t delay_ms)
 
 void stream_set_state(struct stream *stream, enum stream_state state)
 {
-    const struct c2s_settings *c2s = stream->edge->settings->c2s;
+    const struct c2s_settings *c2s = stream_limits(stream);
     stream->state = state;
     if (!stream->negotiation) {
         return;
@@ -391,10 +409,10 @@ void stream_become_session(struct stream *stream, struct session *session)
     end_negotiation(stream);
     stream->session = session;
     session->stream = stream;
-    stream_set_state(stream, STREAM_SESSION);
+    stream_set_state(stream, stream_is_component(stream) ? STREAM_COMPONENT : STREAM_SESSION);
     session_set_state(edge->sessions, session, SESSION_LIVE);
     struct xml_limits limits;
-    settings_session_limits(edge->settings, &limits);
+    settings_session_limits(stream_limits(stream), &limits);
     xml_reader_set_limits(stream->reader, &limits);
     stream->is_reader_warm = true;
     arm(stream);
@@ -426,6 +444,10 @@ static void on_header(void *context, const struct xml_stream_header *header)
     if (stream->state == STREAM_HEADER_SECURED) {
         compare_server_name(stream);
     }
+    if (stream_is_component(stream)) {
+        stream_set_state(stream, STREAM_HANDSHAKE); /* it knows of no features */
+        return;
+    }
     stream_set_state(stream, stream_state_after_header(stream->state));
     stream_features_write(stream);
 }
@@ -438,7 +460,7 @@ static void on_element(void *context, const struct xml_element *element)
         stream_metrics_error_in();
     }
     /* Many small ones are as much work as a few large ones (C21). */
-    rate_charge(&stream->rate, (size_t)stream->edge->settings->c2s->stanza_cost_bytes);
+    rate_charge(&stream->rate, (size_t)stream_limits(stream)->stanza_cost_bytes);
     stream_states_find(stream->state, kind)(stream, element);
     if (stream_is_over(stream) && stream->is_feeding) {
         xml_reader_pause(stream->reader);
@@ -490,7 +512,7 @@ static size_t feed(struct stream *stream, struct str data)
 
 static struct rate_limit rate_limit_of(const struct stream *stream)
 {
-    const struct c2s_settings *c2s = stream->edge->settings->c2s;
+    const struct c2s_settings *c2s = stream_limits(stream);
     return (struct rate_limit){
         .bytes_per_second = c2s->bytes_per_second,
         .burst_bytes = c2s->burst_bytes,
@@ -504,8 +526,7 @@ static void hold_back(struct stream *stream, struct str data, int64_t now_ms)
     struct rate_limit limit = rate_limit_of(stream);
     bool is_white_flood = xml_reader_is_idle(stream->reader) && is_white(data);
     if (is_white_flood
-            || rate_flood_ms(&stream->rate, now_ms)
-                    > stream->edge->settings->c2s->flood_timeout_ms) {
+            || rate_flood_ms(&stream->rate, now_ms) > stream_limits(stream)->flood_timeout_ms) {
         stream_fail(stream, STREAM_ERROR_POLICY_VIOLATION, STR("too many bytes"));
         return;
     }
@@ -517,7 +538,7 @@ static void hold_back(struct stream *stream, struct str data, int64_t now_ms)
 static void note_input(struct stream *stream, int64_t now_ms)
 {
     stream->last_in_ms = now_ms;
-    if (!stream->is_reader_warm && stream->state == STREAM_SESSION) {
+    if (!stream->is_reader_warm && !stream->negotiation) {
         stream->is_reader_warm = true;
         arm(stream);
     }
@@ -586,26 +607,27 @@ static void open_transport(struct stream *stream, int fd)
 {
     struct edge *edge = stream->edge;
     const struct transport_options options = {
-        .max_write_bytes = (size_t)edge->settings->c2s->max_write_bytes,
-        .read_bytes_per_turn = (size_t)edge->settings->c2s->read_bytes_per_turn,
+        .max_write_bytes = (size_t)stream_limits(stream)->max_write_bytes,
+        .read_bytes_per_turn = (size_t)stream_limits(stream)->read_bytes_per_turn,
     };
-    set_user_timeout(fd, edge->settings->c2s->user_timeout_ms);
+    set_user_timeout(fd, stream_limits(stream)->user_timeout_ms);
     stream->transport = transport_create(edge->loop,
             fd,
-            stream->is_direct_tls ? edge->tls : NULL,
+            is_direct_tls(stream) ? edge->tls : NULL,
             &options,
             &transport_handlers,
             stream);
 }
 
-void stream_open(struct edge *edge, int fd, const struct peer_address *address, bool is_direct_tls)
+void stream_open(
+        struct edge *edge, int fd, const struct peer_address *address, enum listener_kind kind)
 {
     struct xml_limits limits;
     settings_preauth_limits(edge->settings, &limits);
     struct stream *stream = MEM_NEW(struct stream);
     stream->edge = edge;
     stream->address = *address;
-    stream->is_direct_tls = is_direct_tls;
+    stream->kind = kind;
     stream->connected_ms = loop_now_ms(edge->loop);
     stream->connected_wall_us = loop_wall_us(edge->loop);
     stream->last_in_ms = stream->connected_ms;
@@ -621,5 +643,5 @@ void stream_open(struct edge *edge, int fd, const struct peer_address *address, 
     edge->preauth_count++;
     stream_metrics_preauth(edge->preauth_count);
     open_transport(stream, fd);
-    stream_set_state(stream, is_direct_tls ? STREAM_TLS_HANDSHAKE : STREAM_HEADER_PLAIN);
+    stream_set_state(stream, is_direct_tls(stream) ? STREAM_TLS_HANDSHAKE : STREAM_HEADER_PLAIN);
 }

@@ -47,8 +47,8 @@ struct stream {
     struct timer timer;
     struct loop_task reap_task;
     enum stream_state state;
+    enum listener_kind kind; /* what it came in by */
     uint8_t pauses;
-    bool is_direct_tls;
     bool is_secured;
     bool is_lost;        /* the connection was reset */
     bool is_ended;       /* by </stream:stream> or an error: its session is not to be resumed */
@@ -60,7 +60,12 @@ struct stream {
 };
 
 /* Takes `fd`. */
-void stream_open(struct edge *edge, int fd, const struct peer_address *address, bool is_direct_tls);
+void stream_open(
+        struct edge *edge, int fd, const struct peer_address *address, enum listener_kind kind);
+/* XEP-0114. */
+bool stream_is_component(const struct stream *stream);
+/* Of its kind. */
+const struct c2s_settings *stream_limits(const struct stream *stream);
 /* Frees what is left at the end of the process, without a word to the client. */
 void stream_abandon(struct stream *stream);
 

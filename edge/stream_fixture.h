@@ -264,6 +264,9 @@ static const char fixture_yaml[] =
         "  - {domain: plain.example, tls_required: false}\n"
         "  - {domain: any.example, accept_any_password: true}\n"
         "  - {domain: gone.example, formerly: true}\n"
+        "components:\n"
+        "  - {domain: comp.example.org}\n"
+        "component_limits: {max_stanza_bytes: 20000}\n"
         "c2s: {sasl_failure_delay: 100ms, bytes_per_second: 10000, burst_bytes: 60000,\n"
         "      max_unhandled_stanzas: 3, flood_timeout: 5s}\n";
 
@@ -346,11 +349,16 @@ UNUSED static int fixture_teardown(void **state)
 
 /* ---- a client */
 
-UNUSED static struct stream *connect_client(bool is_direct_tls)
+UNUSED static struct stream *connect_by(enum listener_kind kind)
 {
     struct peer_address address = { .text = "192.0.2.1:5000" };
-    stream_open(&fixture.edge, -1, &address, is_direct_tls);
+    stream_open(&fixture.edge, -1, &address, kind);
     return fixture.edge.streams;
+}
+
+UNUSED static struct stream *connect_client(bool is_direct_tls)
+{
+    return connect_by(is_direct_tls ? LISTENER_C2S_TLS : LISTENER_C2S);
 }
 
 UNUSED static void feed_held(void)

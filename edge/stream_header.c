@@ -123,9 +123,31 @@ static enum stream_condition check_addresses(
     return STREAM_ERROR_NONE;
 }
 
+/* XEP-0114 §3: `to` is the component itself; there is no version. */
+static enum stream_condition check_component(
+        struct stream *stream, const struct xml_stream_header *header)
+{
+    if (!str_equal(header->ns, STR(NS_COMPONENT))) {
+        return STREAM_ERROR_INVALID_NAMESPACE;
+    }
+    struct arena arena;
+    struct str domain;
+    arena_init(&arena, 0);
+    enum stream_condition condition = check_to(&arena, header, &domain);
+    if (condition == STREAM_ERROR_NONE) {
+        stream->host = settings_find_component(stream->edge->settings, domain);
+        condition = stream->host ? STREAM_ERROR_NONE : STREAM_ERROR_HOST_UNKNOWN;
+    }
+    arena_fini(&arena);
+    return condition;
+}
+
 enum stream_condition stream_header_check(
         struct stream *stream, const struct xml_stream_header *header)
 {
+    if (stream_is_component(stream)) {
+        return check_component(stream, header);
+    }
     if (!str_equal(header->ns, STR(NS_CLIENT))) {
         return stream->host ? STREAM_ERROR_NOT_AUTHORIZED : STREAM_ERROR_INVALID_NAMESPACE;
     }
@@ -160,18 +182,25 @@ static void write_to(struct buf *out, const struct xml_stream_header *header)
 
 void stream_header_write(struct stream *stream, const struct xml_stream_header *header)
 {
+    bool is_component = stream_is_component(stream);
     char id[ID128_TEXT_SIZE];
     id128_format(id128_random(), id);
+    if (is_component && stream->negotiation) {
+        free(stream->negotiation->stream_id);
+        stream->negotiation->stream_id = str_to_cstr(str_from_cstr(id));
+    }
     struct buf out;
     buf_init(&out, 0);
     buf_append_literal(&out, "<?xml version='1.0'?><stream:stream");
-    xml_attr(&out, "xmlns", STR(NS_CLIENT));
+    xml_attr(&out, "xmlns", is_component ? STR(NS_COMPONENT) : STR(NS_CLIENT));
     xml_attr(&out, "xmlns:stream", STR(NS_STREAM));
     xml_attr(&out, "id", str_from_cstr(id));
     xml_attr(&out, "from", own_domain(stream));
-    write_to(&out, header);
-    xml_attr(&out, "version", STR("1.0"));
-    xml_attr(&out, "xml:lang", STR("en"));
+    if (!is_component) {
+        write_to(&out, header);
+        xml_attr(&out, "version", STR("1.0"));
+        xml_attr(&out, "xml:lang", STR("en"));
+    }
     xml_end_open(&out);
     stream_write(stream, buf_view(&out));
     buf_fini(&out);

@@ -69,9 +69,9 @@ void stream_metrics_preauth(uint32_t count)
     metric_set(&preauth, count);
 }
 
-void stream_metrics_accepted(bool is_direct_tls)
+void stream_metrics_accepted(enum listener_kind kind)
 {
-    metric_family_add(&accepts, is_direct_tls ? "c2s_tls" : "c2s", 1);
+    metric_family_add(&accepts, listener_kind_name(kind), 1);
 }
 
 void stream_metrics_error_out(enum stream_condition condition)

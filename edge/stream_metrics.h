@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "edge/settings.h"
 #include "edge/transport.h"
 #include "proto/xmpp/stanza.h"
 #include "proto/xmpp/stream_error.h"
@@ -11,7 +12,7 @@
 /* Shows all of them with 0 before anything happened. */
 void stream_metrics_register(void);
 void stream_metrics_preauth(uint32_t count);
-void stream_metrics_accepted(bool is_direct_tls);
+void stream_metrics_accepted(enum listener_kind kind);
 void stream_metrics_error_out(enum stream_condition condition);
 void stream_metrics_error_in(void);
 void stream_metrics_end(enum transport_end end);

@@ -17,6 +17,8 @@ static const char *const state_names[STREAM_STATES] = {
     [STREAM_HEADER_AUTHENTICATED] = "header-authenticated",
     [STREAM_BIND] = "bind",
     [STREAM_SESSION] = "session",
+    [STREAM_HANDSHAKE] = "handshake",
+    [STREAM_COMPONENT] = "component",
     [STREAM_CLOSING] = "closing",
 };
 
@@ -88,22 +90,25 @@ static void ignore(struct stream *stream, const struct xml_element *element)
 #define NOT_NOW policy_violation, policy_violation, policy_violation, policy_violation
 #define NO_SM   policy_violation, policy_violation, policy_violation, policy_violation, policy_violation, policy_violation
 
-#define HEADER_ROW(step) \
+#define ANY_ELEMENT(step) \
     { step, step, step, step, step, step, step, step, step, step, step, step, step, step, step, step, step, step, step, step }
 
 static const stream_step steps[STREAM_STATES][STREAM_ELEMENTS] = {
     /*                                STARTTLS         AUTH              RESPONSE              ABORT              (sasl2)     IQ                  MESSAGE         PRESENCE        ERROR       (sm, csi)    OTHER */
-    [STREAM_HEADER_PLAIN]         = HEADER_ROW(no_header),
+    [STREAM_HEADER_PLAIN]         = ANY_ELEMENT(no_header),
     [STREAM_NEGOTIATE_PLAIN]      = { starttls_begin,  sasl_handle_auth, sasl_handle_response, sasl_handle_abort, NO_TLS,     register_handle_iq, not_authorized, not_authorized, peer_error, TOO_EARLY,   unsupported },
-    [STREAM_TLS_HANDSHAKE]        = HEADER_ROW(no_header),
-    [STREAM_HEADER_SECURED]       = HEADER_ROW(no_header),
+    [STREAM_TLS_HANDSHAKE]        = ANY_ELEMENT(no_header),
+    [STREAM_HEADER_SECURED]       = ANY_ELEMENT(no_header),
     [STREAM_NEGOTIATE_SECURED]    = { starttls_refuse, sasl_handle_auth, sasl_handle_response, sasl_handle_abort, MAY_LOG_IN, register_handle_iq, not_authorized, not_authorized, peer_error, TOO_EARLY,   unsupported },
     [STREAM_SASL2]                = { NOT_NOW,                                                                    CHALLENGED, not_authorized,     not_authorized, not_authorized, peer_error, NO_SM,       policy_violation },
     [STREAM_SASL2_TASKS]          = { NOT_NOW,                                                                    TASK,       not_authorized,     not_authorized, not_authorized, peer_error, NO_SM,       policy_violation },
-    [STREAM_HEADER_AUTHENTICATED] = HEADER_ROW(no_header),
+    [STREAM_HEADER_AUTHENTICATED] = ANY_ELEMENT(no_header),
     [STREAM_BIND]                 = { starttls_refuse, policy_violation, policy_violation,     policy_violation,  LOGGED_IN,  bind_handle_iq,     not_authorized, not_authorized, peer_error, MAY_RESUME,  unsupported },
     [STREAM_SESSION]              = { starttls_refuse, policy_violation, policy_violation,     policy_violation,  LOGGED_IN,  session_stanza,     session_stanza, session_stanza, peer_error, HAS_SESSION, unsupported },
-    [STREAM_CLOSING]              = HEADER_ROW(ignore),
+    /* Another namespace, another vocabulary: these look at the element themselves. */
+    [STREAM_HANDSHAKE]            = ANY_ELEMENT(component_handle_handshake),
+    [STREAM_COMPONENT]            = ANY_ELEMENT(component_handle_element),
+    [STREAM_CLOSING]              = ANY_ELEMENT(ignore),
 };
 /* clang-format on */
 

@@ -20,6 +20,8 @@ enum stream_state {
     STREAM_HEADER_AUTHENTICATED, /* after SASL success */
     STREAM_BIND,                 /* features sent: resource binding */
     STREAM_SESSION,              /* stanzas */
+    STREAM_HANDSHAKE,            /* XEP-0114: our stream id was sent */
+    STREAM_COMPONENT,            /* XEP-0114: stanzas */
     STREAM_CLOSING,              /* our end was sent */
     STREAM_STATES,
 };

@@ -76,6 +76,7 @@ static void write_stream(struct buf *out, const struct stream *stream)
     datetime_format(stream->connected_wall_us, since);
     buf_append_literal(out, "{\"node\":");
     write_string(out, str_from_cstr(stream->edge->node));
+    write_member(out, "kind", str_from_cstr(listener_kind_name(stream->kind)));
     write_member(out, "jid", jid_of(stream));
     write_member(out, "host", stream->host ? stream->host->domain : STR_NULL);
     write_member(out, "peer", str_from_cstr(stream->address.text));

@@ -20,6 +20,9 @@ enum iq_targets {
     TO_ACCOUNT =
             1 << 1, /* the bare JID, asked by its own sessions: a stranger learns nothing (C09) */
     TO_ACCOUNT_BY_OTHERS = 1 << 2, /* the bare JID, asked by anybody else */
+    /* Who has no account here, a component (XEP-0114): nothing that acts for an account, or looks
+     * at one. */
+    TO_HOST_BY_OTHERS = 1 << 3,
 };
 
 struct feature_spec {

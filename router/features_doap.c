@@ -19,6 +19,7 @@ struct listed {
 static const struct listed elsewhere[] = {
     { "RFC 6120", "", "edge" },
     { "RFC 7622", "", "proto" },
+    { "XEP-0114", "1.6", "edge/feature/component" },
     { "XEP-0198", "1.6.3", "router/entity/sm" },
     { "XEP-0297", "1.0", "router/entity/carbons" },
     { "XEP-0334", "1.0.0", "proto/xmpp/stanza_flags" },

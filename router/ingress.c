@@ -8,6 +8,7 @@
 #include "router/cluster.h"
 #include "router/commit.h"
 #include "router/egress.h"
+#include "router/entity/components.h"
 #include "router/entity/entity_table.h"
 #include "router/host_caps.h"
 #include "router/ingress_internal.h"
@@ -79,10 +80,16 @@ static bool is_owned(const struct ingress *ingress, struct str bare, unsigned *s
     return shard_is_owned(shards, *shard_out);
 }
 
+bool ingress_is_component(const struct ingress *ingress, struct str bare)
+{
+    return settings_find_component(ingress->router->settings, bare) != NULL;
+}
+
+/* New work for an account or a component: false after having said that its home is elsewhere. */
 bool ingress_accept_work(struct ingress *ingress, struct peer *peer, struct str bare)
 {
     unsigned shard;
-    if (!stanza_check_bare(bare)) {
+    if (!stanza_check_bare(bare) && !ingress_is_component(ingress, bare)) {
         ingress_violation(ingress, peer, "address");
         return false;
     }
@@ -94,10 +101,20 @@ bool ingress_accept_work(struct ingress *ingress, struct peer *peer, struct str 
     return true;
 }
 
+/* Components have sessions, but nothing that clients negotiate. */
+static bool is_accounts(struct ingress *ingress, struct peer *peer, struct str bare)
+{
+    if (ingress_is_component(ingress, bare)) {
+        ingress_violation(ingress, peer, "address");
+        return false;
+    }
+    return true;
+}
+
 /* What ends work: also while the shard is being handed over. */
 static bool accept_end(struct ingress *ingress, struct peer *peer, struct str bare)
 {
-    if (!stanza_check_bare(bare)) {
+    if (!stanza_check_bare(bare) && !ingress_is_component(ingress, bare)) {
         ingress_violation(ingress, peer, "address");
         return false;
     }
@@ -171,6 +188,33 @@ static void on_bind(struct ingress *ingress, struct peer *peer, const Wire__Enve
     egress_bind_reply(router->egress, edge, &reply);
 }
 
+/* The handshake is checked at the component's home, so that edges know no secret. */
+static void on_component_bind(
+        struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
+{
+    const Wire__ComponentBind *bind = envelope->component_bind;
+    struct router *router = ingress->router;
+    struct str domain = wire_str(bind->domain);
+    unsigned shard;
+    Wire__BindReply reply = WIRE__BIND_REPLY__INIT;
+    reply.request = bind->request;
+    reply.status = WIRE__STATUS__STATUS_NOT_FOUND;
+    if (ingress_is_component(ingress, domain)) {
+        if (is_owned(ingress, domain, &shard)) {
+            components_on_bind(router->components, link_peer_node(peer->link), bind);
+            return;
+        }
+        reply.status = WIRE__STATUS__STATUS_NOT_OWNER;
+    }
+    egress_bind_reply(router->egress, link_peer_node(peer->link), &reply);
+}
+
+static bool is_from(const struct ingress *ingress, const struct stanza *stanza, struct str bare)
+{
+    return ingress_is_component(ingress, bare) ? stanza_check_component(stanza, bare)
+                                               : stanza_check_input(stanza, bare);
+}
+
 static void on_input(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Input *input = envelope->input;
@@ -185,7 +229,7 @@ static void on_input(struct ingress *ingress, struct peer *peer, const Wire__Env
     bool is_sound = input->is_answered
             ? input->stanza == NULL
             : input->stanza != NULL && wire_stanza_get(input->stanza, &stanza) == ERR_OK
-                    && stanza_check_input(&stanza, bare);
+                    && is_from(ingress, &stanza, bare);
     if (!is_sound) {
         /* Its counter would leave a hole: the session cannot go on (F09). */
         ingress_violation(ingress, peer, "stanza");
@@ -198,13 +242,18 @@ static void on_input(struct ingress *ingress, struct peer *peer, const Wire__Env
         return;
     }
 
-    entity_on_input(router->entities, edge, input, &stanza);
+    if (ingress_is_component(ingress, bare)) {
+        components_on_input(router->components, edge, input, &stanza);
+    } else {
+        entity_on_input(router->entities, edge, input, &stanza);
+    }
 }
 
 static void on_enable(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Enable *enable = envelope->enable;
-    if (ingress_accept_work(ingress, peer, wire_str(enable->bare))) {
+    struct str bare = wire_str(enable->bare);
+    if (is_accounts(ingress, peer, bare) && ingress_accept_work(ingress, peer, bare)) {
         entity_on_enable(ingress->router->entities, link_peer_node(peer->link), enable);
     }
 }
@@ -238,7 +287,8 @@ static void on_resume(struct ingress *ingress, struct peer *peer, const Wire__En
 static void on_acked(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Acked *acked = envelope->acked;
-    if (accept_end(ingress, peer, wire_str(acked->bare))) {
+    struct str bare = wire_str(acked->bare);
+    if (is_accounts(ingress, peer, bare) && accept_end(ingress, peer, bare)) {
         entity_on_acked(ingress->router->entities, link_peer_node(peer->link), acked);
     }
 }
@@ -247,7 +297,8 @@ static void on_client_state(
         struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__ClientState *state = envelope->client_state;
-    if (ingress_accept_work(ingress, peer, wire_str(state->bare))) {
+    struct str bare = wire_str(state->bare);
+    if (is_accounts(ingress, peer, bare) && ingress_accept_work(ingress, peer, bare)) {
         entity_on_client_state(ingress->router->entities, link_peer_node(peer->link), state);
     }
 }
@@ -255,7 +306,12 @@ static void on_client_state(
 static void on_close(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Close *close = envelope->close;
-    if (ingress_accept_work(ingress, peer, wire_str(close->bare))) {
+    if (!ingress_accept_work(ingress, peer, wire_str(close->bare))) {
+        return;
+    }
+    if (ingress_is_component(ingress, wire_str(close->bare))) {
+        components_on_close(ingress->router->components, link_peer_node(peer->link), close);
+    } else {
         entity_on_close(ingress->router->entities, link_peer_node(peer->link), close);
     }
 }
@@ -263,7 +319,12 @@ static void on_close(struct ingress *ingress, struct peer *peer, const Wire__Env
 static void on_delivered(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Delivered *delivered = envelope->delivered;
-    if (accept_end(ingress, peer, wire_str(delivered->bare))) {
+    if (!accept_end(ingress, peer, wire_str(delivered->bare))) {
+        return;
+    }
+    if (ingress_is_component(ingress, wire_str(delivered->bare))) {
+        components_on_delivered(ingress->router->components, link_peer_node(peer->link), delivered);
+    } else {
         entity_on_delivered(ingress->router->entities, link_peer_node(peer->link), delivered);
     }
 }
@@ -272,7 +333,12 @@ static void on_session_gone(
         struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__SessionGone *gone = envelope->session_gone;
-    if (accept_end(ingress, peer, wire_str(gone->bare))) {
+    if (!accept_end(ingress, peer, wire_str(gone->bare))) {
+        return;
+    }
+    if (ingress_is_component(ingress, wire_str(gone->bare))) {
+        components_on_session_gone(ingress->router->components, link_peer_node(peer->link), gone);
+    } else {
         entity_on_session_gone(ingress->router->entities, link_peer_node(peer->link), gone);
     }
 }
@@ -291,7 +357,7 @@ static void on_not_owner(struct ingress *ingress, struct peer *peer, const Wire_
 }
 
 struct route_answer {
-    struct ingress *ingress;
+    struct router *router; /* the answer may come when ingress is gone */
     struct peer *peer;
     uint64_t peer_boot;
     uint64_t request;
@@ -309,7 +375,7 @@ static void answer_route(const struct route_answer *answer, Wire__Status status)
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_ROUTE_REPLY;
     envelope.route_reply = &reply;
-    egress_envelope(answer->ingress->router->egress, answer->peer->link, &envelope);
+    egress_envelope(answer->router->egress, answer->peer->link, &envelope);
 }
 
 static Wire__Status route_status(enum err err)
@@ -342,7 +408,7 @@ static void on_route(struct ingress *ingress, struct peer *peer, const Wire__Env
         return;
     }
 
-    struct route_answer answer = { ingress, peer, peer->boot_epoch, route->request };
+    struct route_answer answer = { router, peer, peer->boot_epoch, route->request };
     unsigned shard;
     if (!is_owned(ingress, to.bare, &shard)) {
         if (route->request != 0) {
@@ -424,6 +490,7 @@ static const struct verb verbs[] = {
     [WIRE__ENVELOPE__VERB_AUTH_UPGRADE]    = { LINK_ROLE_EDGE, ingress_on_auth_upgrade },
     [WIRE__ENVELOPE__VERB_REGISTER]        = { LINK_ROLE_EDGE, ingress_on_register },
     [WIRE__ENVELOPE__VERB_BIND]            = { LINK_ROLE_EDGE, on_bind },
+    [WIRE__ENVELOPE__VERB_COMPONENT_BIND]  = { LINK_ROLE_EDGE, on_component_bind },
     [WIRE__ENVELOPE__VERB_ANNOUNCE]        = { LINK_ROLE_EDGE, ingress_on_announce },
     [WIRE__ENVELOPE__VERB_INPUT]           = { LINK_ROLE_EDGE, on_input },
     [WIRE__ENVELOPE__VERB_CLOSE]           = { LINK_ROLE_EDGE, on_close },
@@ -515,6 +582,7 @@ static void on_dead(struct router *router, struct peer *peer)
     if (peer->role == LINK_ROLE_EDGE) {
         peer->lost_boot = peer->boot_epoch;
         entity_on_edge_dead(router->entities, link_peer_node(peer->link));
+        components_on_edge_dead(router->components, link_peer_node(peer->link));
     }
 }
 

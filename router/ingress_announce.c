@@ -2,6 +2,7 @@
  * (F04), so that one that held the session once cannot take it back from those that came later. */
 #include "proto/xmpp/jid.h"
 #include "router/egress.h"
+#include "router/entity/components.h"
 #include "router/entity/entity_table.h"
 #include "router/ingress_internal.h"
 #include "router/signer.h"
@@ -31,13 +32,21 @@ static bool is_proved(
                     || signer_token_is_valid(signer, &session, wire_str(announce->attach_token)));
 }
 
+static bool is_full_jid(const struct ingress *ingress, struct str full, struct jid *jid_out)
+{
+    if (!str_is_utf8(full) || jid_split(full, jid_out) != ERR_OK || jid_is_bare(jid_out)) {
+        return false;
+    }
+    return stanza_check_full(full)
+            || (jid_out->local.len == 0 && ingress_is_component(ingress, jid_out->domain));
+}
+
 void ingress_on_announce(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
     const Wire__Announce *announce = envelope->announce;
     const char *edge = link_peer_node(peer->link);
     struct jid full;
-    if (!stanza_check_full(wire_str(announce->full))
-            || jid_split(wire_str(announce->full), &full) != ERR_OK) {
+    if (!is_full_jid(ingress, wire_str(announce->full), &full)) {
         ingress_violation(ingress, peer, "address");
         return;
     }
@@ -54,5 +63,9 @@ void ingress_on_announce(struct ingress *ingress, struct peer *peer, const Wire_
                 STR(""));
         return;
     }
-    entity_on_announce(ingress->router->entities, edge, announce);
+    if (ingress_is_component(ingress, full.bare)) {
+        components_on_announce(ingress->router->components, edge, announce);
+    } else {
+        entity_on_announce(ingress->router->entities, edge, announce);
+    }
 }

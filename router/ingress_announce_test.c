@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "router/egress.h"
+#include "router/entity/components.h"
 #include "router/entity/entity_table.h"
 #include "router/ingress_internal.h"
 #include "router/signer.h"
@@ -61,6 +62,21 @@ void egress_kick(struct egress *egress,
     assert_string_equal(node, edge_node);
     assert_int_equal(condition, STREAM_ERROR_NOT_AUTHORIZED);
     t.kicks++;
+}
+
+bool ingress_is_component(const struct ingress *unused, struct str bare)
+{
+    (void)unused;
+    return str_equal(bare, STR("bridge.example.org"));
+}
+
+void components_on_announce(
+        struct components *components, const char *node, const Wire__Announce *announce)
+{
+    (void)components;
+    (void)node;
+    (void)announce;
+    t.handed_over++;
 }
 
 void entity_on_announce(

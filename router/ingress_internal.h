@@ -33,7 +33,9 @@ struct ingress {
 void ingress_violation(struct ingress *ingress, struct peer *peer, const char *reason);
 /* OK: `bare` is a bare JID and at home here. */
 Wire__Status ingress_work_status(struct ingress *ingress, struct peer *peer, struct str bare);
-/* New work for an account: false after having said that its home is elsewhere. */
+/* `bare` is the domain of a component (XEP-0114). */
+bool ingress_is_component(const struct ingress *ingress, struct str bare);
+/* New work for an account or a component: false after having said that its home is elsewhere. */
 bool ingress_accept_work(struct ingress *ingress, struct peer *peer, struct str bare);
 /* A client of this edge has proved to be `bare` (F04). */
 bool ingress_has_grant(

@@ -2,7 +2,7 @@
 #include "router/pipeline.h"
 
 /* RFC 6120 §8.2.3 (C04). A message of unknown type counts as normal (RFC 6121 §5.2.2). */
-static bool stanza_is_well_made(const struct stanza *stanza)
+bool pipeline_is_well_made(const struct stanza *stanza)
 {
     switch (stanza->kind) {
     case STANZA_IQ:
@@ -21,7 +21,7 @@ static bool stanza_is_well_made(const struct stanza *stanza)
 
 enum verdict pipeline_outbound(struct turn *turn)
 {
-    if (!stanza_is_well_made(turn->stanza)) {
+    if (!pipeline_is_well_made(turn->stanza)) {
         return turn_reject(turn, STANZA_ERROR_BAD_REQUEST, STR_NULL);
     }
     for (const struct feature *const *item = features; *item; item++) {

@@ -3,6 +3,8 @@
 
 #include "router/feature.h"
 
+/* RFC 6120 §8.2.3, RFC 6121 (C04). */
+bool pipeline_is_well_made(const struct stanza *stanza);
 /* What a local session sent: the rules every stanza has to keep (C04), then on_outbound. */
 enum verdict pipeline_outbound(struct turn *turn);
 /* What reached the entity, before RFC 6121 §8 decides about it. */

@@ -15,6 +15,7 @@
 #include "router/cluster.h"
 #include "router/commit.h"
 #include "router/egress.h"
+#include "router/entity/components.h"
 #include "router/entity/entity_table.h"
 #include "router/host_caps.h"
 #include "router/host_info.h"
@@ -52,6 +53,7 @@ static void on_gained(void *context, unsigned shard, uint64_t epoch)
     struct router *router = context;
     log_debug("shard", "shard taken over", log_int("shard", shard), log_int("epoch", epoch));
     entity_revive_shard(router->entities, shard);
+    components_on_shard_gained(router->components, shard);
 }
 
 static void on_lost(void *context, unsigned shard)
@@ -60,6 +62,7 @@ static void on_lost(void *context, unsigned shard)
     log_debug("shard", "shard given up", log_int("shard", shard));
     commit_drop_shard(router->commit, shard);
     entity_drop_shard(router->entities, shard);
+    components_drop_shard(router->components, shard);
 }
 
 static void on_quiet(void *context, enum err err)
@@ -308,6 +311,9 @@ static enum err open_parts(struct router *router)
     if (err == ERR_OK) {
         err = entity_table_create(router, &router->entities);
     }
+    if (err == ERR_OK) {
+        err = components_create(router, &router->components);
+    }
     return err == ERR_OK ? ingress_create(router, &router->ingress) : err;
 }
 
@@ -418,8 +424,7 @@ void router_reload(void *state, const struct config *config)
     struct router *router = state;
     struct settings *settings = settings_create(config);
     /* What everybody has agreed on, and what only a restart takes. */
-    settings->shards = router->settings->shards;
-    settings->lease_ms = router->settings->lease_ms;
+    settings_keep(settings, router->settings);
     settings_destroy(router->settings);
     router->settings = settings;
     host_info_refresh(router->host_info, settings);
@@ -460,6 +465,7 @@ void router_stop(void *state)
     ingress_destroy(router->ingress);
     router->ingress = NULL;                 /* nobody is told any more */
     entity_table_destroy(router->entities); /* first: what is answered below finds nobody */
+    components_destroy(router->components);
     log_client_destroy(router->log);
     auth_destroy(router->auth);
     registrar_destroy(router->registrar);

@@ -41,6 +41,7 @@ struct router {
     struct login_days *login_days;
     struct announcer *announcer;
     struct entity_table *entities;
+    struct components *components; /* XEP-0114 */
     struct ingress *ingress;
     bool is_draining;
     uint64_t told_online; /* cluster.c: what other routers were told, and when */

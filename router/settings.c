@@ -24,6 +24,8 @@ struct host_config {
 };
 
 struct router_config {
+    int64_t component_wait_ms;
+    int64_t component_timeout_ms;
     int64_t lease_ms;
     int64_t max_entities;
     int64_t entity_idle_ms;
@@ -127,6 +129,12 @@ static const struct config_field router_fields[] = {
       .offset = offsetof(struct router_config, max_uncommitted_bytes), .default_text = "64MiB",
       .min = 1 << 20, .max = INT64_C(1) << 36,
       .help = "Messages that may wait for archive-svc; beyond it new ones get a retryable error." },
+    { .name = "component_wait", .type = CONFIG_DURATION,
+      .offset = offsetof(struct router_config, component_wait_ms), .default_text = "5s", .min = 0, .max = 600000,
+      .help = "Stanzas for a component that has just been lost wait so long for it to connect again." },
+    { .name = "component_timeout", .type = CONFIG_DURATION,
+      .offset = offsetof(struct router_config, component_timeout_ms), .default_text = "30s", .min = 100, .max = 600000,
+      .help = "A component that takes no message for so long is cut off." },
     { .name = "token_key_file", .type = CONFIG_PATH, .offset = offsetof(struct router_config, token_key_file),
       .default_text = NULL,
       .help = "Secret of at least 32 bytes that all routers share and edges must not read." },
@@ -340,6 +348,7 @@ static const struct config_section section_sm = {
 const struct config_section *const settings_sections[] = {
     &section_cluster,
     &section_hosts,
+    &section_components,
     &section_router,
     &section_messages,
     &section_sm,
@@ -383,6 +392,13 @@ static const struct host *make_hosts(
     return hosts;
 }
 
+void settings_keep(struct settings *settings, const struct settings *old)
+{
+    settings_copy_components(settings, &((struct settings_block *)settings)->arena, old);
+    settings->shards = old->shards;
+    settings->lease_ms = old->lease_ms;
+}
+
 static void fill_limits(struct settings *settings, const struct config *config)
 {
     const struct router_config *router = config_get(config, &section_router);
@@ -405,6 +421,8 @@ static void fill_limits(struct settings *settings, const struct config *config)
     settings->token_lifetime_s = fast->token_lifetime_ms / 1000;
     settings->token_rotate_after_s = fast->rotate_after_ms / 1000;
     settings->max_token_clients = fast->max_clients;
+    settings->component_wait_ms = router->component_wait_ms;
+    settings->component_timeout_ms = router->component_timeout_ms;
     settings->lease_ms = router->lease_ms;
     settings->max_entities = router->max_entities;
     settings->entity_idle_ms = router->entity_idle_ms;
@@ -436,6 +454,7 @@ struct settings *settings_create(const struct config *config)
             config_get_list(config, &section_hosts, &settings->host_count);
     settings->hosts = make_hosts(&block->arena, hosts, settings->host_count);
     fill_limits(settings, config);
+    settings_fill_components(settings, &block->arena, config);
     settings_fill_features(settings, &block->arena, config);
     settings_fill_accounts(settings, &block->arena, config);
     fill_roster_limits(settings, config);

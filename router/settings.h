@@ -1,5 +1,5 @@
-/* The router's configuration as its parts read it: sections cluster, hosts, router, messages,
- * sm, register, fast, roster, presence, version, accounts. */
+/* The router's configuration as its parts read it: sections cluster, hosts, components, router,
+ * messages, sm, register, fast, roster, presence, version, accounts. */
 #pragma once
 
 #include <stdbool.h>
@@ -67,8 +67,19 @@ struct account_policy {
     bool tells_admins;          /* of in-band registrations */
 };
 
+/* XEP-0114. */
+struct component_setting {
+    struct str domain; /* prepared */
+    struct str secret_file;
+    bool disco; /* its host shows it */
+};
+
 struct settings {
-    unsigned shards; /* cluster.shards, 256 */
+    unsigned shards;                            /* cluster.shards, 256 */
+    const struct component_setting *components; /* never change while the process runs */
+    size_t component_count;
+    int64_t component_wait_ms;    /* stanzas wait so long for a component that was lost */
+    int64_t component_timeout_ms; /* one that takes no message for so long is cut off */
     const struct host *hosts;
     size_t host_count;
     int64_t scram_iterations;      /* at least 10000 */
@@ -118,6 +129,17 @@ struct settings {
 const struct host *settings_find_host(
         const struct settings *settings, struct str domain); /* NULL: not ours */
 
+/* NULL: no component. */
+const struct component_setting *settings_find_component(
+        const struct settings *settings, struct str domain);
+/* A host or a component: somebody here answers for it. */
+bool settings_is_served(const struct settings *settings, struct str domain);
+/* An account of a host, or anybody at a component, may be there. */
+struct jid;
+bool settings_has_somebody(const struct settings *settings, const struct jid *to);
+/* What the shard of `bare` is found by: itself, or the component it is at. */
+struct str settings_home_of(const struct settings *settings, struct str bare);
+
 /* NULL: none are known. */
 const struct contact_addresses *settings_find_contacts(
         const struct settings *settings, struct str domain);
@@ -130,3 +152,5 @@ const struct account_policy *settings_find_policy(
 extern const struct config_section *const settings_sections[];
 struct settings *settings_create(const struct config *config);
 void settings_destroy(struct settings *settings);
+/* After a reload: what only a restart takes is as in `old`. */
+void settings_keep(struct settings *settings, const struct settings *old);

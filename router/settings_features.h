@@ -17,3 +17,11 @@ void settings_fill_features(
         struct settings *settings, struct arena *arena, const struct config *config);
 /* Secrets among them, before their memory is freed. */
 void settings_wipe_features(struct settings *settings);
+
+/* settings_components.c */
+extern const struct config_section section_components;
+void settings_fill_components(
+        struct settings *settings, struct arena *arena, const struct config *config);
+/* Those of `old` instead. */
+void settings_copy_components(
+        struct settings *settings, struct arena *arena, const struct settings *old);

@@ -503,7 +503,7 @@ static void on_tick(struct timer *timer, void *context)
 
 unsigned shard_of(const struct shard_table *table, struct str bare)
 {
-    return jid_shard(bare, table->book.shards);
+    return jid_shard(settings_home_of(table->router->settings, bare), table->book.shards);
 }
 
 unsigned shard_count(const struct shard_table *table)

@@ -33,6 +33,7 @@ void shard_table_close(struct shard_table *table); /* accepts NULL */
 /* Shards are asked for from now on. */
 void shard_table_begin(struct shard_table *table);
 
+/* Everybody at a component is at home with it. */
 unsigned shard_of(const struct shard_table *table, struct str bare);
 /* Owned and not being released; also when the lease has lapsed and nobody is known to have taken
  * the shard: what is written is fenced by the epoch. */

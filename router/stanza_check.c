@@ -44,6 +44,15 @@ bool stanza_check_full(struct str full)
     return is_legal_jid(full, &jid) && !jid_is_bare(&jid) && jid.local.len > 0;
 }
 
+static bool is_legal_content(const struct stanza *stanza)
+{
+    return stanza->lang.len <= MAX_LANG_BYTES && is_legal_text(stanza->lang)
+            && stanza->id.len <= MAX_ID_BYTES && is_legal_text(stanza->id)
+            && is_legal_text(stanza->payload_ns) && is_legal_text(stanza->payload_name)
+            && canonical_is_valid(
+                    stanza->children, STANZA_CHECK_MAX_DEPTH, STANZA_CHECK_MAX_ELEMENTS);
+}
+
 bool stanza_check_input(const struct stanza *stanza, struct str bare)
 {
     struct jid from;
@@ -55,9 +64,13 @@ bool stanza_check_input(const struct stanza *stanza, struct str bare)
         return false;
     }
 
-    return stanza->lang.len <= MAX_LANG_BYTES && is_legal_text(stanza->lang)
-            && stanza->id.len <= MAX_ID_BYTES && is_legal_text(stanza->id)
-            && is_legal_text(stanza->payload_ns) && is_legal_text(stanza->payload_name)
-            && canonical_is_valid(
-                    stanza->children, STANZA_CHECK_MAX_DEPTH, STANZA_CHECK_MAX_ELEMENTS);
+    return is_legal_content(stanza);
+}
+
+bool stanza_check_component(const struct stanza *stanza, struct str domain)
+{
+    struct jid from;
+    struct jid to;
+    return is_legal_jid(stanza->from, &from) && str_equal(from.domain, domain)
+            && is_legal_jid(stanza->to, &to) && is_legal_content(stanza);
 }

@@ -11,6 +11,8 @@
 /* Legal XML characters in all header texts, addresses that split, `from` of the account `bare`,
  * children that are canonical XML. */
 bool stanza_check_input(const struct stanza *stanza, struct str bare);
+/* The same for a stanza of the component `domain`: of anybody there, to somebody. */
+bool stanza_check_component(const struct stanza *stanza, struct str domain);
 /* A bare JID as it may come over the bus: local@domain, legal characters. */
 bool stanza_check_bare(struct str bare);
 bool stanza_check_full(struct str full);

@@ -99,6 +99,34 @@ static void bare_and_full_addresses(void **state)
     assert_false(stanza_check_full(STR("a@b")));
 }
 
+/* XEP-0114: anybody at its domain, to somebody. */
+static void a_component_speaks_for_its_domain_only(void **state)
+{
+    (void)state;
+    struct stanza stanza = good();
+    struct str own[] = { STR("example.net"), STR("x@example.net"), STR("x@example.net/y") };
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        stanza.from = own[i];
+        assert_true(stanza_check_component(&stanza, STR("example.net")));
+    }
+    struct str foreign[] = { STR(""),
+        STR("net"),
+        STR("x@other.net"),
+        STR("example.net@other.net"),
+        STR("x\n@example.net"),
+        STR("sub.example.net") };
+    for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
+        stanza.from = foreign[i];
+        assert_false(stanza_check_component(&stanza, STR("example.net")));
+    }
+    stanza = good();
+    stanza.to = STR("");
+    assert_false(stanza_check_component(&stanza, STR("example.net")));
+    stanza = good();
+    stanza.children = STR("<body>hi");
+    assert_false(stanza_check_component(&stanza, STR("example.net")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +135,7 @@ int main(void)
         cmocka_unit_test(illegal_characters_fail_wherever_they_are),
         cmocka_unit_test(children_must_be_canonical),
         cmocka_unit_test(bare_and_full_addresses),
+        cmocka_unit_test(a_component_speaks_for_its_domain_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,6 +113,7 @@ static enum ctl_exit rows_of_role(
 static enum ctl_exit streams(struct ctl *ctl, int argc, char **argv)
 {
     static const char *const columns[] = { "jid",
+        "kind",
         "state",
         "peer",
         "tls",

@@ -52,6 +52,10 @@ void sm_resume_again(struct stream *stream);
 /* <resume/> inside <authenticate/>: ends in sasl2_resumed or sasl2_resume_failed. */
 void sm_resume_inline(struct stream *stream, struct str previd, struct str h);
 
+/* XEP-0114. */
+void component_handle_handshake(struct stream *stream, const struct xml_element *element);
+void component_handle_element(struct stream *stream, const struct xml_element *element);
+
 struct sm_enabled {
     bool may_resume;
     struct str id;

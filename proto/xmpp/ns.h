@@ -3,6 +3,7 @@
 /* clang-format off */
 #define NS_CLIENT              "jabber:client"
 #define NS_SERVER              "jabber:server"
+#define NS_COMPONENT           "jabber:component:accept"
 #define NS_STREAM              "http://etherx.jabber.org/streams"
 #define NS_STREAMS_ERROR       "urn:ietf:params:xml:ns:xmpp-streams"
 #define NS_STANZAS_ERROR       "urn:ietf:params:xml:ns:xmpp-stanzas"

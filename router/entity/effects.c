@@ -25,7 +25,7 @@ static void apply_route(struct entity *entity, const struct stanza *stanza)
     }
     if (str_equal(to.bare, entity->bare)) {
         routes_deliver_volatile(entity, stanza);
-    } else if (to.local.len && settings_find_host(entity->router->settings, to.domain)) {
+    } else if (settings_has_somebody(entity->router->settings, &to)) {
         forward_stanza(entity, NULL, stanza, NULL);
     }
 }
@@ -35,8 +35,8 @@ static void apply_route_kept(struct turn *turn, const struct stanza *stanza)
 {
     struct entity *entity = turn->entity;
     struct jid to;
-    if (jid_split(stanza->to, &to) != ERR_OK || to.local.len == 0
-            || !settings_find_host(entity->router->settings, to.domain)) {
+    if (jid_split(stanza->to, &to) != ERR_OK
+            || !settings_has_somebody(entity->router->settings, &to)) {
         return;
     }
     /* An answer of the server's own is not the stanza it answers. */
@@ -60,7 +60,7 @@ static void apply_account_removed(struct turn *turn)
     lifecycle_poke(entity->router->lifecycle);
 }
 
-static void write_audit(const struct entity *entity, const struct turn_audit *audit)
+void effects_write_audit(const struct entity *entity, const struct turn_audit *audit)
 {
     log_info("audit",
             "administrator's command",
@@ -95,7 +95,7 @@ static void apply(struct turn *turn, const struct effect *effect)
         }
         break;
     case EFFECT_ACCOUNT_REMOVED: apply_account_removed(turn); break;
-    case EFFECT_AUDIT: write_audit(entity, &effect->audit); break;
+    case EFFECT_AUDIT: effects_write_audit(entity, &effect->audit); break;
     }
 }
 

@@ -198,6 +198,8 @@ struct turn;
 void effects_begin(
         struct turn *turn, struct arena *arena, struct entity *entity, const struct stanza *stanza);
 void effects_apply(struct turn *turn);
+struct turn_audit;
+void effects_write_audit(const struct entity *entity, const struct turn_audit *audit);
 
 /* ---- account_request.c */
 void account_request_start(

@@ -103,8 +103,8 @@ static void sort(
     *out = (struct sorted){ .here = arena_alloc(arena, bytes), .there = arena_alloc(arena, bytes) };
     for (size_t i = 0; i < effect->to_count; i++) {
         struct jid to;
-        if (jid_split(effect->to[i], &to) != ERR_OK || to.local.len == 0
-                || !settings_find_host(router->settings, to.domain)) {
+        if (jid_split(effect->to[i], &to) != ERR_OK
+                || !settings_has_somebody(router->settings, &to)) {
             continue; /* there is no federation yet */
         }
         if (shard_is_owned(router->shards, shard_of(router->shards, to.bare))) {
@@ -302,16 +302,22 @@ static void deliver_one(
     if (jid_split(to, &jid) != ERR_OK) {
         return;
     }
+    struct stanza stanza = fanout->stanza;
+    stanza.to = to;
     struct entity *entity = entity_find(table, jid.bare);
     unsigned shard = shard_of(run->router->shards, jid.bare);
-    bool may_wake =
-            shard_is_owned(run->router->shards, shard) && !entity_table_is_settled(table, shard);
+    bool is_owned = shard_is_owned(run->router->shards, shard);
+    if (settings_find_component(run->router->settings, jid.domain)) {
+        if (is_owned) {
+            entity_on_route(table, &fanout->origin, &stanza, NULL, NULL);
+        }
+        return;
+    }
+    bool may_wake = is_owned && !entity_table_is_settled(table, shard);
     if (!entity && !may_wake) {
         return; /* an account in no memory has no session */
     }
     entity = entity ? entity : entity_get(table, jid.bare);
-    struct stanza stanza = fanout->stanza;
-    stanza.to = to;
     if (is_ready(entity, &stanza)) {
         take_turn(run, entity, &fanout->origin, &stanza);
     } else {

@@ -4,6 +4,7 @@
 #include "chassis/base/mem.h"
 #include "proto/xmpp/stanza_error.h"
 #include "router/entity/entity.h"
+#include "router/entity/posts.h"
 #include "router/entity/sessions.h"
 #include "router/router.h"
 #include "router/shard.h"
@@ -101,6 +102,11 @@ static void post_local(struct entity_table *table, struct part *part)
     struct jid to;
     if (jid_split(part->stanza.to, &to) != ERR_OK) {
         on_part_decided(part, ERR_OK);
+        return;
+    }
+    const struct router *router = entity_table_router(table);
+    if (settings_find_component(router->settings, to.domain)) {
+        entity_on_route(table, &part->origin, &part->stanza, on_part_decided, part);
         return;
     }
     struct entity *entity = entity_get(table, to.bare);

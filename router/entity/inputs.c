@@ -179,6 +179,9 @@ static enum verdict route_outbound(struct turn *turn)
     if (is_to_self) {
         return route_to_self(turn);
     }
+    if (settings_find_component(turn->settings, turn->to.domain)) {
+        return VERDICT_PASS;
+    }
     if (!settings_find_host(turn->settings, turn->to.domain)) {
         return turn_reject(turn, STANZA_ERROR_REMOTE_SERVER_NOT_FOUND, STR_NULL);
     }

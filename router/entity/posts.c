@@ -5,6 +5,7 @@
 #include "chassis/loop.h"
 #include "chassis/metrics.h"
 #include "proto/xmpp/stanza_error.h"
+#include "router/entity/components.h"
 #include "router/entity/entity.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
@@ -192,6 +193,11 @@ void entity_on_route(struct entity_table *table,
         if (done) {
             done(context, ERR_OK); /* a neighbour's mistake: repeating it helps nobody */
         }
+        return;
+    }
+    struct router *router = entity_table_router(table);
+    if (settings_find_component(router->settings, to.domain)) {
+        components_on_route(router->components, origin, stanza, done, context);
         return;
     }
     struct entity *entity = entity_get(table, to.bare);

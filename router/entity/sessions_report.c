@@ -1,5 +1,6 @@
 /* All sessions at home here as a JSON array, for operators. */
 #include "chassis/loop.h"
+#include "router/entity/components.h"
 #include "router/entity/entity.h"
 #include "router/entity/posts.h"
 #include "router/entity/sm_session.h"
@@ -77,5 +78,6 @@ void entity_report_sessions(struct entity_table *table, struct buf *out)
             separator = ",";
         }
     }
+    components_report(router->components, separator, out);
     buf_append_literal(out, "]\n");
 }

@@ -64,5 +64,5 @@ const struct feature feature_adhoc = {
     .name = "adhoc",
     .specs = { { "XEP-0050", "1.3.0" }, { "XEP-0004", "2.13.2" } },
     .advertises = { NS_COMMANDS },
-    .iq = { { IQ_SET, TO_HOST, NS_COMMANDS, "command", answer_command } },
+    .iq = { { IQ_SET, TO_HOST | TO_HOST_BY_OTHERS, NS_COMMANDS, "command", answer_command } },
 };

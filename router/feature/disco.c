@@ -146,6 +146,24 @@ static enum verdict answer_info(struct turn *turn, const struct iq *iq)
     return VERDICT_HANDLED;
 }
 
+/* XEP-0030 §4.1: the services of this host, connected or not: which ones are is known at the home
+ * of each only. */
+static void write_components(struct buf *xml, const struct turn *turn)
+{
+    for (size_t i = 0; i < turn->settings->component_count; i++) {
+        const struct component_setting *component = &turn->settings->components[i];
+        struct str domain = component->domain;
+        struct str host = turn->to.domain;
+        bool is_below = domain.len > host.len + 1 && str_ends_with(domain, host)
+                && domain.ptr[domain.len - host.len - 1] == '.';
+        if (component->disco && is_below) {
+            xml_open(xml, "item", NULL);
+            xml_attr(xml, "jid", domain);
+            xml_end_empty(xml);
+        }
+    }
+}
+
 static enum verdict answer_items(struct turn *turn, const struct iq *iq)
 {
     struct str node = element_attribute(iq->payload, STR("node"));
@@ -156,6 +174,9 @@ static enum verdict answer_items(struct turn *turn, const struct iq *iq)
     buf_init(&xml, 0);
     xml_open(&xml, "query", NS_DISCO_ITEMS);
     xml_end_open(&xml);
+    if (is_for_host(turn)) {
+        write_components(&xml, turn);
+    }
     reply_with(turn, iq, &xml);
     return VERDICT_HANDLED;
 }
@@ -166,7 +187,7 @@ const struct feature feature_disco = {
     .advertises = { NS_DISCO_INFO, NS_DISCO_ITEMS, NS_CAPS, NS_CAPS2 },
     .advertises_account = { NS_DISCO_INFO, NS_DISCO_ITEMS },
     .iq = {
-        { IQ_GET, TO_HOST | TO_ACCOUNT, NS_DISCO_INFO, "query", answer_info },
-        { IQ_GET, TO_HOST | TO_ACCOUNT, NS_DISCO_ITEMS, "query", answer_items },
+        { IQ_GET, TO_HOST | TO_HOST_BY_OTHERS | TO_ACCOUNT, NS_DISCO_INFO, "query", answer_info },
+        { IQ_GET, TO_HOST | TO_HOST_BY_OTHERS | TO_ACCOUNT, NS_DISCO_ITEMS, "query", answer_items },
     },
 };

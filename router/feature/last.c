@@ -70,7 +70,7 @@ const struct feature feature_last = {
     .advertises = { NS_LAST },
     .advertises_account = { NS_LAST },
     .iq = {
-        { IQ_GET, TO_HOST, NS_LAST, "query", answer_host },
+        { IQ_GET, TO_HOST | TO_HOST_BY_OTHERS, NS_LAST, "query", answer_host },
         { IQ_GET, TO_ACCOUNT | TO_ACCOUNT_BY_OTHERS, NS_LAST, "query", answer_account },
     },
     .on_inbound = protect_client,

@@ -12,5 +12,5 @@ const struct feature feature_ping = {
     .specs = { { "XEP-0199", "2.0.1" } },
     .advertises = { NS_PING },
     .advertises_account = { NS_PING },
-    .iq = { { IQ_GET, TO_HOST | TO_ACCOUNT, NS_PING, "ping", answer_ping } },
+    .iq = { { IQ_GET, TO_HOST | TO_HOST_BY_OTHERS | TO_ACCOUNT, NS_PING, "ping", answer_ping } },
 };

@@ -113,7 +113,7 @@ static bool is_in_vain(const struct turn *turn)
 {
     bool is_asking = turn->stanza->type == STANZA_TYPE_SUBSCRIBE
             || turn->stanza->type == STANZA_TYPE_SUBSCRIBED;
-    return is_asking && !settings_find_host(turn->settings, turn->to.domain);
+    return is_asking && !settings_is_served(turn->settings, turn->to.domain);
 }
 
 /* A crash came between the change and its effects. Who was only approved in advance hears nothing.

@@ -25,5 +25,5 @@ const struct feature feature_time = {
     .name = "time",
     .specs = { { "XEP-0202", "2.0" } },
     .advertises = { NS_TIME },
-    .iq = { { IQ_GET, TO_HOST, NS_TIME, "time", answer_time } },
+    .iq = { { IQ_GET, TO_HOST | TO_HOST_BY_OTHERS, NS_TIME, "time", answer_time } },
 };

@@ -34,5 +34,5 @@ const struct feature feature_version = {
     .name = "version",
     .specs = { { "XEP-0092", "1.1" } },
     .advertises = { NS_VERSION },
-    .iq = { { IQ_GET, TO_HOST, NS_VERSION, "query", answer_version } },
+    .iq = { { IQ_GET, TO_HOST | TO_HOST_BY_OTHERS, NS_VERSION, "query", answer_version } },
 };
