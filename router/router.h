@@ -17,7 +17,9 @@ struct router {
     struct settings *settings; /* hosts, limits: replaced on reload */
     struct link *link;
     struct registry *registry;
-    struct redis *redis; /* may be down: nothing durable waits for it */
+    struct redis *redis;             /* may be down: nothing durable waits for it */
+    struct quota_redis *quota_store; /* NULL: without Redis */
+    struct quota *quota;
     struct pg_pool *pg;
     struct peers *peers;
     struct signer *signer; /* nonces, grants, session tokens */

@@ -14,11 +14,14 @@
 #include "router/entity/outbox.h"
 #include "router/entity/resource.h"
 #include "router/entity/roster.h"
+#include "router/quota.h"
 #include "router/store/account_store.h"
 
 struct blocklist;
 struct carbon_memory;
+struct host;
 struct router;
+struct strangers;
 
 enum entity_state {
     ENTITY_NEW,
@@ -45,9 +48,9 @@ struct entity {
     struct account_row account;
     struct blocklist *blocklist; /* NULL: nothing is blocked */
     struct roster roster;
-    int64_t asking_since_ms; /* subscription requests sent in this hour (C12) */
-    int64_t asked;
-    int64_t reports_since_us; /* XEP-0377: their hour began */
+    struct quota_bucket quotas[QUOTA_ACCOUNT_KINDS];
+    struct strangers *strangers; /* NULL: nobody yet */
+    int64_t reports_since_us;    /* XEP-0377: their hour began */
     int64_t reports;
 
     struct resource *resources;
@@ -125,6 +128,11 @@ struct entity *entity_ref_take(struct entity_ref *ref);
 void entity_activate(struct entity *entity);
 void entity_set_blocklist(struct entity *entity, struct str stored); /* XEP-0191 */
 void entity_reload(struct entity *entity); /* the account row again, from the start */
+
+/* ---- quotas.c. False: not that much is left, and nothing was taken. */
+bool entity_take_quota(struct entity *entity, enum quota_kind kind, int64_t tokens);
+bool entity_take_host_quota(struct entity *entity, const struct host *host); /* one stanza */
+void entity_close_quotas(struct entity *entity);
 
 /* ---- inputs.c */
 /* False: the turn waits for the store, the item is kept. */

@@ -307,6 +307,8 @@ void entity_drop(struct entity *entity)
         entity->resources = resource->next;
         resource_destroy(resource);
     }
+    entity_close_quotas(entity);
+    free(entity->strangers);
     account_log_fini(&entity->log);
     roster_clear(&entity->roster);
     origins_fini(&entity->origins);
