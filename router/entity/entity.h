@@ -19,7 +19,6 @@
 
 struct blocklist;
 struct carbon_memory;
-struct host;
 struct router;
 struct strangers;
 
@@ -128,11 +127,6 @@ struct entity *entity_ref_take(struct entity_ref *ref);
 void entity_activate(struct entity *entity);
 void entity_set_blocklist(struct entity *entity, struct str stored); /* XEP-0191 */
 void entity_reload(struct entity *entity); /* the account row again, from the start */
-
-/* ---- quotas.c. False: not that much is left, and nothing was taken. */
-bool entity_take_quota(struct entity *entity, enum quota_kind kind, int64_t tokens);
-bool entity_take_host_quota(struct entity *entity, const struct host *host); /* one stanza */
-void entity_close_quotas(struct entity *entity);
 
 /* ---- inputs.c */
 /* False: the turn waits for the store, the item is kept. */
