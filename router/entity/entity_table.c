@@ -12,6 +12,7 @@
 #include "router/entity/entity.h"
 #include "router/entity/fanout.h"
 #include "router/entity/posts.h"
+#include "router/entity/quotas.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/router.h"

@@ -1,5 +1,6 @@
-/* What an account has spent of its limits (router/quota.h): the buckets lie in the entity, so that
- * a stanza costs a comparison, and go to Redis with it. */
+/* Buckets of an account and of its host. */
+#include "router/entity/quotas.h"
+
 #include "chassis/loop.h"
 #include "router/entity/entity.h"
 #include "router/router.h"

@@ -1,6 +1,6 @@
-/* What an account has spent of its limits (router/quota.h): the buckets lie in the entity, so that a
- * stanza costs a comparison. What is unsaid when the account leaves is told, and its next home hears
- * it. */
+/* What an account has spent of its limits (router/quota.h): the buckets lie in the entity, so that
+ * a stanza costs a comparison. What is unsaid when the account leaves is told, and its next home
+ * hears it. */
 #pragma once
 
 #include "router/quota.h"

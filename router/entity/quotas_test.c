@@ -1,4 +1,6 @@
 /* What an account has spent stays with it. */
+#include "router/entity/quotas.h"
+
 #include "tests/lib/fake_router.h"
 
 #define ALICE "alice@example.org/phone"

@@ -10,6 +10,7 @@
  * in either direction. */
 #include "chassis/base/mem.h"
 #include "router/entity/entity.h"
+#include "router/entity/quotas.h"
 #include "router/entity/strangers.h"
 #include "router/feature.h"
 #include "router/settings.h"

@@ -3,6 +3,7 @@
  * by its origin and has its effects again, but changes nothing. */
 #include "router/entity/entity.h"
 #include "router/entity/notices.h"
+#include "router/entity/quotas.h"
 #include "router/entity/subscription_state.h"
 #include "router/feature.h"
 #include "router/settings.h"
