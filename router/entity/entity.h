@@ -20,7 +20,6 @@
 struct blocklist;
 struct carbon_memory;
 struct router;
-struct strangers;
 
 enum entity_state {
     ENTITY_NEW,
