@@ -24,9 +24,10 @@ struct limits_config {
 #define LIMIT(field) offsetof(struct limits_config, field)
 
 static const struct config_field limits_fields[] = {
-    { "stanzas_per_second", CONFIG_INT, LIMIT(stanzas_per_second), "200", 0, MANY, NULL,
-      "Stanzas one account sends in the long run, all of its sessions together; what is more comes back with policy-violation; 0: no limit." },
-    { "stanzas_burst", CONFIG_INT, LIMIT(stanzas_burst), "5000", 1, MANY, NULL,
+    { "stanzas_per_second", CONFIG_INT, LIMIT(stanzas_per_second), "6000", 0, MANY, NULL,
+      "Stanzas one account sends in the long run, all of its sessions together; what is more comes back with policy-violation. A little more than "
+      "c2s.bytes_per_second lets one connection send, which is read slower instead; 0: no limit." },
+    { "stanzas_burst", CONFIG_INT, LIMIT(stanzas_burst), "12000", 1, MANY, NULL,
       "Stanzas one account sends at once." },
     { "bytes_per_second", CONFIG_SIZE, LIMIT(bytes_per_second), "2MiB", 0, GIB, NULL,
       "Bytes of stanzas one account sends in the long run, all of its sessions together; 0: no limit." },

@@ -41,8 +41,8 @@ static void everything_has_a_limit(void **state)
 {
     (void)state;
     struct settings settings = settings_of("limits: {}\n");
-    assert_int_equal(tokens_of(&settings, QUOTA_STANZAS), 5000);
-    assert_int_equal(settings.quotas[QUOTA_STANZAS].cost_ns, 5000000);
+    assert_int_equal(tokens_of(&settings, QUOTA_STANZAS), 12000);
+    assert_int_equal(settings.quotas[QUOTA_STANZAS].cost_ns, 166666);
     assert_int_equal(tokens_of(&settings, QUOTA_BYTES), 16 << 20);
     assert_int_equal(tokens_of(&settings, QUOTA_STRANGERS), 120);
     assert_int_equal(tokens_of(&settings, QUOTA_ADDRESS_FAILURES), 600);

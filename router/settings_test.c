@@ -53,7 +53,7 @@ static void defaults_are_those_of_the_manual(void **state)
     const struct quota_limit *strangers = &settings->quotas[QUOTA_STRANGERS];
     assert_int_equal(strangers->window_ns / strangers->cost_ns, 120);
     const struct quota_limit *stanzas = &settings->quotas[QUOTA_STANZAS];
-    assert_int_equal(stanzas->window_ns / stanzas->cost_ns, 5000);
+    assert_int_equal(stanzas->window_ns / stanzas->cost_ns, 12000);
     assert_int_equal(settings->offline_max_messages, 10000);
     assert_null(settings_find_host(settings, STR("example.org")));
     settings_destroy(settings);

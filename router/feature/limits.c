@@ -2,8 +2,8 @@
  * people it has nothing to do with (HOSTILE-INPUTS 4.1).
  *
  * Over the rate a stanza comes back with policy-violation. To read the sockets slower instead would
- * hold up the account's mailbox, and with it what others send to it. A single connection never gets
- * here with the defaults: its edge reads it slower before.
+ * hold up the account's mailbox, and with it what others send to it. With the
+ * defaults a single connection does not get here: its edge reads it slower before.
  *
  * Strangers are counted, not messages: who talks to somebody for an evening is not who writes to a
  * thousand people once. A stranger is nobody who wrote lately, nobody written to lately, no contact
@@ -20,11 +20,12 @@ static bool is_over_rate(struct turn *turn)
 {
     struct entity *entity = turn->entity;
     const struct stanza *stanza = turn->stanza;
+    int64_t bytes = (int64_t)(stanza->id.len + stanza->children.len); /* not its addresses */
     if (stanza->kind == STANZA_PRESENCE && stanza->type == STANZA_TYPE_UNAVAILABLE) {
         return false;
     }
     return !entity_take_quota(entity, QUOTA_STANZAS, 1)
-            || !entity_take_quota(entity, QUOTA_BYTES, (int64_t)stanza_bytes(stanza))
+            || !entity_take_quota(entity, QUOTA_BYTES, bytes)
             || !entity_take_host_quota(entity, turn->host);
 }
 

@@ -53,7 +53,7 @@ static void stanzas_of_all_sessions_count_together(void **state) /* C21 */
 static void bytes_are_limited(void **state) /* C21 */
 {
     (void)state;
-    fake.settings.quotas[QUOTA_BYTES] = quota_limit_rate(100, 200);
+    fake.settings.quotas[QUOTA_BYTES] = quota_limit_rate(50, 100);
     assert_not_seen(say("e1", ALICE, "bob@example.org"), "<policy-violation");
     assert_not_seen(say("e1", ALICE, "bob@example.org"), "<policy-violation");
     assert_seen(say("e1", ALICE, "bob@example.org"), "<policy-violation");
