@@ -51,7 +51,6 @@ struct register_config {
     int64_t scram_iterations;
     int64_t max_resources;
     int64_t per_hour;
-    int64_t per_address_per_hour;
 };
 
 struct fast_config {
@@ -186,10 +185,6 @@ static const struct config_field register_fields[] = {
     { .name = "per_hour", .type = CONFIG_INT, .offset = offsetof(struct register_config, per_hour),
       .default_text = "100", .min = 1, .max = 1000000000,
       .help = "In-band registrations each domain accepts in an hour, over all routers." },
-    { .name = "per_address_per_hour", .type = CONFIG_INT,
-      .offset = offsetof(struct register_config, per_address_per_hour), .default_text = "10",
-      .min = 0, .max = 1000000000,
-      .help = "In-band registrations tried from one address (IPv6: /64) in an hour, over all routers; 0: no limit." },
     { .name = NULL },
 };
 
@@ -421,8 +416,6 @@ static void fill_limits(struct settings *settings, const struct config *config)
     const struct version_config *version = config_get(config, &section_version);
     settings->scram_iterations = registration->scram_iterations;
     settings->max_resources = registration->max_resources;
-    settings->quotas[QUOTA_ADDRESS_REGISTRATIONS] =
-            quota_limit_in(registration->per_address_per_hour, HOUR_MS);
     settings->is_routed = messages->durability == DURABILITY_ROUTED;
     settings->commit_interval_ms = messages->commit_interval_ms;
     settings->commit_timeout_ms = messages->commit_timeout_ms;

@@ -15,6 +15,7 @@ struct limits_config {
     int64_t strangers_per_hour;
     int64_t offline_max_messages;
     int64_t offline_max_bytes;
+    int64_t registrations_per_address;
     int64_t failed_logins_per_address;
     int64_t failed_logins_per_account;
     int64_t failed_logins_per_pair;
@@ -40,6 +41,8 @@ static const struct config_field limits_fields[] = {
       "Messages that wait for one account; whoever sends more gets service-unavailable; 0: no limit." },
     { "offline_max_bytes", CONFIG_SIZE, LIMIT(offline_max_bytes), "64MiB", 0, 1024 * GIB, NULL,
       "The same in bytes." },
+    { "registrations_per_address", CONFIG_INT, LIMIT(registrations_per_address), "10", 0, MANY, NULL,
+      "In-band registrations tried from one address (IPv6: /64) in an hour, over all edges and routers; 0: no limit." },
     { "failed_logins_per_address", CONFIG_INT, LIMIT(failed_logins_per_address), "600", 0, MANY, NULL,
       "Wrong passwords from one address (IPv6: /64) in an hour, over all edges and routers; then every login with a password from there gets "
       "temporary-auth-failure; 0: no limit." },
@@ -67,6 +70,8 @@ void settings_fill_limits(struct settings *settings, const struct config *config
     quotas[QUOTA_STANZAS] = quota_limit_rate(limits->stanzas_per_second, limits->stanzas_burst);
     quotas[QUOTA_BYTES] = quota_limit_rate(limits->bytes_per_second, limits->burst_bytes);
     quotas[QUOTA_STRANGERS] = quota_limit_in(limits->strangers_per_hour, HOUR_MS);
+    quotas[QUOTA_ADDRESS_REGISTRATIONS] =
+            quota_limit_in(limits->registrations_per_address, HOUR_MS);
     quotas[QUOTA_ADDRESS_FAILURES] = quota_limit_in(limits->failed_logins_per_address, HOUR_MS);
     quotas[QUOTA_ACCOUNT_FAILURES] = quota_limit_in(limits->failed_logins_per_account, HOUR_MS);
     quotas[QUOTA_PAIR_FAILURES] = quota_limit_in(limits->failed_logins_per_pair, HOUR_MS);

@@ -45,6 +45,7 @@ static void everything_has_a_limit(void **state)
     assert_int_equal(settings.quotas[QUOTA_STANZAS].cost_ns, 166666);
     assert_int_equal(tokens_of(&settings, QUOTA_BYTES), 16 << 20);
     assert_int_equal(tokens_of(&settings, QUOTA_STRANGERS), 120);
+    assert_int_equal(tokens_of(&settings, QUOTA_ADDRESS_REGISTRATIONS), 10);
     assert_int_equal(tokens_of(&settings, QUOTA_ADDRESS_FAILURES), 600);
     assert_int_equal(tokens_of(&settings, QUOTA_ACCOUNT_FAILURES), 120);
     assert_int_equal(tokens_of(&settings, QUOTA_PAIR_FAILURES), 60);
@@ -58,7 +59,7 @@ static void nothing_lifts_a_limit(void **state)
     struct settings settings = settings_of(
             "limits:\n  stanzas_per_second: 0\n  bytes_per_second: 0\n  strangers_per_hour: 0\n"
             "  failed_logins_per_address: 0\n  failed_logins_per_account: 0\n"
-            "  failed_logins_per_pair: 0\n  offline_max_messages: 0\n  offline_max_bytes: 0\n");
+            "  registrations_per_address: 0\n  failed_logins_per_pair: 0\n  offline_max_messages: 0\n  offline_max_bytes: 0\n");
     for (int kind = 0; kind < QUOTA_KINDS; kind++) {
         assert_int_equal(tokens_of(&settings, (enum quota_kind)kind), 0);
     }

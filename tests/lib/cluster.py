@@ -30,8 +30,8 @@ _used_ports = set()
 # of tests, the load generator's and the fault suite's included. tests/scenarios/limits.py sets limits of its own.
 LIFTED_LIMITS = {
     "limits": {"stanzas_per_second": 0, "bytes_per_second": 0, "strangers_per_hour": 0, "offline_max_messages": 0, "offline_max_bytes": 0,
-               "failed_logins_per_address": 0, "failed_logins_per_account": 0, "failed_logins_per_pair": 0},
-    "register": {"per_hour": 1000000000, "per_address_per_hour": 0},
+               "registrations_per_address": 0, "failed_logins_per_address": 0, "failed_logins_per_account": 0, "failed_logins_per_pair": 0},
+    "register": {"per_hour": 1000000000},
 }
 
 

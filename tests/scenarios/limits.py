@@ -326,9 +326,9 @@ def test_nothing_is_left_behind():
 
 LIMITS = {
     "limits": {"stanzas_per_second": 20, "stanzas_burst": BURST, "bytes_per_second": "50KiB", "burst_bytes": "1MiB", "strangers_per_hour": STRANGERS,
-               "offline_max_messages": OFFLINE, "offline_max_bytes": "1MiB", "failed_logins_per_address": FAILURES_ADDRESS,
+               "offline_max_messages": OFFLINE, "offline_max_bytes": "1MiB", "registrations_per_address": REGISTRATIONS_ADDRESS, "failed_logins_per_address": FAILURES_ADDRESS,
                "failed_logins_per_account": FAILURES_ACCOUNT, "failed_logins_per_pair": FAILURES_PAIR},
-    "register": {"per_address_per_hour": REGISTRATIONS_ADDRESS, "per_hour": 100},
+    "register": {"per_hour": 100},
     "roster": {"subscriptions_per_hour": SUBSCRIPTIONS},
 }
 
