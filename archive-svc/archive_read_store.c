@@ -58,6 +58,13 @@ static const char sql_session_inputs[] =
         "SELECT session, h FROM archive.session_input WHERE owner = $1::bigint"
         " ORDER BY updated DESC LIMIT 1000";
 
+/* What waits for the owner: a router keeps to a quota by it. The length of a value is known without
+ * reading it. */
+static const char sql_waiting[] =
+        "SELECT count(*), coalesce(sum(octet_length(stanza)), 0)::bigint FROM archive.message"
+        " WHERE owner = $1::bigint AND id > coalesce("
+        "  (SELECT watermark FROM archive.cursor WHERE owner = $1), 0)";
+
 static void read_origins(
         struct arena *arena, const struct pg_result *result, Wire__LogOpenReply *reply)
 {
@@ -98,12 +105,14 @@ static void on_opened(void *context,
     arena_init(&arena, 0);
     Wire__LogOpenReply reply = WIRE__LOG_OPEN_REPLY__INIT;
     if (err == ERR_OK) {
-        ASSERT(count >= 3);
+        ASSERT(count >= 4);
         int64_t last_id = pg_result_int(results[0], 0, 0);
         reply.watermark = pg_result_int(results[0], 0, 1);
         reply.last_id = last_id > reply.watermark ? last_id : reply.watermark;
         read_origins(&arena, results[1], &reply);
         read_inputs(&arena, results[2], &reply);
+        reply.waiting_entries = pg_result_int(results[3], 0, 0);
+        reply.waiting_bytes = pg_result_int(results[3], 0, 1);
     }
     call->done.open(call->context, err, &reply);
     arena_fini(&arena);
@@ -123,6 +132,8 @@ void archive_store_open(struct archive_store *store,
     pg_add_int8(query, owner);
     pg_add_int8(query, origins_after_id);
     pg_query_statement(query, sql_session_inputs);
+    pg_add_int8(query, owner);
+    pg_query_statement(query, sql_waiting);
     pg_add_int8(query, owner);
     pg_query_prove_primary(query); /* an entity lives by what it reads here */
     struct archive_call *call = archive_call_create(context);

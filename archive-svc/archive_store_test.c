@@ -129,6 +129,7 @@ struct answer {
     uint64_t session_lo;
     uint32_t h;
     size_t inputs;
+    int64_t waiting, waiting_bytes;
     bool is_complete;
     char stanza[32];
 };
@@ -184,6 +185,8 @@ static void on_opened(void *context, enum err err, Wire__LogOpenReply *reply)
         answer->session_lo = reply->origins[i]->session->lo;
     }
     answer->inputs = reply->n_inputs;
+    answer->waiting = reply->waiting_entries;
+    answer->waiting_bytes = reply->waiting_bytes;
     answer->h = reply->n_inputs > 0 ? reply->inputs[0]->h : 0;
 }
 
@@ -306,6 +309,8 @@ static void test_a_repeated_batch_has_one_effect(void **state)
     assert_int_equal(log.session_lo, base_us + 2);
     assert_int_equal(log.inputs, 1);
     assert_int_equal(log.h, UINT32_MAX); /* the last word of the batch */
+    assert_int_equal(log.waiting, 1);    /* above the watermark (C34) */
+    assert_true(log.waiting_bytes > 0);
 }
 
 static void test_a_closed_session_is_forgotten(void **state)

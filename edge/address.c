@@ -64,6 +64,16 @@ struct address_key address_limit_key(const struct sockaddr_storage *address)
     return key;
 }
 
+struct str address_limit_bytes(const struct sockaddr_storage *address, uint8_t out[8])
+{
+    struct address_key key = address_limit_key(address);
+    size_t len = key.family == AF_INET ? sizeof(struct in_addr)
+            : key.family == AF_INET6   ? sizeof(key.prefix)
+                                       : 0;
+    memcpy(out, key.prefix, sizeof(key.prefix));
+    return str_from(out, len);
+}
+
 enum err address_network_parse(struct str text, struct address_network *network_out)
 {
     char address[INET6_ADDRSTRLEN];

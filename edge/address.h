@@ -21,6 +21,9 @@ struct address_key {
 };
 struct address_key address_limit_key(const struct sockaddr_storage *address);
 
+/* The same as bytes, 4 or 8, for routers; `out` has room for 8. */
+struct str address_limit_bytes(const struct sockaddr_storage *address, uint8_t out[8]);
+
 struct address_network { /* "10.0.0.0/8", "2001:db8::/32", "192.0.2.1" */
     int family;
     uint8_t bytes[16];

@@ -59,6 +59,18 @@ static void limits_count_by_ipv4_address_and_ipv6_64(void **state)
     assert_false(same_key("2001:db8:1:2::1", "2001:db8:1:3::1"));
 }
 
+static void routers_are_told_the_same_prefix(void **state)
+{
+    (void)state;
+    uint8_t bytes[8];
+    struct sockaddr_storage address = make("192.0.2.1", 1);
+    assert_true(str_equal(address_limit_bytes(&address, bytes), STR("\300\0\2\1")));
+    address = make("2001:db8:1:2::1", 1);
+    assert_true(str_equal(address_limit_bytes(&address, bytes), STR("\x20\x01\x0d\xb8\0\1\0\2")));
+    address = (struct sockaddr_storage){ .ss_family = AF_UNIX };
+    assert_int_equal(address_limit_bytes(&address, bytes).len, 0);
+}
+
 static bool contains(const char *network_text, const char *address_text)
 {
     struct address_network network;
@@ -111,6 +123,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_have_one_text),
         cmocka_unit_test(limits_count_by_ipv4_address_and_ipv6_64),
+        cmocka_unit_test(routers_are_told_the_same_prefix),
         cmocka_unit_test(networks_contain_their_addresses),
         cmocka_unit_test(malformed_networks_are_refused),
     };

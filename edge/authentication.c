@@ -3,6 +3,7 @@
 
 #include "chassis/base/encoding.h"
 #include "chassis/log.h"
+#include "edge/address.h"
 #include "edge/auth_throttle.h"
 #include "edge/negotiation.h"
 #include "edge/sasl2_request.h"
@@ -407,6 +408,8 @@ static void ask_verify(struct stream *stream)
     struct sasl2_wish wish;
     verify.token_wish = sasl2_request_wish(negotiation->sasl2, &wish);
     verify.upgrades = wish.upgrades;
+    uint8_t address[8];
+    verify.address = wire_bytes(address_limit_bytes(&stream->address.storage, address));
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_AUTH_VERIFY;
     envelope.auth_verify = &verify;
@@ -422,6 +425,8 @@ static void ask_plain(struct stream *stream)
     struct sasl2_wish wish;
     plain.token_wish = sasl2_request_wish(negotiation->sasl2, &wish);
     plain.upgrades = wish.upgrades;
+    uint8_t address[8];
+    plain.address = wire_bytes(address_limit_bytes(&stream->address.storage, address));
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_AUTH_PLAIN;
     envelope.auth_plain = &plain;

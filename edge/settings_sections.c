@@ -84,6 +84,8 @@ static const struct config_field host_fields[] = {
     { "accept_any_password", CONFIG_BOOL, HOST(accept_any_password), "false", 0, 0, NULL, "Any user enters with any password; test builds only." },
     { "tls_required", CONFIG_BOOL, HOST(tls_required), "true", 0, 0, NULL, "Clients must use TLS before they authenticate." },
     { "resource_conflict", CONFIG_ENUM, HOST(resource_conflict), "replace", 0, 0, conflict_words, "A resource that is bound already: replace ends the old stream, refuse the new one." },
+    { "stanzas_per_second", CONFIG_INT, HOST(stanzas_per_second), "0", 0, 100000000, NULL, "Stanzas of all accounts of the domain, over all routers; 0: no limit." },
+    { "registrations_per_hour", CONFIG_INT, HOST(registrations_per_hour), "0", 0, 1000000000, NULL, "Registrations the domain accepts in an hour; 0: register.per_hour." },
     { .name = NULL },
 };
 const struct config_section settings_hosts = {

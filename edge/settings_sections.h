@@ -9,7 +9,9 @@ struct cluster_section {
 struct host_section {
     char *domain;
     bool formerly, registration, accept_any_password, tls_required;
-    int resource_conflict; /* the router's business */
+    int resource_conflict; /* the router's business, like: */
+    int64_t stanzas_per_second;
+    int64_t registrations_per_hour;
 };
 struct component_section {
     char *domain;

@@ -161,6 +161,9 @@ static void verify(struct attempt *attempt)
 void auth_on_verify(struct auth *auth, struct peer *edge, const Wire__AuthVerify *message)
 {
     struct attempt *attempt = attempt_create(auth, edge, message->request, wire_str(message->bare));
+    if (!attempt_may_guess(attempt, wire_str(message->address))) {
+        return;
+    }
     struct signer_login login = {
         .bare = attempt->bare,
         .edge = str_from_cstr(link_peer_node(edge->link)),
@@ -312,6 +315,9 @@ void auth_on_plain(struct auth *auth, struct peer *edge, const Wire__AuthPlain *
             : NULL;
     if (host != NULL && host->accept_any_password) {
         account_load(auth->router->accounts, attempt->bare, on_any_loaded, attempt);
+        return;
+    }
+    if (!attempt_may_guess(attempt, wire_str(message->address))) {
         return;
     }
 

@@ -12,7 +12,8 @@
 #include "router/signer.h"
 #include "router/store/token_store.h"
 
-#define MAX_DELAYED 1000
+#define MAX_DELAYED       1000
+#define MAX_ADDRESS_BYTES 16
 
 static struct metric_family metric_results = {
     .name = "auth_results_total", .help = "Answers to logins.", .label = "result"
@@ -37,8 +38,72 @@ struct attempt *attempt_create(
     return attempt;
 }
 
+/* ---- failures that all routers count together (B17) */
+
+static struct quota_spend failure_of(
+        const struct attempt *attempt, enum quota_kind kind, struct buf *pair)
+{
+    const struct router *router = attempt->auth->router;
+    struct quota_spend spend = {
+        .kind = kind,
+        .limit = router->settings->quotas[kind],
+        .identity = kind == QUOTA_ADDRESS_FAILURES ? attempt->address : attempt->bare,
+        .tokens = 1,
+        .now_ns = loop_wall_us(router->loop) * 1000,
+    };
+    if (kind == QUOTA_PAIR_FAILURES) {
+        buf_append_str(pair, attempt->bare);
+        buf_append_char(pair, '\n');
+        buf_append_str(pair, attempt->address);
+        spend.identity = buf_view(pair);
+    }
+    return spend;
+}
+
+static bool reserve(struct attempt *attempt, enum quota_kind kind)
+{
+    struct buf pair;
+    buf_init(&pair, 0);
+    struct quota_spend spend = failure_of(attempt, kind, &pair);
+    bool is_reserved = quota_reserve(attempt->auth->router->quota, &spend);
+    if (is_reserved) {
+        attempt->reserved[attempt->reserved_count++] = kind;
+    }
+    buf_fini(&pair);
+    return is_reserved;
+}
+
+static void settle_failures(struct attempt *attempt, bool is_failed)
+{
+    while (attempt->reserved_count > 0) {
+        struct buf pair;
+        buf_init(&pair, 0);
+        enum quota_kind kind = attempt->reserved[--attempt->reserved_count];
+        struct quota_spend spend = failure_of(attempt, kind, &pair);
+        quota_settle(attempt->auth->router->quota, &spend, is_failed);
+        buf_fini(&pair);
+    }
+}
+
+bool attempt_may_guess(struct attempt *attempt, struct str address)
+{
+    attempt->address = str_dup(&attempt->arena,
+            str_from(address.ptr, address.len <= MAX_ADDRESS_BYTES ? address.len : 0));
+    bool may = attempt->address.len == 0 || reserve(attempt, QUOTA_ADDRESS_FAILURES);
+    /* Whoever uses up the account's failures leaves every other address its own few. */
+    may = may
+            && (reserve(attempt, QUOTA_ACCOUNT_FAILURES)
+                    || (attempt->address.len > 0 && reserve(attempt, QUOTA_PAIR_FAILURES)));
+    if (!may) {
+        metric_family_add(&metric_results, "limited", 1);
+        attempt_answer(attempt, WIRE__STATUS__STATUS_TEMPORARY);
+    }
+    return may;
+}
+
 void attempt_free(struct attempt *attempt)
 {
+    settle_failures(attempt, false);
     timer_stop(&attempt->delay);
     DL_DELETE(attempt->auth->attempts, attempt);
     if (attempt->password.len > 0) {
@@ -153,6 +218,7 @@ void attempt_fail(struct attempt *attempt)
 {
     struct auth *auth = attempt->auth;
     metric_family_add(&metric_results, "not-authorized", 1);
+    settle_failures(attempt, true);
     int64_t delay =
             failure_count_add(&auth->failures, attempt->bare, loop_now_ms(auth->router->loop));
     if (delay == 0 || auth->delayed >= MAX_DELAYED) {

@@ -9,6 +9,7 @@
 #include "router/failure_count.h"
 #include "router/login_memory.h"
 #include "router/peers.h"
+#include "router/quota.h"
 #include "router/store/account_store.h"
 #include "router/token_family.h"
 
@@ -50,6 +51,9 @@ struct attempt {
     struct token_slot token; /* to be told with the answer */
     struct str signature;
     struct timer delay;
+    struct str address;          /* of the client, as it is counted; "": not told */
+    enum quota_kind reserved[2]; /* a failure in each, until it is known */
+    size_t reserved_count;
     struct attempt *prev;
     struct attempt *next;
 };
@@ -63,6 +67,10 @@ bool attempt_edge_is_same(const struct attempt *attempt);
 void attempt_take_wish(struct attempt *attempt, const Wire__TokenWish *wish);
 /* A token of `attempt->claim`'s client, from now on for its full time. */
 void attempt_make_token(const struct attempt *attempt, struct token_slot *slot_out);
+
+/* Before a password is looked at (B17): may this address, and this account, fail once more? False:
+ * it was refused, and the attempt is gone. */
+MUST_USE bool attempt_may_guess(struct attempt *attempt, struct str address);
 
 /* Each of these is the end of the attempt: */
 void attempt_answer(struct attempt *attempt, Wire__Status status); /* of no login */

@@ -9,6 +9,7 @@ extern const struct feature feature_contact_addresses;
 extern const struct feature feature_disco;
 extern const struct feature feature_external_services;
 extern const struct feature feature_last;
+extern const struct feature feature_limits;
 extern const struct feature feature_offline;
 extern const struct feature feature_outage_status;
 extern const struct feature feature_ping;
@@ -24,7 +25,8 @@ extern const struct feature feature_vcard;
 extern const struct feature feature_version;
 
 const struct feature *const features[] = {
-    &feature_blocking,     /* first: what is blocked reaches no other feature */
+    &feature_limits,       /* what is too much costs nothing more */
+    &feature_blocking,     /* first of all others: what is blocked reaches no other feature */
     &feature_subscription, /* before presence, which answers for all other types */
     &feature_presence,     /* early: later features look at who is available */
     &feature_register,     /* may end the account; nothing after it needs to see that stanza */

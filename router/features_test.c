@@ -12,12 +12,13 @@ static void every_feature_has_a_name_and_a_specification(void **state)
     }
 }
 
-/* What is blocked reaches nobody: blocking is first, and copies are made behind whatever refuses.
- */
+/* What is too much costs nothing more, and what is blocked reaches nobody: these are first, and
+ * copies are made behind whatever refuses. */
 static void order_is_what_others_rely_on(void **state)
 {
     (void)state;
-    assert_string_equal(features[0]->name, "blocking");
+    assert_string_equal(features[0]->name, "limits");
+    assert_string_equal(features[1]->name, "blocking");
     bool has_carbons = false;
     for (const struct feature *const *item = features; *item; item++) {
         has_carbons = has_carbons || strcmp((*item)->name, "carbons") == 0;

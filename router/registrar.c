@@ -41,7 +41,6 @@ struct hour {
 struct registrar {
     struct router *router;
     struct registration *running;
-    struct hour registrations;
     struct hour notices;
     int64_t untold; /* registrations since the last notice */
 };
@@ -196,6 +195,28 @@ static void on_looked(void *context, enum err err, const struct account_row *row
     }
 }
 
+/* Tries count, not accounts: else names could be asked for without end. The address first, so that
+ * one of them cannot use up what the host has for all. */
+static bool take_from_hour(
+        struct registrar *registrar, const struct host *host, const Wire__Register *message)
+{
+    const struct router *router = registrar->router;
+    struct quota_spend spend = {
+        .kind = QUOTA_ADDRESS_REGISTRATIONS,
+        .limit = router->settings->quotas[QUOTA_ADDRESS_REGISTRATIONS],
+        .identity = wire_str(message->address),
+        .tokens = 1,
+        .now_ns = loop_wall_us(router->loop) * 1000,
+    };
+    if (spend.identity.len > 0 && !quota_take_shared(router->quota, &spend)) {
+        return false;
+    }
+    spend.kind = QUOTA_HOST_REGISTRATIONS;
+    spend.limit = host->registrations;
+    spend.identity = host->domain;
+    return quota_take_shared(router->quota, &spend);
+}
+
 /* OK: the name is one that could have been typed and borrows no letters (C33), the password one
  * that can be typed again. */
 static Wire__Status check(struct registrar *registrar,
@@ -222,12 +243,8 @@ static Wire__Status check(struct registrar *registrar,
         return WIRE__STATUS__STATUS_INVALID; /* C33 */
     }
 
-    const struct router *router = registrar->router;
-    return hour_take(&registrar->registrations,
-                   loop_now_ms(router->loop),
-                   router->settings->registrations_per_hour)
-            ? WIRE__STATUS__STATUS_OK
-            : WIRE__STATUS__STATUS_LIMIT;
+    return take_from_hour(registrar, host, message) ? WIRE__STATUS__STATUS_OK
+                                                    : WIRE__STATUS__STATUS_LIMIT;
 }
 
 void registrar_on_register(

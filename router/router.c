@@ -26,6 +26,7 @@
 #include "router/operator.h"
 #include "router/password_work.h"
 #include "router/peers.h"
+#include "router/quota_redis.h"
 #include "router/registrar.h"
 #include "router/route_many.h"
 #include "router/router_service.h"
@@ -257,6 +258,19 @@ static enum err open_redis(struct router_process *process, const struct config *
     return err == ERR_OK ? ERR_OK : fail("redis", err);
 }
 
+/* After open_redis. */
+static void open_quota(struct router *router)
+{
+    uint8_t secret[QUOTA_SECRET_BYTES];
+    signer_quota_secret(router->signer, secret);
+    if (router->redis != NULL) {
+        router->quota_store = quota_redis_create(router->loop, router->redis);
+    }
+    router->quota = quota_create(
+            router->quota_store != NULL ? &quota_redis_store : NULL, router->quota_store, secret);
+    secret_wipe(secret, sizeof(secret));
+}
+
 static enum err open_registry(
         struct router_process *process, const struct config *config, const struct link_config *bus)
 {
@@ -285,6 +299,7 @@ static enum err open_registry(
 /* What needs nothing but the others of the router; no callback runs before the loop does. */
 static enum err open_parts(struct router *router)
 {
+    open_quota(router);
     router->peers = peers_create(router->loop);
     router->accounts = account_store_create(router->pg, vault_name_key(router->vault));
     router->data = account_data_store_create(router->pg);
@@ -485,6 +500,8 @@ void router_stop(void *state)
     redis_close(router->redis);
     redis_close(process->registry_redis);
     lifecycle_destroy(router->lifecycle); /* what it waited for has been answered */
+    quota_destroy(router->quota);         /* nothing is asked any more */
+    quota_redis_destroy(router->quota_store);
     link_close(router->link);
     peers_destroy(router->peers);
     signer_destroy(router->signer);

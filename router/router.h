@@ -20,6 +20,8 @@ struct router {
     struct registry *registry;
     struct redis *redis;  /* may be down: nothing durable waits for it */
     bool is_redis_behind; /* something was not written there, since others may be home by now */
+    struct quota_redis *quota_store; /* NULL: without Redis */
+    struct quota *quota;
     struct pg_pool *pg;
     struct peers *peers;
     struct signer *signer; /* nonces, grants, session tokens */

@@ -9,6 +9,10 @@
 #include "proto/xmpp/jid.h"
 #include "router/settings_accounts.h"
 #include "router/settings_features.h"
+#include "router/settings_limits.h"
+
+#define HOUR_MS      INT64_C(3600000)
+#define HOST_BURST_S 10
 
 struct cluster_config {
     int64_t shards;
@@ -21,6 +25,8 @@ struct host_config {
     bool accept_any_password;
     bool tls_required;
     int resource_conflict;
+    int64_t stanzas_per_second;
+    int64_t registrations_per_hour;
 };
 
 struct router_config {
@@ -109,6 +115,15 @@ static const struct config_field host_fields[] = {
       .offset = offsetof(struct host_config, resource_conflict), .default_text = "replace",
       .choices = conflict_words,
       .help = "A second session with the same resource replaces the first one or is refused." },
+    { .name = "stanzas_per_second", .type = CONFIG_INT,
+      .offset = offsetof(struct host_config, stanzas_per_second), .default_text = "0",
+      .min = 0, .max = 100000000,
+      .help = "Stanzas of all accounts of the domain, over all routers, ten seconds' worth at once; what is more comes back "
+              "with policy-violation; 0: no limit." },
+    { .name = "registrations_per_hour", .type = CONFIG_INT,
+      .offset = offsetof(struct host_config, registrations_per_hour), .default_text = "0",
+      .min = 0, .max = 1000000000,
+      .help = "In-band registrations the domain accepts in an hour, over all routers; 0: register.per_hour." },
     { .name = NULL },
 };
 
@@ -176,8 +191,8 @@ static const struct config_field register_fields[] = {
       .offset = offsetof(struct register_config, max_resources), .default_text = "10",
       .min = 1, .max = 1000, .help = "Sessions one account may have at a time." },
     { .name = "per_hour", .type = CONFIG_INT, .offset = offsetof(struct register_config, per_hour),
-      .default_text = "100", .min = 0, .max = 1000000000,
-      .help = "In-band registrations each router accepts in an hour." },
+      .default_text = "100", .min = 1, .max = 1000000000,
+      .help = "In-band registrations each domain accepts in an hour, over all routers." },
     { .name = NULL },
 };
 
@@ -225,7 +240,7 @@ static const struct config_field roster_fields[] = {
       .help = "Addresses, names and groups of one roster together: it is sent as one stanza." },
     { .name = "subscriptions_per_hour", .type = CONFIG_INT,
       .offset = offsetof(struct roster_config, subscriptions_per_hour), .default_text = "120",
-      .min = 1, .max = 1000000, .help = "Subscription requests one account may send in an hour." },
+      .min = 1, .max = 1000000, .help = "Subscription requests one account may send in an hour; it has so many at once, wherever its home is." },
     { .name = NULL },
 };
 
@@ -356,6 +371,7 @@ const struct config_section *const settings_sections[] = {
     &section_fast,
     &section_roster,
     &section_presence,
+    &section_limits,
     &section_version,
     &section_blocking,
     &section_private_xml,
@@ -376,8 +392,11 @@ struct settings_block {
 };
 
 static const struct host *make_hosts(
-        struct arena *arena, const struct host_config *from, size_t count)
+        struct arena *arena, const struct config *config, size_t *count_out)
 {
+    size_t count;
+    const struct host_config *from = config_get_list(config, &section_hosts, &count);
+    const struct register_config *registration = config_get(config, &section_register);
     struct host *hosts = arena_calloc(arena, (count ? count : 1) * sizeof(*hosts));
     for (size_t i = 0; i < count; i++) {
         enum err err = jid_prepare_domain(arena, str_from_cstr(from[i].domain), &hosts[i].domain);
@@ -387,7 +406,13 @@ static const struct host *make_hosts(
         hosts[i].accept_any_password = from[i].accept_any_password;
         hosts[i].resource_conflict = conflict_words[from[i].resource_conflict];
         hosts[i].formerly = from[i].formerly;
+        hosts[i].stanzas = quota_limit_rate(
+                from[i].stanzas_per_second, from[i].stanzas_per_second * HOST_BURST_S);
+        int64_t per_hour = from[i].registrations_per_hour;
+        hosts[i].registrations =
+                quota_limit_in(per_hour ? per_hour : registration->per_hour, HOUR_MS);
     }
+    *count_out = count;
 
     return hosts;
 }
@@ -407,7 +432,6 @@ static void fill_limits(struct settings *settings, const struct config *config)
     const struct version_config *version = config_get(config, &section_version);
     settings->scram_iterations = registration->scram_iterations;
     settings->max_resources = registration->max_resources;
-    settings->registrations_per_hour = registration->per_hour;
     settings->is_routed = messages->durability == DURABILITY_ROUTED;
     settings->commit_interval_ms = messages->commit_interval_ms;
     settings->commit_timeout_ms = messages->commit_timeout_ms;
@@ -439,7 +463,7 @@ static void fill_roster_limits(struct settings *settings, const struct config *c
     settings->roster_max_groups = roster->max_groups;
     settings->roster_max_name_bytes = roster->max_name_bytes;
     settings->roster_max_bytes = roster->max_bytes;
-    settings->subscriptions_per_hour = roster->subscriptions_per_hour;
+    settings->quotas[QUOTA_SUBSCRIPTIONS] = quota_limit_in(roster->subscriptions_per_hour, HOUR_MS);
     settings->max_directed = presence->max_directed;
 }
 
@@ -450,14 +474,13 @@ struct settings *settings_create(const struct config *config)
     struct settings *settings = &block->settings;
     const struct cluster_config *cluster = config_get(config, &section_cluster);
     settings->shards = (unsigned)cluster->shards;
-    const struct host_config *hosts =
-            config_get_list(config, &section_hosts, &settings->host_count);
-    settings->hosts = make_hosts(&block->arena, hosts, settings->host_count);
+    settings->hosts = make_hosts(&block->arena, config, &settings->host_count);
     fill_limits(settings, config);
     settings_fill_components(settings, &block->arena, config);
     settings_fill_features(settings, &block->arena, config);
     settings_fill_accounts(settings, &block->arena, config);
     fill_roster_limits(settings, config);
+    settings_fill_limits(settings, config);
     const struct router_config *router = config_get(config, &section_router);
     settings->token_key_file = str_dup(&block->arena, str_from_cstr(router->token_key_file)).ptr;
     settings->storage_key_file =

@@ -8,13 +8,16 @@
 
 #include "chassis/base/str.h"
 #include "chassis/config.h"
+#include "router/quota.h"
 
 struct host {
-    struct str domain;             /* prepared */
-    bool registration;             /* XEP-0077 in-band */
-    bool accept_any_password;      /* test builds only: any user, any password */
-    const char *resource_conflict; /* "replace" (old stream gets conflict) or "refuse" */
-    bool formerly;                 /* once served here: its users get host-gone at the edge */
+    struct str domain;                /* prepared */
+    bool registration;                /* XEP-0077 in-band */
+    bool accept_any_password;         /* test builds only: any user, any password */
+    const char *resource_conflict;    /* "replace" (old stream gets conflict) or "refuse" */
+    struct quota_limit stanzas;       /* of all its accounts together */
+    struct quota_limit registrations; /* likewise; the host's own, or register.per_hour */
+    bool formerly;                    /* once served here: its users get host-gone at the edge */
 };
 
 /* Views of the settings' own memory. */
@@ -94,13 +97,12 @@ struct settings {
     int64_t max_mailbox;           /* items waiting at one entity */
     int64_t catch_up_page_entries; /* 100 */
     int64_t catch_up_page_bytes;   /* 256 KiB */
-    int64_t registrations_per_hour; /* per router */
-    bool show_version;              /* XEP-0092: software version and OS, off by default */
-    int64_t resume_timeout_ms;      /* XEP-0198: how long a session waits without a stream */
-    int64_t max_unacked_stanzas;    /* numbered stanzas one session may owe acks for */
-    int64_t max_unacked_bytes;      /* likewise */
-    int64_t max_uncommitted_bytes;  /* log entries waiting for archive-svc: overload beyond it */
-    int64_t blocking_max_items;     /* of one account */
+    bool show_version;             /* XEP-0092: software version and OS, off by default */
+    int64_t resume_timeout_ms;     /* XEP-0198: how long a session waits without a stream */
+    int64_t max_unacked_stanzas;   /* numbered stanzas one session may owe acks for */
+    int64_t max_unacked_bytes;     /* likewise */
+    int64_t max_uncommitted_bytes; /* log entries waiting for archive-svc: overload beyond it */
+    int64_t blocking_max_items;    /* of one account */
     int64_t blocking_max_bytes;
     int64_t private_xml_max_items;
     int64_t private_xml_max_bytes;
@@ -113,17 +115,19 @@ struct settings {
     size_t policy_count;
     const struct external_service *external_services;
     size_t external_service_count;
-    int64_t token_lifetime_s;       /* XEP-0484: a token is good for so long */
-    int64_t token_rotate_after_s;   /* a used one is replaced when it is so old */
-    int64_t max_token_clients;      /* of one account; the oldest makes room */
-    const char *token_key_file;     /* key of nonces, grants and tokens; all routers share it */
-    const char *storage_key_file;   /* wraps the keys of accounts in PostgreSQL; likewise */
-    int64_t roster_max_items;       /* per account */
-    int64_t roster_max_groups;      /* per item */
-    int64_t roster_max_name_bytes;  /* of an item's name, and of a group's */
-    int64_t roster_max_bytes;       /* of all items: addresses, names, groups */
-    int64_t subscriptions_per_hour; /* requests one account may send (C12) */
-    int64_t max_directed;           /* addresses one session may send presence to directly (C36) */
+    int64_t token_lifetime_s;      /* XEP-0484: a token is good for so long */
+    int64_t token_rotate_after_s;  /* a used one is replaced when it is so old */
+    int64_t max_token_clients;     /* of one account; the oldest makes room */
+    const char *token_key_file;    /* key of nonces, grants and tokens; all routers share it */
+    const char *storage_key_file;  /* wraps the keys of accounts in PostgreSQL; likewise */
+    int64_t roster_max_items;      /* per account */
+    int64_t roster_max_groups;     /* per item */
+    int64_t roster_max_name_bytes; /* of an item's name, and of a group's */
+    int64_t roster_max_bytes;      /* of all items: addresses, names, groups */
+    struct quota_limit quotas[QUOTA_KINDS]; /* those of hosts lie in struct host */
+    int64_t offline_max_messages;           /* waiting for one account (C34); 0: no limit */
+    int64_t offline_max_bytes;
+    int64_t max_directed; /* addresses one session may send presence to directly (C36) */
 };
 
 const struct host *settings_find_host(

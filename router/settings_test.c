@@ -48,6 +48,13 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_false(host->registration);
     assert_false(host->accept_any_password);
     assert_string_equal(host->resource_conflict, "replace");
+    assert_int_equal(host->stanzas.cost_ns, 0);
+    assert_int_equal(host->registrations.window_ns / host->registrations.cost_ns, 100);
+    const struct quota_limit *strangers = &settings->quotas[QUOTA_STRANGERS];
+    assert_int_equal(strangers->window_ns / strangers->cost_ns, 120);
+    const struct quota_limit *stanzas = &settings->quotas[QUOTA_STANZAS];
+    assert_int_equal(stanzas->window_ns / stanzas->cost_ns, 12000);
+    assert_int_equal(settings->offline_max_messages, 10000);
     assert_null(settings_find_host(settings, STR("example.org")));
     settings_destroy(settings);
     config_destroy(config);

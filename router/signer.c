@@ -21,6 +21,7 @@ enum purpose {
     PURPOSE_RESUME,
     PURPOSE_FAST,
     PURPOSE_RESOURCE,
+    PURPOSE_QUOTA,
     PURPOSES,
 };
 
@@ -32,6 +33,7 @@ static const char *const purpose_labels[PURPOSES] = {
     "starling resume 1",
     "starling fast 1",
     "starling resource 1",
+    "starling quota 1",
 };
 
 struct signer {
@@ -60,6 +62,11 @@ void signer_destroy(struct signer *signer)
 
     secret_wipe(signer, sizeof(*signer));
     free(signer);
+}
+
+void signer_quota_secret(const struct signer *signer, uint8_t secret_out[32])
+{
+    memcpy(secret_out, signer->keys[PURPOSE_QUOTA], MAC_BYTES);
 }
 
 static void mac_of(const struct signer *signer,

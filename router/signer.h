@@ -23,6 +23,9 @@ struct signer;
 MUST_USE enum err signer_create(struct str secret, struct signer **signer_out);
 void signer_destroy(struct signer *signer); /* accepts NULL; wipes */
 
+/* Makes keys of accounts and addresses in Redis (router/quota.h). */
+void signer_quota_secret(const struct signer *signer, uint8_t secret_out[32]);
+
 /* Who tries to log in, where, and what the client has chosen. */
 struct signer_login {
     struct str bare;

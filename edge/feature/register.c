@@ -1,6 +1,7 @@
 /* In-Band Registration, XEP-0077 2.4, on a stream that is not authenticated. */
 #include "chassis/base/arena.h"
 #include "chassis/log.h"
+#include "edge/address.h"
 #include "edge/feature/features.h"
 #include "edge/iq_answer.h"
 #include "edge/negotiation.h"
@@ -76,6 +77,8 @@ static void ask(struct stream *stream, struct str id, struct str bare, struct st
     Wire__Register message = WIRE__REGISTER__INIT;
     message.bare = wire_bytes(bare);
     message.password = wire_bytes(password);
+    uint8_t address[8];
+    message.address = wire_bytes(address_limit_bytes(&stream->address.storage, address));
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_REGISTER;
     envelope.register_ = &message;

@@ -14,6 +14,7 @@ struct tracked {
     int64_t id;
     bool is_done;
     bool is_of_page;
+    size_t bytes;
     size_t target_count;
     struct id128 *targets;
 };
@@ -53,6 +54,38 @@ int64_t account_log_next_id(struct account_log *log, int64_t wall_us)
     int64_t least = log->last_id > log->watermark ? log->last_id : log->watermark;
     log->last_id = wall_us > least ? wall_us : least + 1;
     return log->last_id;
+}
+
+/* ---- how much waits */
+
+static void size_add(struct account_log_size *size, int64_t entries, int64_t bytes)
+{
+    size->entries = size->entries + entries > 0 ? size->entries + entries : 0;
+    size->bytes = size->bytes + bytes > 0 ? size->bytes + bytes : 0;
+}
+
+void account_log_set_waiting(struct account_log *log, int64_t entries, int64_t bytes)
+{
+    log->waiting = (struct account_log_size){ entries, bytes };
+}
+
+bool account_log_has_room(
+        const struct account_log *log, size_t bytes, int64_t max_entries, int64_t max_bytes)
+{
+    return (max_entries == 0 || log->waiting.entries < max_entries)
+            && (max_bytes == 0 || log->waiting.bytes + (int64_t)bytes <= max_bytes);
+}
+
+void account_log_on_appended(struct account_log *log, size_t bytes)
+{
+    size_add(&log->waiting, 1, (int64_t)bytes);
+    size_add(&log->uncommitted, 1, (int64_t)bytes);
+}
+
+void account_log_on_withdrawn(struct account_log *log, size_t bytes)
+{
+    size_add(&log->waiting, -1, -(int64_t)bytes);
+    size_add(&log->uncommitted, -1, -(int64_t)bytes);
 }
 
 /* ---- tracked entries */
@@ -124,12 +157,16 @@ static void pop_done(struct account_log *log)
             && (!log->has_backlog || log->head->id <= log->backlog_after)) {
         struct tracked *entry = log->head;
         watermark = entry->id;
+        size_add(&log->waiting, -1, -(int64_t)entry->bytes);
         log->head = entry->next;
         log->tracked_count--;
         tracked_free(entry);
     }
     if (!log->head) {
         log->tail = NULL;
+        if (!log->has_backlog) {
+            log->waiting = log->uncommitted; /* whatever was counted and is not there */
+        }
     }
     if (watermark > log->watermark) {
         log->watermark = watermark;
@@ -138,9 +175,11 @@ static void pop_done(struct account_log *log)
 }
 
 /* For nobody: the watermark may pass it like one that was confirmed. */
-static void track_done(struct account_log *log, int64_t id)
+static void track_done(struct account_log *log, int64_t id, size_t bytes)
 {
-    track(log, id, false, NULL, 0)->is_done = true;
+    struct tracked *entry = track(log, id, false, NULL, 0);
+    entry->is_done = true;
+    entry->bytes = bytes;
 }
 
 /* ---- the backlog */
@@ -202,6 +241,8 @@ void account_log_on_eligible(struct account_log *log)
 
 void account_log_on_committed(struct account_log *log, int64_t id, const struct stanza *stanza)
 {
+    size_t bytes = stanza_bytes(stanza);
+    size_add(&log->uncommitted, -1, -(int64_t)bytes);
     if (id <= log->watermark || find_tracked(log, id)) {
         return; /* a page was faster than the commit's reply */
     }
@@ -211,12 +252,12 @@ void account_log_on_committed(struct account_log *log, int64_t id, const struct 
         struct account_log_send send = { .stanza = stanza, .id = id };
         size_t count = log->ops->deliver(log->context, &send, targets);
         if (count == ACCOUNT_LOG_NOBODY) {
-            track_done(log, id);
+            track_done(log, id, bytes);
             pop_done(log);
             return;
         }
         if (count > 0) {
-            track(log, id, false, targets, count);
+            track(log, id, false, targets, count)->bytes = bytes;
             return;
         }
         backlog_add(log, id); /* no read here: deliver has just failed, its owner pokes later */
@@ -313,14 +354,14 @@ static bool replay_entry(struct account_log *log, struct arena *arena, const Wir
     size_t count = log->ops->deliver(log->context, &send, targets);
     if (count == ACCOUNT_LOG_NOBODY) {
         if (!tracked) {
-            track_done(log, entry->id);
+            track_done(log, entry->id, stanza_bytes(&stanza));
         }
         return true;
     }
     if (count > 0 && tracked) {
         add_targets(log, tracked, targets, count);
     } else if (count > 0) {
-        track(log, entry->id, true, targets, count);
+        track(log, entry->id, true, targets, count)->bytes = stanza_bytes(&stanza);
     }
     return count > 0 || tracked;
 }

@@ -59,12 +59,27 @@ struct account_log {
     int64_t backlog_until; /* newest entry known to be in it */
     bool is_reading;
     int64_t read_until; /* backlog_until when the read was sent */
+    /* Above the watermark, those that wait for their commit included (C34). */
+    struct account_log_size {
+        int64_t entries;
+        int64_t bytes;
+    } waiting, uncommitted;
 };
 
 void account_log_init(struct account_log *log, const struct account_log_ops *ops, void *context);
 void account_log_fini(struct account_log *log);
 /* After activation: what is above the watermark is backlog. */
 void account_log_open(struct account_log *log, int64_t last_id, int64_t watermark);
+
+/* What the log says is above the watermark. Exact while the account stays here, but for entries
+ * that retention removes: they count until the backlog has been read. */
+void account_log_set_waiting(struct account_log *log, int64_t entries, int64_t bytes);
+/* An entry more stays within so many; 0: any number. */
+bool account_log_has_room(
+        const struct account_log *log, size_t bytes, int64_t max_entries, int64_t max_bytes);
+/* An entry goes to its commit; it comes back as committed, or withdrawn. */
+void account_log_on_appended(struct account_log *log, size_t bytes);
+void account_log_on_withdrawn(struct account_log *log, size_t bytes);
 
 /* The id of a new entry: time-ordered and unique, whatever the clock does. */
 int64_t account_log_next_id(struct account_log *log, int64_t wall_us);

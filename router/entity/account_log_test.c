@@ -437,6 +437,52 @@ static void client_that_confirms_nothing_is_bounded(void **state) /* C20 */
     assert_int_equal(fake.read_after, ACCOUNT_LOG_MAX_TRACKED);
 }
 
+/* C34 */
+static bool has_room_for(int64_t max_entries)
+{
+    return account_log_has_room(&fake.log, 0, max_entries, 0);
+}
+
+static void what_waits_is_counted(void **state)
+{
+    (void)state;
+    account_log_open(&fake.log, 4, 2); /* 3 and 4 of a former home */
+    fake.committed[fake.count++] = 3;
+    fake.committed[fake.count++] = 4;
+    account_log_set_waiting(&fake.log, 2, 0);
+    account_log_on_appended(&fake.log, 0);
+    account_log_on_appended(&fake.log, 0);
+    assert_true(has_room_for(5));
+    assert_false(has_room_for(4));
+    account_log_on_withdrawn(&fake.log, 0);
+    assert_false(has_room_for(3));
+    commit(5);
+    assert_false(has_room_for(3));
+    come("a");
+    answer();
+    assert_false(has_room_for(3)); /* sent is not confirmed */
+    account_log_on_delivered(&fake.log, session('a'), 3);
+    assert_true(has_room_for(3));
+    account_log_on_delivered(&fake.log, session('a'), 4);
+    answer();
+    assert_false(has_room_for(1));
+    account_log_on_delivered(&fake.log, session('a'), 5);
+    assert_true(has_room_for(1));
+}
+
+static void what_is_gone_from_the_log_does_not_count_for_ever(void **state)
+{
+    (void)state;
+    account_log_open(&fake.log, 400, 2);
+    account_log_set_waiting(&fake.log, 100, 1000);
+    account_log_on_appended(&fake.log, 0); /* and one on its way */
+    come("a");
+    answer();
+    account_log_on_committed(&fake.log, 401, &(struct stanza){ .kind = STANZA_MESSAGE });
+    account_log_on_delivered(&fake.log, session('a'), 401);
+    assert_true(account_log_has_room(&fake.log, 10, 1, 10));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -465,6 +511,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(failed_read_is_asked_again, start, stop),
         cmocka_unit_test_setup_teardown(entries_gone_from_the_log_end_the_backlog, start, stop),
         cmocka_unit_test_setup_teardown(client_that_confirms_nothing_is_bounded, start, stop),
+        cmocka_unit_test_setup_teardown(what_waits_is_counted, start, stop),
+        cmocka_unit_test_setup_teardown(
+                what_is_gone_from_the_log_does_not_count_for_ever, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

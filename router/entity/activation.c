@@ -255,6 +255,7 @@ static void on_log(void *context, enum err err, const Wire__LogOpenReply *reply)
     int64_t watermark = entity->pending_watermark > reply->watermark ? entity->pending_watermark
                                                                      : reply->watermark;
     account_log_open(&entity->log, reply->last_id, watermark);
+    account_log_set_waiting(&entity->log, reply->waiting_entries, reply->waiting_bytes);
     finish(entity, ENTITY_ACTIVE);
 }
 

@@ -14,6 +14,7 @@
 #include "router/entity/outbox.h"
 #include "router/entity/resource.h"
 #include "router/entity/roster.h"
+#include "router/quota.h"
 #include "router/store/account_store.h"
 
 struct blocklist;
@@ -45,9 +46,9 @@ struct entity {
     struct account_row account;
     struct blocklist *blocklist; /* NULL: nothing is blocked */
     struct roster roster;
-    int64_t asking_since_ms; /* subscription requests sent in this hour (C12) */
-    int64_t asked;
-    int64_t reports_since_us; /* XEP-0377: their hour began */
+    struct quota_bucket quotas[QUOTA_ACCOUNT_KINDS];
+    struct strangers *strangers; /* NULL: nobody yet */
+    int64_t reports_since_us;    /* XEP-0377: their hour began */
     int64_t reports;
 
     struct resource *resources;

@@ -12,6 +12,7 @@
 #include "router/entity/entity.h"
 #include "router/entity/fanout.h"
 #include "router/entity/posts.h"
+#include "router/entity/quotas.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/router.h"
@@ -304,6 +305,8 @@ void entity_drop(struct entity *entity)
         entity->resources = resource->next;
         resource_destroy(resource);
     }
+    entity_close_quotas(entity);
+    free(entity->strangers);
     account_log_fini(&entity->log);
     roster_clear(&entity->roster);
     origins_fini(&entity->origins);

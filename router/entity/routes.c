@@ -22,6 +22,10 @@
 static struct metric duplicates_total = METRIC_COUNTER_INIT(
         "duplicates_total", "Durable stanzas that came again and had no second effect", NULL);
 
+static struct metric offline_full_total = METRIC_COUNTER_INIT("offline_full_total",
+        "Messages that came back because too many wait for their recipient",
+        NULL);
+
 /* ---- where to */
 
 static enum deliver_state state_of(const struct entity *entity)
@@ -286,6 +290,7 @@ static void flush_outbox(struct entity *entity)
 static void withdraw(struct entity *entity, struct outbox_item *item)
 {
     origins_add(&entity->origins, &item->origin, ORIGIN_REFUSED);
+    account_log_on_withdrawn(&entity->log, stanza_bytes(&item->stanza));
     if (item->waiters) {
         outbox_tell_waiters(item, ERR_DENIED);
     } else {
@@ -329,6 +334,7 @@ static void append_entry(struct entity *entity, const struct item *item, struct 
 
     struct outbox_item *waiting = outbox_push(&entity->outbox, stanza, id);
     waiting->origin = item->origin;
+    account_log_on_appended(&entity->log, stanza_bytes(stanza));
     if (item->done) {
         outbox_add_waiter(waiting, item->done, item->context);
     }
@@ -386,14 +392,29 @@ static bool deliver_unkept(struct entity *entity, const struct item *item)
     return true;
 }
 
-/* True: `item->done` is answered by it, now or later. */
-static bool deliver_or_keep(struct entity *entity, const struct item *item)
+static bool has_room(const struct entity *entity, const struct stanza *stanza)
 {
+    const struct settings *settings = entity->router->settings;
+    return account_log_has_room(&entity->log,
+            stanza_bytes(stanza),
+            settings->offline_max_messages,
+            settings->offline_max_bytes);
+}
+
+/* True: `item->done` is answered by it, now or later. */
+static bool deliver_or_keep(struct turn *turn, const struct item *item, enum verdict *verdict_out)
+{
+    struct entity *entity = turn->entity;
     if (!stanza_is_durable(&item->stanza)) {
         deliver_unmarked(entity, &item->stanza);
         return false;
     }
     if (deliver_unkept(entity, item)) {
+        return false;
+    }
+    if (!has_room(entity, &item->stanza)) { /* C34, in the words of an account that keeps nothing */
+        metric_add(&offline_full_total, 1);
+        *verdict_out = turn_reject(turn, STANZA_ERROR_SERVICE_UNAVAILABLE, STR_NULL);
         return false;
     }
     keep(entity, item);
@@ -442,7 +463,7 @@ static bool act(struct turn *turn, struct item *item, enum verdict *verdict_out)
     case DELIVER_STORE:
     case DELIVER_ONE:
     case DELIVER_ALL:
-    case DELIVER_ALL_AVAILABLE: return deliver_or_keep(entity, item);
+    case DELIVER_ALL_AVAILABLE: return deliver_or_keep(turn, item, verdict_out);
     }
     return false;
 }

@@ -3,11 +3,11 @@
  * by its origin and has its effects again, but changes nothing. */
 #include "router/entity/entity.h"
 #include "router/entity/notices.h"
+#include "router/entity/quotas.h"
 #include "router/entity/subscription_state.h"
 #include "router/feature.h"
 #include "router/settings.h"
 
-#define HOUR_MS           INT64_C(3600000)
 #define MAX_REQUEST_BYTES 4096 /* of a request that waits; a longer one is kept without content */
 
 static bool is_subscription(const struct stanza *stanza)
@@ -96,16 +96,10 @@ static void after_outbound(struct turn *turn, const struct stanza *request, enum
     }
 }
 
-/* C12: a fixed number of requests in an hour, however they end. */
+/* C12: so many requests in an hour, however they end. */
 static bool may_ask(struct turn *turn)
 {
-    struct entity *entity = turn->entity;
-    int64_t now_ms = turn->wall_us / 1000;
-    if (now_ms - entity->asking_since_ms >= HOUR_MS || now_ms < entity->asking_since_ms) {
-        entity->asking_since_ms = now_ms;
-        entity->asked = 0;
-    }
-    return entity->asked++ < turn->settings->subscriptions_per_hour;
+    return entity_take_quota(turn->entity, QUOTA_SUBSCRIPTIONS, 1);
 }
 
 /* Nobody answers at a domain that is not served: nothing would ever end the asking. */

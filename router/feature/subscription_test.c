@@ -36,7 +36,7 @@ static void get_roster(const char *edge, const char *full, uint32_t *counter)
 static int start(void **state)
 {
     int result = fake_start(state);
-    fake.settings.subscriptions_per_hour = 20;
+    fake.settings.quotas[QUOTA_SUBSCRIPTIONS] = quota_limit_in(20, 3600000);
     counters[0] = counters[1] = 1;
     fake_login("e1", ALICE, 0);
     fake_login("e2", BOB, 0);
@@ -227,7 +227,7 @@ static void unsolicited_stanzas_change_nothing(void **state) /* D23 */
 static void requests_are_limited(void **state) /* C12 */
 {
     (void)state;
-    fake.settings.subscriptions_per_hour = 2;
+    fake.settings.quotas[QUOTA_SUBSCRIPTIONS] = quota_limit_in(2, 3600000);
     (void)alice(STANZA_TYPE_SUBSCRIBE);
     (void)alice(STANZA_TYPE_SUBSCRIBE);
     assert_seen(alice(STANZA_TYPE_SUBSCRIBE), "<policy-violation");

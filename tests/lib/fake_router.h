@@ -1360,7 +1360,6 @@ static inline int fake_start(void **state)
         .roster_max_groups = 3,
         .roster_max_name_bytes = 32,
         .roster_max_bytes = 256,
-        .subscriptions_per_hour = 5,
         .max_directed = 3,
     };
     fake.router.loop = &fake.loop;

@@ -75,6 +75,7 @@ async def test_private_xml_is_the_accounts_alone():
 
 
 async def test_private_xml_has_limits():
+    """C11: bookmarks live here; what is refused changes nothing."""
     a = user()
     c = await client().login(a)
     for i in range(MAX_ITEMS):

@@ -96,6 +96,7 @@ async def test_the_list_and_its_pushes():
 
 
 async def test_wrong_requests_and_limits():
+    """C11: a full list is refused and stays as it is."""
     a = user()
     c = await client().login(a)
     assert condition(await block(c)) == "bad-request"

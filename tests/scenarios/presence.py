@@ -194,6 +194,7 @@ async def test_subscribers_are_answered():
 # ---- 4.6
 
 async def test_directed_presence_ends_with_the_session():
+    """C36: who was shown a presence hears its end."""
     for how in ("close", "abort", "unavailable"):
         a, b = await login(user(), 0), await login(user(), 1)
         a.send(f"<presence to='{b.jid}'><show>chat</show></presence>")
