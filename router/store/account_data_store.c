@@ -2,18 +2,10 @@
 #include "router/store/account_data_store.h"
 
 #include "chassis/base/mem.h"
-#include "chassis/pg.h"
+#include "router/store/store_request.h"
 
 struct account_data_store {
     struct pg_pool *pool;
-};
-
-struct data_request {
-    union {
-        account_data_loaded loaded;
-        account_data_changed changed;
-    } done;
-    void *context;
 };
 
 struct account_data_store *account_data_store_create(struct pg_pool *pool)
@@ -26,11 +18,6 @@ struct account_data_store *account_data_store_create(struct pg_pool *pool)
 void account_data_store_destroy(struct account_data_store *store)
 {
     free(store);
-}
-
-static enum err store_err(enum err err)
-{
-    return err == ERR_OK || err == ERR_CLOSED ? err : ERR_UNAVAILABLE;
 }
 
 /* ---- values: the one place in and the one place out */
@@ -47,24 +34,15 @@ struct str account_data_value(const struct pg_result *result, int row, int colum
 
 /* ---- loading */
 
-static void on_loaded(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
+static void on_loaded(
+        const struct store_request *request, enum err err, const struct pg_result *const *results)
 {
-    (void)sqlstate;
-    (void)count;
-    struct data_request request = *(struct data_request *)context;
-    free(context);
-    if (err != ERR_OK) {
-        request.done.loaded(request.context, store_err(err), NULL, 0);
-    } else if (pg_result_rows(results[0]) == 0) {
-        request.done.loaded(request.context, ERR_OK, NULL, 0);
+    if (err != ERR_OK || pg_result_rows(results[0]) == 0) {
+        ((account_data_loaded)request->done)(request->context, err, NULL, 0);
     } else {
         struct account_datum row = { pg_result_bytes(results[0], 0, 0),
             account_data_value(results[0], 0, 1) };
-        request.done.loaded(request.context, ERR_OK, &row, 1);
+        ((account_data_loaded)request->done)(request->context, ERR_OK, &row, 1);
     }
 }
 
@@ -78,23 +56,16 @@ void account_data_load(struct account_data_store *store,
         account_data_loaded done,
         void *context)
 {
-    struct data_request *request = MEM_NEW(struct data_request);
-    request->done.loaded = done;
-    request->context = context;
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql_load);
     pg_add_int8(query, owner);
     pg_add_int4(query, (int32_t)kind);
     pg_add_bytes(query, key);
-    pg_query_send(query, on_loaded, request);
+    store_send(query, on_loaded, (store_done)done, context, ERR_OK);
 }
 
 /* ---- changing
- *
- * The statement behind the lock sees the epoch as it is while the lock is held (archive-svc appends
- * in the same way): a takeover takes it exclusively before it raises the epoch. */
-
-static const char sql_lock[] = "SELECT pg_advisory_xact_lock_shared(7301, $1::int4)";
+ */
 
 /* Whether the shard is ours, and whether it fits. */
 static const char sql_put[] =
@@ -114,26 +85,15 @@ static const char sql_put[] =
         "   ON CONFLICT (owner, kind, key) DO UPDATE SET value = excluded.value)"
         " SELECT EXISTS (SELECT FROM fence), EXISTS (SELECT FROM room)";
 
-static void on_put(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
+static void on_put(
+        const struct store_request *request, enum err err, const struct pg_result *const *results)
 {
-    (void)sqlstate;
-    struct data_request request = *(struct data_request *)context;
-    free(context);
-    if (err != ERR_OK) {
-        request.done.changed(request.context, store_err(err));
-        return;
-    }
-    const struct pg_result *result = results[count - 1];
-    if (!pg_result_int(result, 0, 0)) {
+    if (err == ERR_OK && !pg_result_int(results[1], 0, 0)) {
         err = ERR_FENCED;
-    } else if (!pg_result_int(result, 0, 1)) {
+    } else if (err == ERR_OK && !pg_result_int(results[1], 0, 1)) {
         err = ERR_LIMIT;
     }
-    request.done.changed(request.context, err);
+    ((account_data_changed)request->done)(request->context, err);
 }
 
 void account_data_put(struct account_data_store *store,
@@ -141,12 +101,8 @@ void account_data_put(struct account_data_store *store,
         account_data_changed done,
         void *context)
 {
-    struct data_request *request = MEM_NEW(struct data_request);
-    request->done.changed = done;
-    request->context = context;
     struct pg_query *query = pg_query_create(store->pool);
-    pg_query_statement(query, sql_lock);
-    pg_add_int4(query, (int32_t)change->shard);
+    store_lock_shard(query, change->shard);
     pg_query_statement(query, sql_put);
     pg_add_int4(query, (int32_t)change->shard);
     pg_add_int8(query, (int64_t)change->epoch);
@@ -164,5 +120,5 @@ void account_data_put(struct account_data_store *store,
     pg_add_array_end(query);
     pg_add_int8(query, change->max_items);
     pg_add_int8(query, change->max_bytes);
-    pg_query_send(query, on_put, request);
+    store_send(query, on_put, (store_done)done, context, ERR_OK);
 }

@@ -9,17 +9,13 @@
 #include <cmocka.h>
 
 #include "chassis/base/buf.h"
-#include "chassis/pg.h"
 #include "router/store/account_store.h"
-#include "tests/lib/scratch_servers.h"
+#include "tests/lib/scratch_database.h"
 
-#define WAIT_MS 10000
-#define SHARD   3
-#define EPOCH   7
+#define SHARD 3
+#define EPOCH 7
 
-static char dir[128];
-static struct loop *loop;
-static struct pg_pool *pool;
+static struct scratch_database database;
 static struct account_data_store *store;
 static int64_t owner;
 
@@ -50,18 +46,7 @@ static void on_changed(void *context, enum err err)
 
 static void await(struct answer *answer)
 {
-    assert_true(scratch_run_until(loop, scratch_is_true, &answer->is_done, WAIT_MS));
-}
-
-static void run_sql(const char *sql)
-{
-    char command[512];
-    (void)snprintf(command,
-            sizeof(command),
-            "psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -c \"%s\" >/dev/null",
-            dir,
-            sql);
-    assert_int_equal(system(command), 0);
+    scratch_await(&database, &answer->is_done);
 }
 
 static enum err put_with(uint64_t epoch,
@@ -178,7 +163,7 @@ static void the_block_list_comes_with_the_account(void **state)
     account_data_put(store, &change, on_changed, &answer);
     await(&answer);
     assert_int_equal(answer.err, ERR_OK);
-    struct account_store *accounts = account_store_create(pool);
+    struct account_store *accounts = account_store_create(database.pool);
     struct answer loaded = { .is_done = false };
     account_load(accounts, STR("a@example.net"), on_account, &loaded);
     await(&loaded);
@@ -191,57 +176,35 @@ static void the_block_list_comes_with_the_account(void **state)
 static void a_deleted_account_leaves_no_data(void **state) /* C30 */
 {
     (void)state;
-    run_sql("UPDATE router.account SET state = 2 WHERE bare = 'a@example.net'");
+    scratch_sql(&database, "UPDATE router.account SET state = 2 WHERE bare = 'a@example.net'");
     assert_value("c", NULL);
 }
 
 static void a_dead_store_is_unavailable(void **state)
 {
     (void)state;
-    scratch_do("scratch-pg", "crash", dir);
+    scratch_do("scratch-pg", "crash", database.dir);
     assert_int_equal(put("a", "x"), ERR_UNAVAILABLE);
-    scratch_do("scratch-pg", "start", dir);
+    scratch_do("scratch-pg", "start", database.dir);
 }
 
 static int start(void **state)
 {
     (void)state;
-    scratch_start("scratch-pg", dir);
-    char command[512];
-    (void)snprintf(command,
-            sizeof(command),
-            "cat deploy/sql/router/*.sql | psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1",
-            dir);
-    assert_int_equal(system(command), 0);
-    run_sql("INSERT INTO router.account (bare) VALUES ('a@example.net')");
-    run_sql("INSERT INTO router.shard_lease (shard, owner, epoch) VALUES (3, 'r', 7)");
+    scratch_router_start(&database);
+    scratch_sql(&database,
+            "INSERT INTO router.account (bare) VALUES ('a@example.net');"
+            "INSERT INTO router.shard_lease (shard, owner, epoch) VALUES (3, 'r', 7)");
     owner = 1;
-    static char conninfo[256];
-    (void)snprintf(conninfo, sizeof(conninfo), "host=%s user=starling_router dbname=postgres", dir);
-    struct pg_options options = {
-        .conninfo = conninfo,
-        .connections = 2,
-        .connect_timeout_ms = 1000,
-        .query_timeout_ms = 2000,
-        .reconnect_min_ms = 20,
-        .reconnect_max_ms = 100,
-        .max_queued = 100,
-    };
-    loop = loop_create(&clock_system);
-    if (pg_pool_open(loop, &options, &pool) != ERR_OK) {
-        return -1;
-    }
-    store = account_data_store_create(pool);
+    store = account_data_store_create(database.pool);
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    pg_pool_close(pool);
+    scratch_database_stop(&database);
     account_data_store_destroy(store);
-    loop_destroy(loop);
-    scratch_do("scratch-pg", "stop", dir);
     return 0;
 }
 
