@@ -8,7 +8,6 @@
 #include "chassis/pg.h"
 #include "chassis/redis.h"
 #include "chassis/registry.h"
-#include "chassis/service_config.h"
 #include "router/auth.h"
 #include "router/cluster.h"
 #include "router/commit.h"
@@ -30,8 +29,6 @@
 #include "router/store/token_store.h"
 #include "router/vault.h"
 
-#define REGISTRY_REFRESH_MS 2000
-#define REGISTRY_TTL_MS     10000
 #define REGISTRY_WAIT_MS    1000
 #define REGISTRY_POLL_MS    10
 #define HEALTH_MS           250
@@ -183,16 +180,10 @@ static enum err open_link(struct router *router, const struct link_config *bus)
 
 static enum err open_postgres(struct router *router, const struct config *config)
 {
-    const struct pg_config *section = config_get(config, &config_section_postgres_router);
-    const struct pg_options options = {
-        .conninfo = section->conninfo,
-        .connections = (int)section->connections,
-        .connect_timeout_ms = section->connect_timeout_ms,
-        .query_timeout_ms = section->query_timeout_ms,
-        .reconnect_min_ms = PG_RECONNECT_MIN_MS,
-        .reconnect_max_ms = PG_RECONNECT_MAX_MS,
-        .max_queued = (size_t)section->max_queued,
-    };
+    struct pg_options options =
+            pg_config_options(config_get(config, &config_section_postgres_router));
+    options.reconnect_min_ms = PG_RECONNECT_MIN_MS;
+    options.reconnect_max_ms = PG_RECONNECT_MAX_MS;
     enum err err = pg_pool_open(router->loop, &options, &router->pg);
     return err == ERR_OK ? ERR_OK : fail("postgres_router", err);
 }
@@ -215,7 +206,7 @@ static void on_redis_change(void *context, bool is_up)
 static enum err open_redis(struct router_process *process, const struct config *config)
 {
     const struct redis_config *section = config_get(config, &config_section_redis);
-    if (section->address[0] == '\0' && section->sentinels.count == 0) {
+    if (!redis_is_configured(section)) {
         return ERR_OK; /* static peers only; sessions are not shown anywhere */
     }
 
@@ -226,29 +217,15 @@ static enum err open_redis(struct router_process *process, const struct config *
     return err == ERR_OK ? ERR_OK : fail("redis", err);
 }
 
-static enum err open_registry(
-        struct router_process *process, const struct config *config, const struct link_config *bus)
+static enum err open_registry(struct router_process *process)
 {
     struct router *router = &process->router;
-    const struct http_config *http = config_get(config, &config_section_http);
-    char http_address[128];
-    (void)snprintf(http_address,
-            sizeof(http_address),
-            "%s:%u",
-            http->address,
-            (unsigned)http_server_port(service_http(router->service)));
     const struct registry_options options = {
-        .node = router->node,
         .role = LINK_ROLE_ROUTER,
-        .boot_epoch = router->boot_epoch,
-        .bus_address = link_address(router->link),
-        .http_address = http_address,
         .dial_roles = 1U << LINK_ROLE_EDGE | 1U << LINK_ROLE_ROUTER | 1U << LINK_ROLE_ARCHIVE,
-        .refresh_ms = REGISTRY_REFRESH_MS,
-        .ttl_ms = REGISTRY_TTL_MS,
     };
-    return registry_open(
-            router->loop, process->registry_redis, router->link, bus, &options, &router->registry);
+    return registry_open_service(
+            router->service, process->registry_redis, router->link, &options, &router->registry);
 }
 
 /* What needs nothing but the others of the router; no callback runs before the loop does. */
@@ -324,8 +301,7 @@ static void on_registry_due(struct timer *timer, void *context)
         return;
     }
 
-    const struct config *config = service_config(router->service);
-    if (open_registry(process, config, config_get(config, &config_section_bus)) != ERR_OK) {
+    if (open_registry(process) != ERR_OK) {
         service_fail(router->service, "the node registry cannot be opened");
     }
 }
