@@ -68,6 +68,7 @@ static void apply_account_removed(struct turn *turn)
     entity->state = ENTITY_UNKNOWN;
     sessions_kick_all(entity, STREAM_ERROR_NOT_AUTHORIZED, STR("Account removed"));
     roster_clear(&entity->roster);
+    data_forget_key(entity);
     if (entity->router->redis) {
         session_registry_erase(entity->router->redis, entity->bare);
     }

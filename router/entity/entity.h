@@ -15,6 +15,7 @@
 #include "router/entity/resource.h"
 #include "router/entity/roster.h"
 #include "router/store/account_store.h"
+#include "router/vault.h"
 
 struct blocklist;
 struct carbon_memory;
@@ -44,6 +45,8 @@ struct entity {
     unsigned load_tries;
     struct account_row account;
     struct blocklist *blocklist; /* NULL: nothing is blocked */
+    bool has_key;
+    struct vault_key key; /* of what it keeps in PostgreSQL */
     struct roster roster;
     int64_t asking_since_ms; /* subscription requests sent in this hour (C12) */
     int64_t asked;
@@ -200,4 +203,9 @@ void account_request_start(
         struct entity *entity, struct item *item, const struct turn_request *request);
 /* data_request.c, admin_request.c: for it, when entity->waiting is set. */
 void data_request_start(struct entity *entity, const struct turn_request *request);
+/* The key of the account as it is stored ("": none yet) and its block list. ERR_DENIED: not wrapped
+ * or sealed by what this router has; nothing has changed. */
+MUST_USE enum err data_take_key(struct entity *entity, struct str wrapped);
+MUST_USE enum err data_take_blocklist(struct entity *entity, const struct account_row *row);
+void data_forget_key(struct entity *entity);
 void admin_request_start(struct entity *entity, const struct turn_request *request);

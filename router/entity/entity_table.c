@@ -309,6 +309,7 @@ void entity_drop(struct entity *entity)
     }
     account_log_fini(&entity->log);
     roster_clear(&entity->roster);
+    data_forget_key(entity);
     origins_fini(&entity->origins);
     free(entity->stored_inputs);
     free(entity->carbons);

@@ -101,7 +101,6 @@ void roster_clear(struct roster *roster)
         HASH_DEL(roster->items, item);
         roster_item_destroy(item);
     }
-    secret_wipe(&roster->key, sizeof(roster->key));
     *roster = (struct roster){ .items = NULL };
 }
 

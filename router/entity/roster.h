@@ -9,7 +9,6 @@
 #include "chassis/base/err.h"
 #include "chassis/base/map.h"
 #include "router/egress.h"
-#include "router/vault.h"
 
 /* Stored: append only. */
 enum roster_flag {
@@ -38,8 +37,6 @@ struct roster {
     size_t bytes;    /* texts of those */
     int64_t version; /* microseconds, growing; 0: never changed */
     bool is_loaded;
-    bool has_key;
-    struct vault_key key;
 };
 
 void roster_clear(struct roster *roster); /* as it was at first: not loaded */

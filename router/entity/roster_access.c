@@ -39,7 +39,7 @@ static void take_rows(struct entity *entity, const struct roster_snapshot *snaps
     buf_init(&content, 0);
     for (size_t i = 0; i < snapshot->count; i++) {
         struct roster_item *item;
-        if (open_row(&entity->roster.key, &snapshot->rows[i], &content, &item) == ERR_OK) {
+        if (open_row(&entity->key, &snapshot->rows[i], &content, &item) == ERR_OK) {
             roster_put(&entity->roster, item);
         } else {
             broken++;
@@ -58,16 +58,11 @@ static enum err take_snapshot(struct entity *entity, const struct roster_snapsho
 {
     struct roster *roster = &entity->roster;
     roster_clear(roster);
-    if (snapshot->wrapped_key.len > 0) {
-        enum err err = vault_open_key(
-                entity->router->vault, entity->account.id, snapshot->wrapped_key, &roster->key);
-        if (err != ERR_OK) {
-            log_error("roster",
-                    "the account's key was wrapped by another router.storage_key_file",
-                    log_jid("jid", entity->bare));
-            return err;
-        }
-        roster->has_key = true;
+    enum err err = data_take_key(entity, snapshot->wrapped_key);
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (entity->has_key) {
         take_rows(entity, snapshot);
     }
     roster->version = snapshot->version;
@@ -109,8 +104,8 @@ static void finish(struct save *save, struct entity *entity, enum err err)
     void (*done)(void *context, enum err err) = save->done;
     void *context = save->context;
     if (entity && err == ERR_OK) {
-        entity->roster.key = save->key;
-        entity->roster.has_key = true;
+        entity->key = save->key;
+        entity->has_key = true;
         entity->roster.version = save->version;
         roster_put(&entity->roster, save->item);
     } else {
@@ -144,7 +139,7 @@ void roster_access_save(struct entity *entity,
     struct router *router = entity->router;
     struct save *save = MEM_NEW(struct save);
     *save = (struct save){ .item = item, .done = done, .context = context };
-    save->key = entity->roster.key;
+    save->key = entity->key;
     save->version = next_version(entity);
 
     struct buf wrapped;
@@ -154,7 +149,7 @@ void roster_access_save(struct entity *entity,
     buf_init(&wrapped, 0);
     buf_init(&content, 0);
     buf_init(&sealed, 0);
-    if (!entity->roster.has_key) {
+    if (!entity->has_key) {
         vault_new_key(router->vault, entity->account.id, &save->key, &wrapped);
     }
     vault_lookup(&save->key, TABLE, item->jid, contact);

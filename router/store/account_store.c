@@ -2,7 +2,6 @@
 #include "router/store/account_store.h"
 
 #include "chassis/base/mem.h"
-#include "router/store/account_data_store.h"
 #include "router/store/store_request.h"
 
 struct account_store {
@@ -31,6 +30,11 @@ static struct account_row row_of(const struct pg_result *result)
 
 /* ---- loading */
 
+static struct str bytes_or_none(const struct pg_result *result, int column)
+{
+    return pg_result_is_null(result, 0, column) ? STR_NULL : pg_result_bytes(result, 0, column);
+}
+
 static void on_loaded(
         const struct store_request *request, enum err err, const struct pg_result *const *results)
 {
@@ -38,15 +42,18 @@ static void on_loaded(
         ((account_loaded)request->done)(request->context, err, NULL);
     } else {
         struct account_row row = row_of(results[0]);
-        row.blocked = account_data_value(results[0], 0, 2);
+        row.blocked = bytes_or_none(results[0], 2);
+        row.is_blocked_sealed = row.blocked.len > 0 && pg_result_int(results[0], 0, 3) != 0;
+        row.wrapped_key = bytes_or_none(results[0], 4);
         ((account_loaded)request->done)(request->context, ERR_OK, &row);
     }
 }
 
 /* Kind 3: the block list is needed with the first stanza. */
-static const char sql_load[] = "SELECT a.id, a.state, d.value FROM router.account a"
-                               " LEFT JOIN router.account_data d ON d.owner = a.id AND d.kind = 3"
-                               " WHERE a.bare = $1";
+static const char sql_load[] =
+        "SELECT a.id, a.state, d.value, d.is_sealed, k.wrapped FROM router.account a"
+        " LEFT JOIN router.account_data d ON d.owner = a.id AND d.kind = 3"
+        " LEFT JOIN router.account_key k ON k.owner = a.id WHERE a.bare = $1";
 
 void account_load(struct account_store *store, struct str bare, account_loaded done, void *context)
 {
