@@ -7,6 +7,7 @@
 #include "proto/xmpp/stanza_error.h"
 #include "router/commit.h"
 #include "router/entity/blocklist.h"
+#include "router/entity/data_request.h"
 #include "router/entity/entity.h"
 #include "router/entity/roster_access.h"
 #include "router/entity/sessions.h"

@@ -1,5 +1,7 @@
 /* A turn that waits for what its account keeps at the server (router/store/account_data_store.h):
  * it is sealed on its way out and opened on its way in; the result is told after the commit. */
+#include "router/entity/data_request.h"
+
 #include "chassis/base/digest.h"
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
@@ -23,7 +25,6 @@ struct data_request {
 void data_forget_key(struct entity *entity)
 {
     secret_wipe(&entity->key, sizeof(entity->key));
-    entity->has_key = false;
 }
 
 enum err data_take_key(struct entity *entity, struct str wrapped)
@@ -41,7 +42,6 @@ enum err data_take_key(struct entity *entity, struct str wrapped)
         return err;
     }
     entity->key = key;
-    entity->has_key = true;
     secret_wipe(&key, sizeof(key));
     return ERR_OK;
 }
@@ -57,8 +57,8 @@ static enum err open_value(const struct entity *entity,
         *value_out = row->value;
         return ERR_OK;
     }
-    enum err err =
-            entity->has_key ? data_open(&entity->key, place, row->value, opened) : ERR_DENIED;
+    enum err err = entity->key.owner != 0 ? data_open(&entity->key, place, row->value, opened)
+                                          : ERR_DENIED;
     if (err == ERR_OK) {
         *value_out = buf_view(opened);
     } else {
@@ -154,7 +154,6 @@ static void take_new_key(struct entity *entity, const struct data_request *wait,
 {
     if (wait->has_new_key && (err == ERR_OK || err == ERR_LIMIT)) {
         entity->key = wait->key;
-        entity->has_key = true;
     }
 }
 
@@ -241,7 +240,7 @@ static void store(
 {
     struct buf wrapped;
     buf_init(&wrapped, 0);
-    wait->has_new_key = !entity->has_key;
+    wait->has_new_key = entity->key.owner == 0;
     wait->key = entity->key;
     if (wait->has_new_key) {
         vault_new_key(entity->router->vault, entity->account.id, &wait->key, &wrapped);

@@ -1,6 +1,7 @@
 /* Carries out what a turn asked for, in order. */
 #include "chassis/log.h"
 #include "chassis/loop.h"
+#include "router/entity/data_request.h"
 #include "router/entity/entity.h"
 #include "router/entity/fanout.h"
 #include "router/entity/sessions.h"

@@ -45,8 +45,7 @@ struct entity {
     unsigned load_tries;
     struct account_row account;
     struct blocklist *blocklist; /* NULL: nothing is blocked */
-    bool has_key;
-    struct vault_key key; /* of what it keeps in PostgreSQL */
+    struct vault_key key;        /* of what it keeps in PostgreSQL; owner 0: it has none yet */
     struct roster roster;
     int64_t asking_since_ms; /* subscription requests sent in this hour (C12) */
     int64_t asked;
@@ -79,9 +78,8 @@ struct entity {
     bool is_log_open;      /* a reload of the account goes on with what is known */
     uint64_t read_request; /* a page; its reference belongs to the callback, or to the cancel */
     struct entity_ref *read_ref;
-    /* Of a former activation, on its way when the log was asked. */
-    int64_t pending_watermark;
-    uint64_t fill_request; /* content of numbered entries being read, likewise */
+    int64_t pending_watermark; /* of a former activation, on its way when the log was asked */
+    uint64_t fill_request;     /* content of numbered entries being read, likewise */
     struct entity_ref *fill_ref;
     int64_t fill_id;
     struct carbon_memory *carbons; /* NULL: none was made yet */
@@ -201,11 +199,5 @@ void effects_apply(struct turn *turn);
 /* ---- account_request.c */
 void account_request_start(
         struct entity *entity, struct item *item, const struct turn_request *request);
-/* data_request.c, admin_request.c: for it, when entity->waiting is set. */
-void data_request_start(struct entity *entity, const struct turn_request *request);
-/* The key of the account as it is stored ("": none yet) and its block list. ERR_DENIED: not wrapped
- * or sealed by what this router has; nothing has changed. */
-MUST_USE enum err data_take_key(struct entity *entity, struct str wrapped);
-MUST_USE enum err data_take_blocklist(struct entity *entity, const struct account_row *row);
-void data_forget_key(struct entity *entity);
+/* admin_request.c: for it, when entity->waiting is set (likewise data_request.h). */
 void admin_request_start(struct entity *entity, const struct turn_request *request);

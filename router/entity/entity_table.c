@@ -9,6 +9,7 @@
 #include "proto/xmpp/jid.h"
 #include "router/commit.h"
 #include "router/entity/blocklist.h"
+#include "router/entity/data_request.h"
 #include "router/entity/entity.h"
 #include "router/entity/fanout.h"
 #include "router/entity/posts.h"

@@ -6,6 +6,7 @@
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/loop.h"
+#include "router/entity/data_request.h"
 #include "router/router.h"
 #include "router/shard.h"
 #include "router/store/roster_store.h"
@@ -62,7 +63,7 @@ static enum err take_snapshot(struct entity *entity, const struct roster_snapsho
     if (err != ERR_OK) {
         return err;
     }
-    if (entity->has_key) {
+    if (entity->key.owner != 0) {
         take_rows(entity, snapshot);
     }
     roster->version = snapshot->version;
@@ -105,7 +106,6 @@ static void finish(struct save *save, struct entity *entity, enum err err)
     void *context = save->context;
     if (entity && err == ERR_OK) {
         entity->key = save->key;
-        entity->has_key = true;
         entity->roster.version = save->version;
         roster_put(&entity->roster, save->item);
     } else {
@@ -149,7 +149,7 @@ void roster_access_save(struct entity *entity,
     buf_init(&wrapped, 0);
     buf_init(&content, 0);
     buf_init(&sealed, 0);
-    if (!entity->has_key) {
+    if (entity->key.owner == 0) {
         vault_new_key(router->vault, entity->account.id, &save->key, &wrapped);
     }
     vault_lookup(&save->key, TABLE, item->jid, contact);
