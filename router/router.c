@@ -19,6 +19,7 @@
 #include "router/password_work.h"
 #include "router/peers.h"
 #include "router/registrar.h"
+#include "router/reseal.h"
 #include "router/route_many.h"
 #include "router/router_service.h"
 #include "router/shard.h"
@@ -145,12 +146,32 @@ static enum err open_signer(struct router *router)
             "router.token_key_file: at least 32 bytes are needed");
 }
 
+/* One a line. */
+static enum err add_keys(struct router *router, struct str keys)
+{
+    enum err err = ERR_OK;
+    while (keys.len > 0 && err == ERR_OK) {
+        struct str line = str_trim(str_cut(&keys, '\n'));
+        if (line.len > 0) {
+            err = vault_add_key(router->vault, line);
+        }
+    }
+    return err;
+}
+
 static enum err open_vault(struct router *router)
 {
-    return open_with_key(router,
+    enum err err = open_with_key(router,
             router->settings->storage_key_file,
             make_vault,
             "router.storage_key_file: at least 32 bytes are needed");
+    if (err == ERR_OK && router->settings->storage_other_keys_file[0] != '\0') {
+        err = open_with_key(router,
+                router->settings->storage_other_keys_file,
+                add_keys,
+                "router.storage_other_keys_file: at most 7 lines of at least 32 bytes");
+    }
+    return err;
 }
 
 static enum err open_link(struct router *router, const struct link_config *bus)
@@ -236,6 +257,7 @@ static enum err open_parts(struct router *router)
     router->data = account_data_store_create(router->pg);
     router->tokens = token_store_create(router->pg);
     router->rosters = roster_store_create(router->pg);
+    router->reseal = reseal_create(router);
     router->passwords = password_work_create(router->loop);
     router->auth = auth_create(router);
     router->registrar = registrar_create(router);
@@ -306,6 +328,18 @@ static void on_registry_due(struct timer *timer, void *context)
     }
 }
 
+/* No account is touched before it is known that its key will open. */
+static void on_keys_checked(void *context, enum err err)
+{
+    struct router *router = context;
+    if (err == ERR_OK) {
+        shard_table_start(router->shards);
+    } else {
+        service_fail(router->service,
+                "a key is missing in router.storage_key_file and router.storage_other_keys_file");
+    }
+}
+
 /* ---- the service */
 
 enum err router_start(struct service_context *service, void **state_out)
@@ -329,6 +363,7 @@ enum err router_start(struct service_context *service, void **state_out)
         redis_on_change(router->redis, on_redis_change, router);
     }
     operator_open(router, router_drain);
+    reseal_start(router->reseal, on_keys_checked, router);
     timer_start(loop_timers(router->loop), &process->health, 0);
     process->registry_wait_ms = REGISTRY_WAIT_MS;
     timer_init(&process->registry_due, on_registry_due, process);
@@ -393,6 +428,7 @@ void router_stop(void *state)
     account_store_destroy(router->accounts);
     account_data_store_destroy(router->data);
     roster_store_destroy(router->rosters);
+    reseal_destroy(router->reseal);
     redis_close(router->redis);
     redis_close(process->registry_redis);
     link_close(router->link);

@@ -38,6 +38,7 @@ struct shard_table {
     struct timer expiry;
     int64_t tick_started_ms;
     unsigned patience; /* ticks that may still wait for an archive-svc at the start */
+    bool is_started;
     bool is_ticking;
     bool wants_tick; /* another one as soon as this one is back */
     bool wants_all;  /* the whole table, whatever the version */
@@ -55,6 +56,9 @@ static int64_t now_of(const struct shard_table *table)
 
 static void tick_in(struct shard_table *table, int64_t delay_ms)
 {
+    if (!table->is_started) {
+        return;
+    }
     timer_start(loop_timers(table->router->loop), &table->tick, delay_ms);
 }
 
@@ -627,9 +631,14 @@ enum err shard_table_open(struct router *router,
     metric_register(&metric_lost);
     metric_register(&metric_gained);
     table->patience = START_PATIENCE;
-    tick_in(table, 0);
     *table_out = table;
     return ERR_OK;
+}
+
+void shard_table_start(struct shard_table *table)
+{
+    table->is_started = true;
+    tick_in(table, 0);
 }
 
 void shard_table_close(struct shard_table *table)

@@ -28,6 +28,8 @@ MUST_USE enum err shard_table_open(struct router *router,
         const struct shard_handlers *handlers,
         void *context,
         struct shard_table **table_out);
+/* It takes shards from now on. */
+void shard_table_start(struct shard_table *table);
 void shard_table_close(struct shard_table *table); /* accepts NULL */
 
 unsigned shard_of(const struct shard_table *table, struct str bare);
