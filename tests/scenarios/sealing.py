@@ -3,6 +3,7 @@
 storage key under running clients."""
 import asyncio
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -97,7 +98,7 @@ async def test_rows_cannot_change_places():
 
 
 def storage():
-    return [line.split("\t") if "\t" in line else line.split() for line in cluster.ctl("storage").strip().splitlines()[1:]]
+    return json.loads(cluster.ctl("--json", "storage").stdout)
 
 
 def left(router):
@@ -186,22 +187,24 @@ async def test_the_storage_key_changes_under_running_clients():
             await asyncio.sleep(0.05)
 
     workers = [asyncio.create_task(work(n, c)) for n, c in zip(names, clients)]
-    for key, more in ((None, others), (cluster.file("storage.new"), others)):  # all can open with it, then all wrap with it
-        for router in cluster.routers:
-            configure(router, key, more)
+    try:
+        for key, more in ((None, others), (cluster.file("storage.new"), others)):  # all can open with it, then all wrap with it
+            for router in cluster.routers:
+                configure(router, key, more)
+                await restart(router)
+        await asyncio.get_running_loop().run_in_executor(None, await_resealed)
+        rows = storage()
+        assert len(rows) == 2 and len({r["key"] for r in rows}) == 1 and all(len(r["others"].split()) == 2 for r in rows), rows
+        assert all(r["keys_left"] == r["rows_left"] == r["unreadable"] == 0 for r in rows), rows
+        for router in cluster.routers:  # the old one goes
+            configure(router)
             await restart(router)
-    await asyncio.get_running_loop().run_in_executor(None, await_resealed)
-    rows = storage()
-    assert len(rows) == 2 and len({r[1] for r in rows}) == 1, rows
-    assert all("0" in r[-3:] and set(r[-3:]) == {"0"} for r in rows), rows
-    for router in cluster.routers:  # the old one goes
-        configure(router)
-        await restart(router)
-    before = turns
-    await asyncio.sleep(1)
-    stop = True
+        before = turns
+        await asyncio.sleep(1)
+        assert turns > before + len(names)
+    finally:
+        stop = True
     await asyncio.gather(*workers)
-    assert turns > before + len(names)
     for n, c in zip(names, clients):
         await check(c, f"x{n}")
         await c.close()
