@@ -46,6 +46,7 @@ static const char *const product_sections[] = {
     "private_xml",
     "vcard",
     "admin",
+    "accounts",
     "contact_addresses",
     "external_services",
     "time",

@@ -236,15 +236,34 @@ static void on_plain_loaded(
 
 /* ---- any password: hosts of test builds */
 
-static void on_any_created(void *context, enum err err, int64_t id)
+/* Somebody else was faster, or the name is blocked. */
+static void on_any_exists(void *context, enum err err, const struct account_row *row)
 {
-    (void)id;
     struct attempt *attempt = context;
     if (err == ERR_CLOSED) {
         return;
     }
-    if (err == ERR_OK || err == ERR_EXISTS) {
+    if (err == ERR_OK && row->state != ACCOUNT_DELETED) {
+        attempt->row = *row;
+        attempt_finish_proved(attempt, STR(""));
+    } else if (err == ERR_OK || err == ERR_NOT_FOUND) {
+        attempt_fail(attempt);
+    } else {
+        attempt_refuse(attempt, WIRE__STATUS__STATUS_TEMPORARY);
+    }
+}
+
+static void on_any_created(void *context, enum err err, int64_t id)
+{
+    struct attempt *attempt = context;
+    if (err == ERR_CLOSED) {
+        return;
+    }
+    if (err == ERR_OK) {
+        attempt->row.id = id;
         attempt_succeed(attempt, STR(""));
+    } else if (err == ERR_EXISTS) {
+        account_load(attempt->auth->router->accounts, attempt->bare, on_any_exists, attempt);
     } else {
         attempt_refuse(attempt, WIRE__STATUS__STATUS_TEMPORARY);
     }

@@ -7,6 +7,7 @@
 #include "chassis/log.h"
 #include "chassis/metrics.h"
 #include "router/egress.h"
+#include "router/login_days.h"
 #include "router/router.h"
 #include "router/signer.h"
 #include "router/store/token_store.h"
@@ -169,6 +170,7 @@ void attempt_succeed(struct attempt *attempt, struct str signature)
 {
     struct auth *auth = attempt->auth;
     metric_family_add(&metric_results, "ok", 1);
+    login_days_note(auth->router->login_days, attempt->row.id, true);
     struct buf grant;
     buf_init(&grant, 0);
     signer_make_grant(auth->router->signer,

@@ -3,8 +3,10 @@
 
 #include "chassis/loop.h"
 #include "proto/xmpp/jid.h"
+#include "router/announcer.h"
 #include "router/egress.h"
 #include "router/entity/entity_table.h"
+#include "router/lifecycle.h"
 #include "router/peers.h"
 #include "router/router.h"
 #include "router/shard.h"
@@ -34,6 +36,7 @@ static void account_changed(struct router *router, struct str bare, bool end_ses
         return;
     }
     entity_on_account_changed(router->entities, bare);
+    lifecycle_poke(router->lifecycle);
     if (end_sessions) {
         entity_on_end_sessions(router->entities, bare);
     }
@@ -51,11 +54,40 @@ void cluster_tell_account_changed(struct router *router, struct str bare, bool e
     account_changed(router, bare, end_sessions);
 }
 
+void cluster_announce(struct router *router, struct str host, struct str subject, struct str text)
+{
+    Wire__Announcement message = WIRE__ANNOUNCEMENT__INIT;
+    message.host = wire_bytes(host);
+    message.subject = wire_bytes(subject);
+    message.text = wire_bytes(text);
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_ANNOUNCEMENT;
+    envelope.announcement = &message;
+    tell_routers(router, &envelope);
+    announcer_begin(router->announcer, host, subject, text);
+}
+
+static enum err on_announcement(struct router *router, const Wire__Announcement *message)
+{
+    struct str host = wire_str(message->host);
+    struct str subject = wire_str(message->subject);
+    struct str text = wire_str(message->text);
+    if (!settings_find_host(router->settings, host) || !str_is_utf8(subject) || !str_is_utf8(text)
+            || text.len == 0) {
+        return ERR_INVALID;
+    }
+    announcer_begin(router->announcer, host, subject, text);
+    return ERR_OK;
+}
+
 enum err cluster_on_news(struct router *router, struct peer *peer, const Wire__Envelope *envelope)
 {
     if (envelope->verb_case == WIRE__ENVELOPE__VERB_ROUTER_LOAD) {
         peer->online_accounts = envelope->router_load->online_accounts;
         return ERR_OK;
+    }
+    if (envelope->verb_case == WIRE__ENVELOPE__VERB_ANNOUNCEMENT) {
+        return on_announcement(router, envelope->announcement);
     }
     const Wire__AccountChanged *message = envelope->account_changed;
     struct str bare = wire_str(message->bare);

@@ -8,8 +8,10 @@
 
 #include <cmocka.h>
 
+#include "router/announcer.h"
 #include "router/egress.h"
 #include "router/entity/entity_table.h"
+#include "router/lifecycle.h"
 #include "router/peers.h"
 #include "router/router.h"
 #include "router/shard.h"
@@ -18,8 +20,9 @@ static struct router router;
 static struct peers peers;
 static struct peer *items[4];
 static struct peer peer[4];
-static unsigned sent[WIRE__ENVELOPE__VERB_ROUTER_LOAD + 1];
+static unsigned sent[WIRE__ENVELOPE__VERB_ANNOUNCEMENT + 1];
 static unsigned changed;
+static int announced;
 static unsigned ended;
 static bool is_home;
 static uint64_t online;
@@ -42,6 +45,25 @@ bool shard_is_held(const struct shard_table *table, unsigned shard)
     (void)table;
     (void)shard;
     return is_home;
+}
+void announcer_begin(
+        struct announcer *announcer, struct str host, struct str subject, struct str text)
+{
+    (void)announcer;
+    (void)host;
+    (void)subject;
+    (void)text;
+    announced++;
+}
+const struct host *settings_find_host(const struct settings *settings, struct str domain)
+{
+    static const struct host served = { .registration = false };
+    (void)settings;
+    return str_equal(domain, STR("b")) ? &served : NULL;
+}
+void lifecycle_poke(struct lifecycle *lifecycle)
+{
+    (void)lifecycle;
 }
 void entity_on_account_changed(struct entity_table *table, struct str bare)
 {
@@ -118,6 +140,29 @@ static void a_change_is_told_to_every_router(void **state)
     assert_int_equal(peer[0].online_accounts, 9);
 }
 
+static void an_announcement_reaches_every_router(void **state)
+{
+    (void)state;
+    announced = 0;
+    cluster_announce(&router, STR("b"), STR_NULL, STR("soon"));
+    assert_int_equal(sent[WIRE__ENVELOPE__VERB_ANNOUNCEMENT], 2);
+    assert_int_equal(announced, 1);
+    Wire__Announcement message = WIRE__ANNOUNCEMENT__INIT;
+    message.host = wire_bytes(STR("b"));
+    message.text = wire_bytes(STR("soon"));
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_ANNOUNCEMENT;
+    envelope.announcement = &message;
+    assert_int_equal(cluster_on_news(&router, &peer[0], &envelope), ERR_OK);
+    assert_int_equal(announced, 2);
+    message.text = wire_bytes(STR("\xff"));
+    assert_int_equal(cluster_on_news(&router, &peer[0], &envelope), ERR_INVALID);
+    message.text = wire_bytes(STR("soon"));
+    message.host = wire_bytes(STR("elsewhere"));
+    assert_int_equal(cluster_on_news(&router, &peer[0], &envelope), ERR_INVALID);
+    assert_int_equal(announced, 2);
+}
+
 static void who_is_online_is_told_when_it_changes_and_now_and_then(void **state)
 {
     (void)state;
@@ -144,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_change_is_told_to_every_router, start),
+        cmocka_unit_test_setup(an_announcement_reaches_every_router, start),
         cmocka_unit_test_setup(who_is_online_is_told_when_it_changes_and_now_and_then, start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -471,6 +471,7 @@ static const struct verb verbs[] = {
     [WIRE__ENVELOPE__VERB_ROUTE_REPLY]     = { LINK_ROLE_ROUTER, on_route_reply },
     [WIRE__ENVELOPE__VERB_ACCOUNT_CHANGED] = { LINK_ROLE_ROUTER, on_news },
     [WIRE__ENVELOPE__VERB_ROUTER_LOAD]     = { LINK_ROLE_ROUTER, on_news },
+    [WIRE__ENVELOPE__VERB_ANNOUNCEMENT]    = { LINK_ROLE_ROUTER, on_news },
     [WIRE__ENVELOPE__VERB_ROUTE_MANY]      = { LINK_ROLE_ROUTER, on_route_many },
     [WIRE__ENVELOPE__VERB_ROUTE_MANY_REPLY] = { LINK_ROLE_ROUTER, on_route_many_reply },
     [WIRE__ENVELOPE__VERB_APPEND_REPLY]    = { LINK_ROLE_ARCHIVE, on_append_reply },

@@ -1,12 +1,16 @@
 /* JSON by hand: the shapes are flat and hold nothing but node names and numbers. */
 #include "router/operator.h"
 
+#include "chassis/base/encoding.h"
 #include "proto/xmpp/jid.h"
 #include "router/auth.h"
 #include "router/entity/entity_table.h"
+#include "router/lifecycle.h"
 #include "router/reseal.h"
 #include "router/router.h"
 #include "router/shard.h"
+#include "router/store/tombstone_name.h"
+#include "router/vault.h"
 
 static void (*begin_drain)(void *router);
 
@@ -70,8 +74,41 @@ static void on_account_changed(
     bool is_home = shard_is_owned(router->shards, shard_of(router->shards, bare));
     if (is_home) {
         entity_on_account_changed(router->entities, bare);
+        lifecycle_poke(router->lifecycle);
     }
     buf_printf(&response->body, "{\"home\":%s}\n", is_home ? "true" : "false");
+}
+
+/* Whoever makes an account without a router asks one whether the name is blocked: the key of
+ * tombstones stays here. */
+static void on_name_hash(
+        void *context, const struct http_request *request, struct http_response *response)
+{
+    const struct router *router = context;
+    struct jid jid;
+    struct str bare = str_trim(request->body);
+    if (!str_is_utf8(bare) || jid_split(bare, &jid) != ERR_OK || !jid_is_bare(&jid)) {
+        response->status = 400;
+        buf_append_literal(&response->body, "{\"error\":\"the body is not a bare JID\"}\n");
+        return;
+    }
+
+    uint8_t hash[TOMBSTONE_NAME_BYTES];
+    tombstone_name(vault_name_key(router->vault), bare, hash);
+    buf_append_literal(&response->body, "{\"hash\":\"");
+    hex_encode(&response->body, str_from(hash, sizeof(hash)));
+    buf_append_literal(&response->body, "\"}\n");
+}
+
+/* The policy for inactive accounts, now. */
+static void on_sweep(
+        void *context, const struct http_request *request, struct http_response *response)
+{
+    (void)request;
+    struct router *router = context;
+    lifecycle_sweep(router->lifecycle);
+    response->status = 202;
+    buf_append_literal(&response->body, "{\"state\":\"sweeping\"}\n");
 }
 
 static void on_drain(
@@ -100,5 +137,7 @@ void operator_open(struct router *router, void (*drain)(void *router))
     http_server_route(http, "GET", "/v1/sessions", true, on_sessions, router);
     http_server_route(http, "GET", "/v1/storage", true, on_storage, router);
     http_server_route(http, "POST", "/v1/account-changed", true, on_account_changed, router);
+    http_server_route(http, "POST", "/v1/name-hash", true, on_name_hash, router);
+    http_server_route(http, "POST", "/v1/sweep-accounts", true, on_sweep, router);
     http_server_route(http, "POST", "/v1/drain", true, on_drain, router);
 }

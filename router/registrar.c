@@ -9,11 +9,14 @@
 #include "chassis/metrics.h"
 #include "proto/xmpp/jid.h"
 #include "proto/xmpp/precis.h"
+#include "router/cluster.h"
 #include "router/egress.h"
+#include "router/host_message.h"
 #include "router/password_work.h"
 #include "router/router.h"
 
-#define HOUR_MS (INT64_C(3600) * 1000)
+#define HOUR_MS             (INT64_C(3600) * 1000)
+#define MAX_NOTICES_AN_HOUR 20
 
 static struct metric metric_registered =
         METRIC_COUNTER_INIT("registrations_total", "Accounts registered in-band.", NULL);
@@ -29,12 +32,32 @@ struct registration {
     struct registration *next;
 };
 
+struct hour {
+    int64_t began_ms;
+    int64_t count;
+};
+
 struct registrar {
     struct router *router;
     struct registration *running;
-    int64_t hour_began_ms;
-    int64_t this_hour;
+    struct hour registrations;
+    struct hour notices;
+    int64_t untold; /* registrations since the last notice */
 };
+
+/* False: as many as `max` were in this hour. */
+static bool hour_take(struct hour *hour, int64_t now_ms, int64_t max)
+{
+    if (hour->began_ms == 0 || now_ms - hour->began_ms >= HOUR_MS) {
+        *hour = (struct hour){ .began_ms = now_ms };
+    }
+    if (hour->count >= max) {
+        return false;
+    }
+
+    hour->count++;
+    return true;
+}
 
 static void send_reply(
         struct registrar *registrar, struct peer *edge, uint64_t request, Wire__Status status)
@@ -65,6 +88,50 @@ static void finish(struct registration *registration, Wire__Status status)
     registration_free(registration);
 }
 
+static void on_told(void *context, enum err err)
+{
+    (void)context;
+    (void)err; /* the account is there with or without a notice */
+}
+
+/* Never more than an administrator reads: the next one says how many were left out. */
+static void tell_admins(struct registrar *registrar, struct str bare)
+{
+    struct router *router = registrar->router;
+    struct jid jid;
+    if (jid_split(bare, &jid) != ERR_OK
+            || !settings_find_policy(router->settings, jid.domain)->tells_admins) {
+        return;
+    }
+    if (!hour_take(&registrar->notices, loop_now_ms(router->loop), MAX_NOTICES_AN_HOUR)) {
+        registrar->untold++;
+        return;
+    }
+
+    struct buf text;
+    buf_init(&text, 0);
+    buf_printf(&text, STR_FMT " was registered", STR_ARG(bare));
+    if (registrar->untold > 0) {
+        buf_printf(&text, ", and %lld before it", (long long)registrar->untold);
+        registrar->untold = 0;
+    }
+    for (size_t i = 0; i < router->settings->admins.count; i++) {
+        struct jid admin;
+        const struct host_message message = {
+            .host = jid.domain,
+            .to = router->settings->admins.items[i],
+            .body = buf_view(&text),
+            .type = STANZA_TYPE_NORMAL,
+            .origin = { id128_random(), 1, 0 },
+        };
+        if (jid_split(message.to, &admin) == ERR_OK
+                && settings_find_host(router->settings, admin.domain)) {
+            host_message_send(router, &message, on_told, NULL);
+        }
+    }
+    buf_fini(&text);
+}
+
 static void on_created(void *context, enum err err, int64_t id)
 {
     struct registration *registration = context;
@@ -77,6 +144,9 @@ static void on_created(void *context, enum err err, int64_t id)
                 "an account was registered",
                 log_jid("account", str_from_cstr(registration->bare)),
                 log_int("id", id));
+        struct str bare = str_from_cstr(registration->bare);
+        cluster_tell_account_changed(registration->registrar->router, bare, false);
+        tell_admins(registration->registrar, bare);
     }
     finish(registration,
             err == ERR_OK               ? WIRE__STATUS__STATUS_OK
@@ -123,22 +193,8 @@ static void on_looked(void *context, enum err err, const struct account_row *row
     }
 }
 
-static bool take_from_hour(struct registrar *registrar)
-{
-    int64_t now = loop_now_ms(registrar->router->loop);
-    if (registrar->hour_began_ms == 0 || now - registrar->hour_began_ms >= HOUR_MS) {
-        registrar->hour_began_ms = now;
-        registrar->this_hour = 0;
-    }
-    if (registrar->this_hour >= registrar->router->settings->registrations_per_hour) {
-        return false;
-    }
-
-    registrar->this_hour++;
-    return true;
-}
-
-/* OK: the name is one that could have been typed, the password one that can be typed again. */
+/* OK: the name is one that could have been typed and borrows no letters (C33), the password one
+ * that can be typed again. */
 static Wire__Status check(struct registrar *registrar,
         struct arena *arena,
         const Wire__Register *message,
@@ -155,11 +211,17 @@ static Wire__Status check(struct registrar *registrar,
         return WIRE__STATUS__STATUS_NOT_AUTHORIZED;
     }
     if (jid_prepare_local(arena, jid.local, &local) != ERR_OK || !str_equal(local, jid.local)
+            || precis_mixes_scripts(local)
             || precis_opaque_string(arena, wire_str(message->password), password_out) != ERR_OK) {
         return WIRE__STATUS__STATUS_INVALID;
     }
 
-    return take_from_hour(registrar) ? WIRE__STATUS__STATUS_OK : WIRE__STATUS__STATUS_LIMIT;
+    const struct router *router = registrar->router;
+    return hour_take(&registrar->registrations,
+                   loop_now_ms(router->loop),
+                   router->settings->registrations_per_hour)
+            ? WIRE__STATUS__STATUS_OK
+            : WIRE__STATUS__STATUS_LIMIT;
 }
 
 void registrar_on_register(

@@ -8,13 +8,16 @@
 #include "chassis/pg.h"
 #include "chassis/redis.h"
 #include "chassis/registry.h"
+#include "router/announcer.h"
 #include "router/auth.h"
 #include "router/cluster.h"
 #include "router/commit.h"
 #include "router/egress.h"
 #include "router/entity/entity_table.h"
 #include "router/ingress.h"
+#include "router/lifecycle.h"
 #include "router/log_client.h"
+#include "router/login_days.h"
 #include "router/operator.h"
 #include "router/password_work.h"
 #include "router/peers.h"
@@ -26,6 +29,7 @@
 #include "router/signer.h"
 #include "router/store/account_data_store.h"
 #include "router/store/account_store.h"
+#include "router/store/lifecycle_store.h"
 #include "router/store/roster_store.h"
 #include "router/store/token_store.h"
 #include "router/vault.h"
@@ -253,11 +257,15 @@ static enum err open_registry(struct router_process *process)
 static enum err open_parts(struct router *router)
 {
     router->peers = peers_create(router->loop);
-    router->accounts = account_store_create(router->pg);
+    router->accounts = account_store_create(router->pg, vault_name_key(router->vault));
     router->data = account_data_store_create(router->pg);
     router->tokens = token_store_create(router->pg);
     router->rosters = roster_store_create(router->pg);
     router->reseal = reseal_create(router);
+    router->lifecycle_store = lifecycle_store_create(router->pg, vault_name_key(router->vault));
+    router->login_days = login_days_create(router);
+    router->lifecycle = lifecycle_create(router);
+    router->announcer = announcer_create(router);
     router->passwords = password_work_create(router->loop);
     router->auth = auth_create(router);
     router->registrar = registrar_create(router);
@@ -412,6 +420,7 @@ void router_stop(void *state)
     timer_stop(&process->health);
     timer_stop(&process->registry_due);
     registry_close(router->registry);
+    lifecycle_stop(router->lifecycle);
     ingress_destroy(router->ingress);
     router->ingress = NULL;                 /* nobody is told any more */
     entity_table_destroy(router->entities); /* first: what is answered below finds nobody */
@@ -427,10 +436,14 @@ void router_stop(void *state)
     token_store_destroy(router->tokens);
     account_store_destroy(router->accounts);
     account_data_store_destroy(router->data);
+    lifecycle_store_destroy(router->lifecycle_store);
+    login_days_destroy(router->login_days);
+    announcer_destroy(router->announcer);
     roster_store_destroy(router->rosters);
     reseal_destroy(router->reseal);
     redis_close(router->redis);
     redis_close(process->registry_redis);
+    lifecycle_destroy(router->lifecycle); /* what it waited for has been answered */
     link_close(router->link);
     peers_destroy(router->peers);
     signer_destroy(router->signer);

@@ -35,6 +35,10 @@ struct router {
     struct password_work *passwords; /* bounded PBKDF2 on the thread pool */
     struct auth *auth;
     struct registrar *registrar;
+    struct lifecycle *lifecycle;
+    struct lifecycle_store *lifecycle_store;
+    struct login_days *login_days;
+    struct announcer *announcer;
     struct entity_table *entities;
     struct ingress *ingress;
     bool is_draining;

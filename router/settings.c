@@ -7,6 +7,7 @@
 #include "chassis/pg.h"
 #include "chassis/redis.h"
 #include "proto/xmpp/jid.h"
+#include "router/settings_accounts.h"
 #include "router/settings_features.h"
 
 struct cluster_config {
@@ -356,6 +357,7 @@ const struct config_section *const settings_sections[] = {
     &section_private_xml,
     &section_vcard,
     &section_admin,
+    &section_accounts,
     &section_contact_addresses,
     &section_external_services,
     &config_section_bus,
@@ -440,6 +442,7 @@ struct settings *settings_create(const struct config *config)
     settings->hosts = make_hosts(&block->arena, hosts, settings->host_count);
     fill_limits(settings, config);
     settings_fill_features(settings, &block->arena, config);
+    settings_fill_accounts(settings, &block->arena, config);
     fill_roster_limits(settings, config);
     const struct router_config *router = config_get(config, &section_router);
     settings->token_key_file = str_dup(&block->arena, str_from_cstr(router->token_key_file)).ptr;

@@ -1,5 +1,5 @@
 /* The router's configuration as its parts read it: sections cluster, hosts, router, messages,
- * sm, register, fast, roster, presence, version. */
+ * sm, register, fast, roster, presence, version, accounts. */
 #pragma once
 
 #include <stdbool.h>
@@ -53,6 +53,19 @@ struct external_service {
     int64_t ttl_ms;
 };
 
+/* What becomes of the accounts of a host. Days without a login; 0: never. */
+struct account_policy {
+    struct str host; /* prepared; "": every host without its own */
+    int64_t inactive_warn_days;
+    int64_t inactive_disable_days;
+    int64_t inactive_delete_days;
+    int64_t tombstone_days; /* a deleted account's name is blocked for so long */
+    struct str inactive_text;
+    struct str welcome_subject; /* "": none */
+    struct str welcome_text;    /* "": nobody is welcomed */
+    bool tells_admins;          /* of in-band registrations */
+};
+
 struct settings {
     unsigned shards; /* cluster.shards, 256 */
     const struct host *hosts;
@@ -84,6 +97,8 @@ struct settings {
     struct settings_texts admins; /* prepared bare addresses */
     const struct contact_addresses *contacts;
     size_t contacts_count;
+    const struct account_policy *policies;
+    size_t policy_count;
     const struct external_service *external_services;
     size_t external_service_count;
     int64_t token_lifetime_s;     /* XEP-0484: a token is good for so long */
@@ -105,6 +120,10 @@ const struct host *settings_find_host(
 
 /* NULL: none are known. */
 const struct contact_addresses *settings_find_contacts(
+        const struct settings *settings, struct str domain);
+
+/* Never NULL: defaults for a host without one. */
+const struct account_policy *settings_find_policy(
         const struct settings *settings, struct str domain);
 
 /* All sections a router reads; NULL-terminated. */

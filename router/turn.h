@@ -16,6 +16,7 @@
 #include "proto/xmpp/stream_error.h"
 #include "router/egress.h"
 #include "router/store/account_data_store.h"
+#include "router/turn_admin.h"
 
 struct entity;
 struct host;
@@ -78,28 +79,6 @@ enum turn_request_kind {
     TURN_REQUEST_STORE_DATA,
     TURN_REQUEST_ADMIN,
     TURN_REQUEST_CHANGE_ROSTER,
-};
-
-/* What an administrator asks of accounts (XEP-0133); who may is the feature's business. */
-enum turn_admin_op {
-    TURN_ADMIN_CREATE,       /* bare, password */
-    TURN_ADMIN_SET_PASSWORD, /* bare, password */
-    TURN_ADMIN_DELETE,       /* bare */
-    TURN_ADMIN_DISABLE,      /* bare */
-    TURN_ADMIN_ENABLE,       /* bare */
-    TURN_ADMIN_END_SESSIONS, /* bare */
-    TURN_ADMIN_COUNT,        /* domain, is_disabled: a number */
-    TURN_ADMIN_LIST,         /* domain, max: addresses, one a line */
-    TURN_ADMIN_COUNT_ONLINE, /* a number, of all hosts */
-};
-
-struct turn_admin {
-    enum turn_admin_op op;
-    struct str bare;
-    struct str password; /* prepared */
-    struct str domain;
-    bool is_disabled;
-    int64_t max;
 };
 
 /* The one storage request of a turn that waits. */
@@ -191,7 +170,9 @@ enum verdict turn_wait_store_data(struct turn *turn,
         size_t count,
         struct turn_data_limits limits,
         turn_continuation continuation);
-/* The continuation finds the answer in turn->loaded. ERR_EXISTS, ERR_NOT_FOUND, ERR_LIMIT. */
+/* The continuation finds the answer in turn->loaded. ERR_EXISTS, ERR_NOT_FOUND, ERR_LIMIT. Where
+ * accounts are changed, it is a line for each, "address outcome", and ERR_OK means that at least
+ * one was ("done"), else it is the error of the first. */
 enum verdict turn_wait_admin(
         struct turn *turn, const struct turn_admin *admin, turn_continuation continuation);
 /* The item (copied) becomes what it says; without flags it goes. */

@@ -18,6 +18,7 @@ struct service_key {
 struct vault {
     struct service_key keys[VAULT_MAX_KEYS]; /* the one that wraps first */
     size_t count;
+    uint8_t name_key[SEAL_KEY_BYTES];
 };
 
 enum err vault_add_key(struct vault *vault, struct str secret)
@@ -45,6 +46,7 @@ enum err vault_create(struct str secret, struct vault **vault_out)
         vault_destroy(vault);
         return err;
     }
+    digest_hmac(DIGEST_SHA256, secret, STR("starling names of erased accounts 1"), vault->name_key);
     *vault_out = vault;
     return ERR_OK;
 }
@@ -75,6 +77,11 @@ bool vault_has_tag(const struct vault *vault, struct str tag)
         is_known = is_known || str_equal(tag, vault_tag(vault, i));
     }
     return is_known;
+}
+
+struct str vault_name_key(const struct vault *vault)
+{
+    return str_from(vault->name_key, sizeof(vault->name_key));
 }
 
 /* ---- account keys */

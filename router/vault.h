@@ -53,6 +53,9 @@ MUST_USE enum err vault_open_key(
 MUST_USE enum err vault_rewrap(
         const struct vault *vault, int64_t owner, struct str wrapped, struct buf *wrapped_out);
 
+/* Of the hashes that tombstones are (router/store/tombstone_name.h); a view. */
+struct str vault_name_key(const struct vault *vault);
+
 /* The key of a row: a keyed hash, so that equality can be tested without knowing the text. `table`
  * keeps tables apart. */
 void vault_lookup(const struct vault_key *key,

@@ -105,23 +105,26 @@ static enum ctl_exit store_verifiers(struct ctl *ctl, struct str owner, struct s
     return code;
 }
 
-/* Runs `sql` ($1 = bare JID), which returns the account's id, then stores verifiers: one
- * transaction. */
-static enum ctl_exit change_with_password(struct ctl *ctl,
-        const char *sql,
-        struct str bare,
-        struct str password,
-        enum ctl_exit when_empty,
-        const char *empty_text)
+/* What a command with a password does to the account's row. */
+struct account_change {
+    const char *sql;
+    struct ctl_parameter parameters[2]; /* the bare JID first */
+    int count;
+    enum ctl_exit when_empty;
+    const char *empty_text;
+};
+
+/* Runs `sql`, which returns the account's id, then stores verifiers: one transaction. */
+static enum ctl_exit change_with_password(
+        struct ctl *ctl, const struct account_change *change, struct str bare, struct str password)
 {
     struct ctl_result *result = NULL;
-    struct ctl_parameter parameters[] = { ctl_text(bare) };
     enum ctl_exit code = ctl_script(ctl, "BEGIN");
     if (code == CTL_OK) {
-        code = ctl_query(ctl, sql, parameters, 1, &result);
+        code = ctl_query(ctl, change->sql, change->parameters, change->count, &result);
     }
     if (code == CTL_OK && ctl_result_rows(result) == 0) {
-        code = ctl_error(when_empty, STR_FMT ": %s", STR_ARG(bare), empty_text);
+        code = ctl_error(change->when_empty, STR_FMT ": %s", STR_ARG(bare), change->empty_text);
     }
     if (code == CTL_OK) {
         code = store_verifiers(ctl, str_from_cstr(ctl_result_text(result, 0, 0)), password);
@@ -155,13 +158,83 @@ static void announce_change(struct ctl *ctl, struct str bare)
     json_decref(nodes);
 }
 
+/* Only routers know under which hash a name is blocked; without tombstones nobody has to be asked.
+ * `hash_out` "": there are none. */
+static enum ctl_exit ask_name_hash(struct ctl *ctl, struct str bare, char hash_out[65])
+{
+    struct ctl_result *result;
+    hash_out[0] = '\0';
+    enum ctl_exit code = ctl_query(ctl,
+            "SELECT FROM router.tombstone WHERE until > current_date LIMIT 1",
+            NULL,
+            0,
+            &result);
+    if (code != CTL_OK) {
+        return code;
+    }
+    bool is_needed = ctl_result_rows(result) > 0;
+    ctl_result_free(result);
+    if (!is_needed) {
+        return CTL_OK;
+    }
+    char body[JID_PART_MAX_BYTES * 2 + 2];
+    snprintf(body, sizeof(body), STR_FMT, STR_ARG(bare));
+    json_t *nodes = ctl_nodes(ctl);
+    size_t index;
+    json_t *node;
+    json_array_foreach(nodes, index, node)
+    {
+        if (hash_out[0] == '\0'
+                && strcmp(json_string_value(json_object_get(node, "role")), "router") == 0) {
+            const char *http = json_string_value(json_object_get(node, "http"));
+            json_t *answer = ctl_http(ctl, http, "/v1/name-hash", body, true);
+            const char *hash = json_string_value(json_object_get(answer, "hash"));
+            snprintf(hash_out, 65, "%s", hash ? hash : "");
+            json_decref(answer);
+        }
+    }
+    json_decref(nodes);
+    return hash_out[0] != '\0'
+            ? CTL_OK
+            : ctl_error(CTL_UNREACHABLE, "no router says whether the name is blocked");
+}
+
+static enum ctl_exit make_account(struct ctl *ctl, struct str bare, struct str password)
+{
+    char hash[65];
+    enum ctl_exit code = ask_name_hash(ctl, bare, hash);
+    if (code != CTL_OK) {
+        return code;
+    }
+    /* The notice brings the welcome message of the host. */
+    const struct account_change change = {
+        .sql = "WITH made AS (INSERT INTO router.account (bare) SELECT $1::text WHERE NOT EXISTS"
+               " (SELECT FROM router.tombstone WHERE name = decode($2, 'hex') AND until > current_date)"
+               " ON CONFLICT (bare) DO NOTHING RETURNING id),"
+               " notice AS (INSERT INTO router.account_notice (owner, kind) SELECT id, 1 FROM made)"
+               " SELECT id FROM made",
+        .parameters = { ctl_text(bare), ctl_text(str_from_cstr(hash)) },
+        .count = 2,
+        .when_empty = CTL_EXISTS,
+        .empty_text = "exists already, or did (the name is blocked)",
+    };
+    return change_with_password(ctl, &change, bare, password);
+}
+
+static enum ctl_exit renew_password(struct ctl *ctl, struct str bare, struct str password)
+{
+    const struct account_change change = {
+        .sql = "SELECT id FROM router.account WHERE bare = $1 AND state <> 2 FOR UPDATE",
+        .parameters = { ctl_text(bare) },
+        .count = 1,
+        .when_empty = CTL_NOT_FOUND,
+        .empty_text = "no such account",
+    };
+    return change_with_password(ctl, &change, bare, password);
+}
+
 static enum ctl_exit set_password(struct ctl *ctl, int argc, char **argv, bool is_new)
 {
-    static const char sql_new[] =
-            "INSERT INTO router.account (bare, state, created) VALUES ($1, 0, current_date)"
-            " ON CONFLICT (bare) DO NOTHING RETURNING id";
-    static const char sql_known[] =
-            "SELECT id FROM router.account WHERE bare = $1 AND state <> 2 FOR UPDATE";
     struct arena arena;
     struct jid jid;
     struct str prepared;
@@ -182,14 +255,8 @@ static enum ctl_exit set_password(struct ctl *ctl, int argc, char **argv, bool i
         code = ctl_error(CTL_USAGE, "the password has characters that RFC 8265 does not allow");
     }
     if (code == CTL_OK) {
-        code = is_new ? change_with_password(ctl,
-                       sql_new,
-                       jid.bare,
-                       prepared,
-                       CTL_EXISTS,
-                       "exists already, or did (the name is blocked)")
-                      : change_with_password(
-                              ctl, sql_known, jid.bare, prepared, CTL_NOT_FOUND, "no such account");
+        code = is_new ? make_account(ctl, jid.bare, prepared)
+                      : renew_password(ctl, jid.bare, prepared);
     }
     if (code == CTL_OK) {
         announce_change(ctl, jid.bare);
@@ -249,7 +316,8 @@ static enum ctl_exit account_disable(struct ctl *ctl, int argc, char **argv)
             argc,
             argv,
             "disable",
-            "UPDATE router.account SET state = 1 WHERE bare = $1 AND state IN (0, 1) RETURNING id");
+            "UPDATE router.account SET state = 1, inactive_stage = 0, stage_day = NULL"
+            " WHERE bare = $1 AND state IN (0, 1) RETURNING id");
 }
 
 static enum ctl_exit account_enable(struct ctl *ctl, int argc, char **argv)
@@ -258,11 +326,12 @@ static enum ctl_exit account_enable(struct ctl *ctl, int argc, char **argv)
             argc,
             argv,
             "enable",
-            "UPDATE router.account SET state = 0 WHERE bare = $1 AND state IN (0, 1) RETURNING id");
+            "UPDATE router.account SET state = 0, inactive_stage = 0, stage_day = NULL,"
+            " counted_from = current_date WHERE bare = $1 AND state IN (0, 1) RETURNING id");
 }
 
-/* The row stays as a tombstone that blocks the name (C30); what the account owned goes: credentials
- * here, the log at once too. */
+/* Nobody can log in from now on. The account's home erases the rest and leaves a tombstone (C30).
+ */
 static enum ctl_exit account_delete(struct ctl *ctl, int argc, char **argv)
 {
     return change_state(ctl,
@@ -271,19 +340,13 @@ static enum ctl_exit account_delete(struct ctl *ctl, int argc, char **argv)
             "delete",
             "WITH gone AS (UPDATE router.account SET state = 2, deleted = current_date"
             " WHERE bare = $1 AND state <> 2 RETURNING id),"
-            " keys AS (DELETE FROM router.credential WHERE owner IN (SELECT id FROM gone)),"
-            " secrets AS (DELETE FROM router.account_key WHERE owner IN (SELECT id FROM gone)),"
-            " versions AS (DELETE FROM router.roster_version WHERE owner IN (SELECT id FROM gone)),"
-            " contacts AS (DELETE FROM router.roster WHERE owner IN (SELECT id FROM gone)),"
-            " messages AS (DELETE FROM archive.message WHERE owner IN (SELECT id FROM gone)),"
-            " cursors AS (DELETE FROM archive.cursor WHERE owner IN (SELECT id FROM gone)),"
-            " inputs AS (DELETE FROM archive.session_input WHERE owner IN (SELECT id FROM gone))"
+            " keys AS (DELETE FROM router.credential WHERE owner IN (SELECT id FROM gone))"
             " SELECT id FROM gone");
 }
 
 static enum ctl_exit account_list(struct ctl *ctl, int argc, char **argv)
 {
-    static const char *const columns[] = { "account", "state", "created", NULL };
+    static const char *const columns[] = { "account", "state", "created", "last_login", NULL };
     struct ctl_result *result;
 
     if (argc > 1) {
@@ -291,7 +354,8 @@ static enum ctl_exit account_list(struct ctl *ctl, int argc, char **argv)
     }
     struct ctl_parameter parameters[] = { ctl_text(str_from_cstr(argc == 1 ? argv[0] : "")) };
     enum ctl_exit code = ctl_query(ctl,
-            "SELECT bare, CASE state WHEN 0 THEN 'active' ELSE 'disabled' END, created FROM router.account"
+            "SELECT bare, CASE state WHEN 0 THEN 'active' ELSE 'disabled' END, created,"
+            " coalesce(last_login::text, '') FROM router.account"
             " WHERE state <> 2 AND ($1 = '' OR split_part(bare, '@', 2) = $1) ORDER BY bare",
             parameters,
             1,
@@ -302,13 +366,15 @@ static enum ctl_exit account_list(struct ctl *ctl, int argc, char **argv)
     json_t *rows = json_array();
     for (int i = 0; i < ctl_result_rows(result); i++) {
         json_array_append_new(rows,
-                json_pack("{s:s, s:s, s:s}",
+                json_pack("{s:s, s:s, s:s, s:s}",
                         "account",
                         ctl_result_text(result, i, 0),
                         "state",
                         ctl_result_text(result, i, 1),
                         "created",
-                        ctl_result_text(result, i, 2)));
+                        ctl_result_text(result, i, 2),
+                        "last_login",
+                        ctl_result_text(result, i, 3)));
     }
     ctl_result_free(result);
     ctl_print_rows(ctl, rows, columns);
@@ -321,7 +387,7 @@ const struct ctl_command commands_account[] = {
     { "account passwd", "JID [--password-file FILE|-]", "set a new password", account_passwd },
     { "account disable", "JID", "no login any more; sessions end", account_disable },
     { "account enable", "JID", "undo disable", account_enable },
-    { "account delete", "JID", "erase the account and its messages; the name stays blocked", account_delete },
+    { "account delete", "JID", "erase the account; routers do it within seconds, and block the name for a while", account_delete },
     { "account list", "[HOST]", "all accounts", account_list },
     { NULL, NULL, NULL, NULL },
 };

@@ -4,6 +4,7 @@
 #include <unicode/uchar.h>
 #include <unicode/uidna.h>
 #include <unicode/unorm2.h>
+#include <unicode/uscript.h>
 #include <unicode/ustring.h>
 
 #include "proto/xmpp/precis_classes.h"
@@ -252,4 +253,77 @@ enum err precis_domain(struct arena *arena, struct str utf8, struct str *out)
     }
     *out = text_to_utf8(arena, &unicode);
     return ERR_OK;
+}
+
+/* ---- scripts that do not belong together */
+
+enum script_group {
+    SCRIPT_LATIN = 1 << 0,
+    SCRIPT_HAN = 1 << 1,
+    SCRIPT_KANA = 1 << 2,
+    SCRIPT_BOPOMOFO = 1 << 3,
+    SCRIPT_HANGUL = 1 << 4,
+    SCRIPT_LIKE_LATIN = 1 << 5, /* has letters that look like Latin ones */
+    SCRIPT_OTHER = 1 << 6,
+};
+
+static unsigned group_of(UScriptCode script)
+{
+    switch ((int)script) {
+    case USCRIPT_COMMON:
+    case USCRIPT_INHERITED: return 0;
+    case USCRIPT_LATIN: return SCRIPT_LATIN;
+    case USCRIPT_HAN: return SCRIPT_HAN;
+    case USCRIPT_HIRAGANA:
+    case USCRIPT_KATAKANA: return SCRIPT_KANA;
+    case USCRIPT_BOPOMOFO: return SCRIPT_BOPOMOFO;
+    case USCRIPT_HANGUL: return SCRIPT_HANGUL;
+    case USCRIPT_CYRILLIC:
+    case USCRIPT_GREEK:
+    case USCRIPT_COPTIC:
+    case USCRIPT_ARMENIAN:
+    case USCRIPT_CHEROKEE: return SCRIPT_LIKE_LATIN;
+    default: return SCRIPT_OTHER;
+    }
+}
+
+static bool may_stand_together(unsigned groups)
+{
+    static const unsigned sets[] = {
+        SCRIPT_LATIN | SCRIPT_HAN | SCRIPT_KANA,
+        SCRIPT_LATIN | SCRIPT_HAN | SCRIPT_BOPOMOFO,
+        SCRIPT_LATIN | SCRIPT_HAN | SCRIPT_HANGUL,
+        SCRIPT_LATIN | SCRIPT_OTHER,
+        SCRIPT_LIKE_LATIN,
+    };
+    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+        if ((groups & ~sets[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool precis_mixes_scripts(struct str utf8)
+{
+    unsigned groups = 0;
+    UScriptCode lonely = USCRIPT_INVALID_CODE; /* of the last two groups: only one at a time */
+    struct text text;
+    if (!text_from_utf8(&text, utf8)) {
+        return true;
+    }
+    int32_t count = text_to_codes(&text, scratch_codes);
+    for (int32_t i = 0; i < count; i++) {
+        UErrorCode error = U_ZERO_ERROR;
+        UScriptCode script = uscript_getScript(scratch_codes[i], &error);
+        unsigned group = group_of(script);
+        groups |= group;
+        if (group & (SCRIPT_LIKE_LATIN | SCRIPT_OTHER)) {
+            if (lonely != USCRIPT_INVALID_CODE && lonely != script) {
+                return true;
+            }
+            lonely = script;
+        }
+    }
+    return !may_stand_together(groups);
 }

@@ -1,6 +1,8 @@
 /* PRECIS profiles over ICU (RFC 8264-8266). Pure and thread-safe after the first call. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "chassis/base/arena.h"
 #include "chassis/base/err.h"
 #include "chassis/base/str.h"
@@ -15,3 +17,7 @@ MUST_USE enum err precis_opaque_string(struct arena *arena, struct str text, str
  * U-labels in lower case: UTS #46 mapping, non-transitional, then RFC 5892's classes. No trailing
  * dot. */
 MUST_USE enum err precis_domain(struct arena *arena, struct str text, struct str *out);
+/* Prepared text that looks like another one because it borrows letters (C33): scripts that nobody
+ * writes together. UTS #39 "moderately restrictive": one script, with or without Latin, but no
+ * Latin beside Cyrillic, Greek and the like; Japanese, Korean and Chinese as they are written. */
+bool precis_mixes_scripts(struct str text);

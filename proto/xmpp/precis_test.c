@@ -216,6 +216,38 @@ static void test_prepared_strings_stay_as_they_are(void **state)
     }
 }
 
+/* C33 */
+static void test_scripts_that_do_not_belong_together(void **state)
+{
+    (void)state;
+    static const char *const fine[] = { "juliet",
+        "j.u-l_1999",
+        "жулия",
+        "ιουλιέττα",
+        "αβγ2",
+        "日本のカナ",
+        "カナー",
+        "漢字kanji",
+        "한국어",
+        "한국kr",
+        "ㄅㄆ漢",
+        "देवनागरीabc",
+        "عربي" };
+    static const char *const mixed[] = {
+        "j\u0443liet", "p\u0430ypal", "παypal", "жαβ", "日本жук", "한국かな", "ㄅかな", "देवعربي"
+    };
+    for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++) {
+        if (precis_mixes_scripts(str_from_cstr(fine[i]))) {
+            fail_msg("mixed: %s", fine[i]);
+        }
+    }
+    for (size_t i = 0; i < sizeof(mixed) / sizeof(mixed[0]); i++) {
+        if (!precis_mixes_scripts(str_from_cstr(mixed[i]))) {
+            fail_msg("not mixed: %s", mixed[i]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +255,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_contexts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_direction, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_opaque_strings, set_up, tear_down),
+        cmocka_unit_test(test_scripts_that_do_not_belong_together),
         cmocka_unit_test_setup_teardown(test_prepared_strings_stay_as_they_are, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

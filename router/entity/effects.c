@@ -5,10 +5,9 @@
 #include "router/entity/entity.h"
 #include "router/entity/fanout.h"
 #include "router/entity/sessions.h"
-#include "router/log_client.h"
+#include "router/lifecycle.h"
 #include "router/pipeline.h"
 #include "router/router.h"
-#include "router/session_registry.h"
 
 void effects_begin(
         struct turn *turn, struct arena *arena, struct entity *entity, const struct stanza *stanza)
@@ -49,30 +48,18 @@ static void apply_route_kept(struct turn *turn, const struct stanza *stanza)
     forward_kept(entity, &origin, stanza, work);
 }
 
-static void on_erased(void *context, enum err err)
-{
-    (void)context;
-    if (err != ERR_OK) {
-        log_error("entity",
-                "log of a removed account was not erased",
-                log_cstr("err", err_name(err)));
-    }
-}
-
+/* The row says that it is deleted: what is left is the erasure's business. */
 static void apply_account_removed(struct turn *turn)
 {
     struct entity *entity = turn->entity;
     pipeline_account_removed(turn);
-    log_erase(entity->router->log, entity->account.id, on_erased, NULL);
     entity->account = (struct account_row){ .state = ACCOUNT_DELETED };
     entity->is_log_open = false;
     entity->state = ENTITY_UNKNOWN;
     sessions_kick_all(entity, STREAM_ERROR_NOT_AUTHORIZED, STR("Account removed"));
     roster_clear(&entity->roster);
     data_forget_key(entity);
-    if (entity->router->redis) {
-        session_registry_erase(entity->router->redis, entity->bare);
-    }
+    lifecycle_poke(entity->router->lifecycle);
 }
 
 static void write_audit(const struct entity *entity, const struct turn_audit *audit)

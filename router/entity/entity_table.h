@@ -2,6 +2,7 @@
  * off one turn at a time (DESIGN 3.3). */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "chassis/base/err.h"
@@ -68,6 +69,17 @@ void entity_on_redis_up(struct entity_table *table);
 /* An operator changed or removed the account: reload it; sessions of a disabled or deleted one are
  * kicked. */
 void entity_on_account_changed(struct entity_table *table, struct str bare);
+
+/* A deleted account leaves memory: its sessions end now. False: not yet, ask again soon. */
+bool entity_let_go(struct entity_table *table, struct str bare);
+/* What came with this origin is in the log, or was delivered, while the account is in memory. */
+bool entity_has_taken(struct entity_table *table, struct str bare, const struct origin *origin);
+/* A session is there, detached ones included. */
+bool entity_is_in_use(struct entity_table *table, struct str bare);
+/* Accounts of `host` with one, each with a NUL behind it. */
+void entity_list_in_use(struct entity_table *table, struct str host, struct buf *out);
+/* The shard is here for long enough that the last one is sure. */
+bool entity_knows_sessions(const struct entity_table *table, unsigned shard);
 
 /* An operator ends its sessions, whatever the account's state is. */
 void entity_on_end_sessions(struct entity_table *table, struct str bare);

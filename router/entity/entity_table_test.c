@@ -155,6 +155,33 @@ static void log_that_is_away_holds_messages_then_answers_them(void **state) /* G
     assert_int_equal(fake.entry_count, 1);
 }
 
+/* The store is away for long: a route comes back, an input behind it is answered, and an input
+ * whose stream has ended behind it waits, since nobody would hear an error. */
+static void what_is_too_old_is_answered_and_the_rest_waits(void **state) /* G01 */
+{
+    (void)state;
+    enum err answer;
+    fake_login("e2", "bob@example.org/desk", 0);
+    fake.is_log_down = true;
+    entity_drop(find("bob@example.org"));
+    fake_clear();
+    route_to("bob@example.org", &answer);
+    struct stanza gone =
+            fake_message("bob@example.org/away", "carol@example.org", "<body>1</body>");
+    struct stanza here =
+            fake_message("bob@example.org/desk", "carol@example.org", "<body>2</body>");
+    fake_post_input("e1", 1, &gone);
+    fake_post_input("e2", 2, &here);
+    fake_close("e1", "bob@example.org/away");
+    for (int i = 0; i < 30; i++) {
+        fake_advance(1000);
+    }
+    assert_int_equal(answer, ERR_DENIED);
+    const char *out = fake_take_out();
+    assert_seen(out, "HANDLED e2 desk 2");
+    assert_not_seen(out, "HANDLED e1");
+}
+
 /* Its watermark is still on its way to the log. */
 static void evicted_account_does_not_repeat_what_was_delivered(void **state)
 {
@@ -208,6 +235,8 @@ int main(void)
                 shard_with_stuck_work_is_handed_over_after_the_time_limit, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 log_that_is_away_holds_messages_then_answers_them, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_is_too_old_is_answered_and_the_rest_waits, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 evicted_account_does_not_repeat_what_was_delivered, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(busy_mailbox_shares_the_loop, fake_start, fake_stop),

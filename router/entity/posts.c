@@ -261,3 +261,48 @@ void entity_on_account_changed(struct entity_table *table, struct str bare)
         entity_post(entity, item_create(ITEM_ACCOUNT_CHANGED, NULL, 0));
     }
 }
+
+bool entity_let_go(struct entity_table *table, struct str bare)
+{
+    struct entity *entity = entity_find(table, bare);
+    if (!entity) {
+        return true;
+    }
+    if (!entity_is_quiet(entity) || entity->state == ENTITY_BACKING_OFF) {
+        return false;
+    }
+    if (entity->state == ENTITY_UNKNOWN && !entity->resources) {
+        entity_drop(entity);
+        return true;
+    }
+    entity_post(entity, item_create(ITEM_ACCOUNT_CHANGED, NULL, 0));
+    return false;
+}
+
+bool entity_has_taken(struct entity_table *table, struct str bare, const struct origin *origin)
+{
+    const struct entity *entity = entity_find(table, bare);
+    int64_t id;
+    return entity && origins_find(&entity->origins, origin, &id) && id != ORIGIN_REFUSED;
+}
+
+bool entity_is_in_use(struct entity_table *table, struct str bare)
+{
+    const struct entity *entity = entity_find(table, bare);
+    return entity && entity->resource_count > 0;
+}
+
+void entity_list_in_use(struct entity_table *table, struct str host, struct buf *out)
+{
+    for (struct entity *entity = entity_table_first(table); entity; entity = entity->hh.next) {
+        if (entity->resource_count > 0 && str_equal(entity->domain, host)) {
+            buf_append_str(out, entity->bare);
+            buf_append_char(out, '\0');
+        }
+    }
+}
+
+bool entity_knows_sessions(const struct entity_table *table, unsigned shard)
+{
+    return entity_table_is_settled(table, shard);
+}

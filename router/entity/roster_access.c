@@ -33,42 +33,61 @@ static enum err open_row(const struct vault_key *key,
     return err == ERR_OK ? roster_item_decode(buf_view(content), item_out) : err;
 }
 
-static void take_rows(struct entity *entity, const struct roster_snapshot *snapshot)
+static void take_rows(struct roster *roster,
+        const struct vault_key *key,
+        struct str bare,
+        const struct roster_snapshot *snapshot)
 {
     struct buf content;
     size_t broken = 0;
     buf_init(&content, 0);
     for (size_t i = 0; i < snapshot->count; i++) {
         struct roster_item *item;
-        if (open_row(&entity->key, &snapshot->rows[i], &content, &item) == ERR_OK) {
-            roster_put(&entity->roster, item);
+        if (open_row(key, &snapshot->rows[i], &content, &item) == ERR_OK) {
+            roster_put(roster, item);
         } else {
             broken++;
         }
     }
     if (broken > 0) {
-        log_error("roster",
-                "items cannot be opened",
-                log_jid("jid", entity->bare),
-                log_int("count", broken));
+        log_error(
+                "roster", "items cannot be opened", log_jid("jid", bare), log_int("count", broken));
     }
     buf_fini(&content);
 }
 
-static enum err take_snapshot(struct entity *entity, const struct roster_snapshot *snapshot)
+enum err roster_access_read(const struct vault *vault,
+        int64_t owner,
+        struct str bare,
+        const struct roster_snapshot *snapshot,
+        struct roster *roster)
 {
-    struct roster *roster = &entity->roster;
     roster_clear(roster);
-    enum err err = data_take_key(entity, snapshot->wrapped_key);
-    if (err != ERR_OK) {
-        return err;
-    }
-    if (entity->key.owner != 0) {
-        take_rows(entity, snapshot);
+    if (snapshot->wrapped_key.len > 0) {
+        struct vault_key key;
+        enum err err = vault_open_key(vault, owner, snapshot->wrapped_key, &key);
+        if (err != ERR_OK) {
+            log_error("roster",
+                    "the account's key was wrapped by another router.storage_key_file",
+                    log_jid("jid", bare));
+            return err;
+        }
+        take_rows(roster, &key, bare, snapshot);
+        secret_wipe(&key, sizeof(key));
     }
     roster->version = snapshot->version;
     roster->is_loaded = true;
     return ERR_OK;
+}
+
+static enum err take_snapshot(struct entity *entity, const struct roster_snapshot *snapshot)
+{
+    enum err err = data_take_key(entity, snapshot->wrapped_key);
+    if (err != ERR_OK) {
+        return err;
+    }
+    return roster_access_read(
+            entity->router->vault, entity->account.id, entity->bare, snapshot, &entity->roster);
 }
 
 static void on_loaded(void *context, enum err err, const struct roster_snapshot *snapshot)

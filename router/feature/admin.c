@@ -1,16 +1,18 @@
-/* Service Administration, XEP-0133 1.3.1: accounts are made, changed, ended and counted by who is
- * listed in admin.accounts. Each command acts on the host it is sent to, and leaves a line in the
- * audit log. */
+/* Service Administration, XEP-0133 1.3.1: accounts are made, changed, ended and counted, and
+ * told something, by who is listed in admin.accounts. Each command acts on the host it is sent to,
+ * and leaves a line in the audit log. */
 #include "chassis/base/buf.h"
 #include "proto/xmpp/precis.h"
+#include "proto/xmpp/xml_writer.h"
 #include "router/command.h"
 #include "router/entity/entity.h"
 #include "router/feature.h"
 #include "router/settings.h"
 
-#define MAX_PASSWORD_BYTES 1024
-#define MAX_LISTED         200
-#define NODE(name)         NS_ADMIN "#" name
+#define MAX_PASSWORD_BYTES     1024
+#define MAX_LISTED             200
+#define MAX_ANNOUNCEMENT_BYTES 8192
+#define NODE(name)             NS_ADMIN "#" name
 
 /* The home of the account has checked who sent it: nobody else's address gets here (C29). */
 static bool is_admin(const struct turn *turn)
@@ -64,8 +66,8 @@ static void write_password_form(struct buf *xml)
 
 static void write_account_form(struct buf *xml)
 {
-    begin_form(xml, "Choose an account");
-    ask_required(xml, "accountjids", "jid-multi", "The address of one account");
+    begin_form(xml, "Choose accounts");
+    ask_required(xml, "accountjids", "jid-multi", "Addresses of accounts");
     form_end(xml);
 }
 
@@ -78,21 +80,32 @@ static void write_list_form(struct buf *xml)
     form_end(xml);
 }
 
+static void write_announce_form(struct buf *xml)
+{
+    begin_form(xml, "An announcement to whoever is online");
+    form_field_begin(xml, "subject", "text-single", "Subject");
+    form_field_end(xml);
+    ask_required(xml, "announcement", "text-multi", "Announcement");
+    form_end(xml);
+}
+
 /* ---- what was asked */
 
 struct admin_command {
     const char *node;
     enum turn_admin_op op;
     bool may_hit_oneself;
+    bool is_of_one;
 };
 
 static const struct admin_command operations[] = {
-    { NODE("add-user"), TURN_ADMIN_CREATE, false },
-    { NODE("change-user-password"), TURN_ADMIN_SET_PASSWORD, true },
-    { NODE("delete-user"), TURN_ADMIN_DELETE, false },
-    { NODE("disable-user"), TURN_ADMIN_DISABLE, false },
-    { NODE("reenable-user"), TURN_ADMIN_ENABLE, true },
-    { NODE("end-user-session"), TURN_ADMIN_END_SESSIONS, true },
+    { NODE("add-user"), TURN_ADMIN_CREATE, false, true },
+    { NODE("change-user-password"), TURN_ADMIN_SET_PASSWORD, true, true },
+    { NODE("delete-user"), TURN_ADMIN_DELETE, false, false },
+    { NODE("disable-user"), TURN_ADMIN_DISABLE, false, false },
+    { NODE("reenable-user"), TURN_ADMIN_ENABLE, true, false },
+    { NODE("end-user-session"), TURN_ADMIN_END_SESSIONS, true, false },
+    { NODE("get-user-lastlogin"), TURN_ADMIN_LAST_LOGIN, true, false },
 };
 
 static const struct admin_command *find_operation(struct str node)
@@ -105,29 +118,51 @@ static const struct admin_command *find_operation(struct str node)
     return NULL;
 }
 
-/* One address, as each turn waits for one change; the field may hold more in other services. */
-static const struct form_field *find_target(const struct form *form)
+static const struct form_field *find_targets(const struct form *form)
 {
     const struct form_field *field = form_find(form, "accountjids");
     return field ? field : form_find(form, "accountjid");
 }
 
-static enum stanza_condition read_target(
-        struct turn *turn, const struct command *command, struct str *bare_out)
+static enum stanza_condition read_target(struct turn *turn, struct str text, struct str *bare_out)
 {
-    const struct form_field *field = find_target(&command->form);
     struct jid jid;
-    if (!field || field->value_count != 1) {
-        return STANZA_ERROR_BAD_REQUEST;
-    }
-    if (jid_parse(turn->arena, field->values[0], &jid) != ERR_OK || !jid_is_bare(&jid)
-            || jid.local.len == 0) {
+    if (jid_parse(turn->arena, text, &jid) != ERR_OK || !jid_is_bare(&jid) || jid.local.len == 0) {
         return STANZA_ERROR_JID_MALFORMED;
     }
     if (!str_equal(jid.domain, turn->to.domain)) {
         return STANZA_ERROR_ITEM_NOT_FOUND;
     }
     *bare_out = jid.bare;
+    return STANZA_ERROR_NONE;
+}
+
+/* All of them are addresses of this host, or nothing is done. */
+static enum stanza_condition read_targets(struct turn *turn,
+        const struct command *command,
+        const struct admin_command *operation,
+        struct turn_admin *admin_out)
+{
+    const struct form_field *field = find_targets(&command->form);
+    size_t count = field ? field->value_count : 0;
+    if (count == 0 || (operation->is_of_one && count != 1)) {
+        return STANZA_ERROR_BAD_REQUEST;
+    }
+    if (count > TURN_ADMIN_MAX_ACCOUNTS) {
+        return STANZA_ERROR_NOT_ACCEPTABLE;
+    }
+    struct str *accounts = arena_calloc(turn->arena, count * sizeof(*accounts));
+    for (size_t i = 0; i < count; i++) {
+        enum stanza_condition wrong = read_target(turn, field->values[i], &accounts[i]);
+        if (wrong != STANZA_ERROR_NONE) {
+            return wrong;
+        }
+        if (!operation->may_hit_oneself && str_equal(accounts[i], turn->entity->bare)) {
+            return STANZA_ERROR_NOT_ALLOWED;
+        }
+    }
+    admin_out->accounts = accounts;
+    admin_out->account_count = count;
     return STANZA_ERROR_NONE;
 }
 
@@ -171,20 +206,96 @@ static bool read_again(struct turn *turn, const struct stanza *request, struct c
     return element && command_read(turn, request, element, command) == ERR_OK;
 }
 
-static void after_change(struct turn *turn, const struct stanza *request, enum err err)
+struct outcomes {
+    struct buf failed;   /* a sentence */
+    struct buf accounts; /* <value/>s */
+    struct buf values;   /* likewise, of each account */
+};
+
+static void reply_done(struct turn *turn,
+        const struct command *command,
+        const char *var,
+        const struct outcomes *outcomes)
+{
+    struct buf xml;
+    buf_init(&xml, 0);
+    if (outcomes->failed.len > 0) {
+        buf_append_literal(&xml, "<note type='warn'>");
+        xml_text(&xml, buf_view(&outcomes->failed));
+        buf_append_literal(&xml, "</note>");
+    }
+    if (var) {
+        form_begin(&xml, "result", NS_ADMIN);
+        form_field_begin(&xml, "accountjids", NULL, NULL);
+        buf_append_str(&xml, buf_view(&outcomes->accounts));
+        form_field_end(&xml);
+        form_field_begin(&xml, var, NULL, NULL);
+        buf_append_str(&xml, buf_view(&outcomes->values));
+        form_field_end(&xml);
+        form_end(&xml);
+    }
+    command_reply_completed(turn, command, buf_view(&xml));
+    buf_fini(&xml);
+}
+
+/* A line of the audit log for each account (C29). True: `address` is one that could not be done. */
+static bool next_outcome(struct turn *turn,
+        const struct command *command,
+        struct str *rest,
+        struct str *address_out,
+        struct str *more_out)
+{
+    struct str line = str_cut(rest, '\n');
+    *address_out = str_cut(&line, ' ');
+    struct str outcome = str_cut(&line, ' ');
+    *more_out = line;
+    audit(turn, command, *address_out, str_dup(turn->arena, outcome).ptr);
+    return !str_equal(outcome, STR("done"));
+}
+
+/* What was done, and for whom not. `var`: of what is told of each account, NULL: nothing. */
+static void reply_outcomes(
+        struct turn *turn, const struct stanza *request, enum err err, const char *var)
 {
     struct command command;
-    struct str bare = STR_NULL;
     if (!read_again(turn, request, &command)) {
         return;
     }
-    (void)read_target(turn, &command, &bare);
-    audit(turn, &command, bare, err == ERR_OK ? "done" : err_name(err));
-    if (err == ERR_OK) {
-        command_reply_completed(turn, &command, STR_NULL);
-    } else {
-        reply_failed(turn, request, err);
+    struct outcomes outcomes;
+    buf_init(&outcomes.failed, 0);
+    buf_init(&outcomes.accounts, 0);
+    buf_init(&outcomes.values, 0);
+    struct str rest = turn->loaded;
+    while (rest.len > 0) {
+        struct str address;
+        struct str more;
+        if (next_outcome(turn, &command, &rest, &address, &more)) {
+            struct buf *failed = &outcomes.failed;
+            buf_append_str(failed, failed->len > 0 ? STR(", ") : STR("Not done for "));
+            buf_append_str(failed, address);
+        } else {
+            form_add_value(&outcomes.accounts, address);
+            form_add_value(&outcomes.values, more);
+        }
     }
+    if (err != ERR_OK) {
+        reply_failed(turn, request, err);
+    } else {
+        reply_done(turn, &command, var, &outcomes);
+    }
+    buf_fini(&outcomes.failed);
+    buf_fini(&outcomes.accounts);
+    buf_fini(&outcomes.values);
+}
+
+static void after_change(struct turn *turn, const struct stanza *request, enum err err)
+{
+    reply_outcomes(turn, request, err, NULL);
+}
+
+static void after_last_login(struct turn *turn, const struct stanza *request, enum err err)
+{
+    reply_outcomes(turn, request, err, "lastlogin");
 }
 
 static enum verdict refuse(struct turn *turn,
@@ -201,18 +312,59 @@ static enum verdict change_account(struct turn *turn, const struct command *comm
     const struct admin_command *operation = find_operation(command->node);
     ASSERT(operation); /* the table of commands names only nodes it has */
     struct turn_admin admin = { .op = operation->op };
-    enum stanza_condition wrong = read_target(turn, command, &admin.bare);
+    enum stanza_condition wrong = read_targets(turn, command, operation, &admin);
     if (wrong != STANZA_ERROR_NONE) {
         return refuse(turn, command, STR_NULL, wrong);
     }
-    if (!operation->may_hit_oneself && str_equal(admin.bare, turn->entity->bare)) {
-        return refuse(turn, command, admin.bare, STANZA_ERROR_NOT_ALLOWED);
-    }
     bool needs_password = admin.op == TURN_ADMIN_CREATE || admin.op == TURN_ADMIN_SET_PASSWORD;
     if (needs_password && read_password(turn, command, &admin.password) != ERR_OK) {
-        return refuse(turn, command, admin.bare, STANZA_ERROR_NOT_ACCEPTABLE);
+        return refuse(turn, command, admin.accounts[0], STANZA_ERROR_NOT_ACCEPTABLE);
     }
-    return turn_wait_admin(turn, &admin, after_change);
+    return turn_wait_admin(
+            turn, &admin, admin.op == TURN_ADMIN_LAST_LOGIN ? after_last_login : after_change);
+}
+
+/* ---- announcements */
+
+static void after_announcement(struct turn *turn, const struct stanza *request, enum err err)
+{
+    struct command command;
+    if (!read_again(turn, request, &command)) {
+        return;
+    }
+    audit(turn, &command, STR_NULL, err == ERR_OK ? "done" : err_name(err));
+    if (err == ERR_OK) {
+        command_reply_completed(turn, &command, STR_NULL);
+    } else {
+        reply_failed(turn, request, err);
+    }
+}
+
+static struct str join_lines(struct turn *turn, const struct form_field *field)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    for (size_t i = 0; field && i < field->value_count; i++) {
+        buf_append_str(&text, i > 0 ? STR("\n") : STR_NULL);
+        buf_append_str(&text, field->values[i]);
+    }
+    struct str joined = str_dup(turn->arena, buf_view(&text));
+    buf_fini(&text);
+    return joined;
+}
+
+static enum verdict announce(struct turn *turn, const struct command *command)
+{
+    struct turn_admin admin = {
+        .op = TURN_ADMIN_ANNOUNCE,
+        .domain = turn->to.domain,
+        .subject = form_value(&command->form, "subject"),
+        .text = join_lines(turn, form_find(&command->form, "announcement")),
+    };
+    if (admin.text.len == 0 || admin.text.len + admin.subject.len > MAX_ANNOUNCEMENT_BYTES) {
+        return refuse(turn, command, STR_NULL, STANZA_ERROR_NOT_ACCEPTABLE);
+    }
+    return turn_wait_admin(turn, &admin, after_announcement);
 }
 
 /* ---- numbers and lists */
@@ -308,11 +460,11 @@ static enum verdict list_registered(struct turn *turn, const struct command *com
 
 static const struct feature_command commands[] = {
     { NODE("add-user"), "Add a user", is_admin, write_add_form, change_account },
-    { NODE("delete-user"), "Delete a user", is_admin, write_account_form, change_account },
-    { NODE("disable-user"), "Disable a user", is_admin, write_account_form, change_account },
-    { NODE("reenable-user"), "Enable a user again", is_admin, write_account_form, change_account },
+    { NODE("delete-user"), "Delete users", is_admin, write_account_form, change_account },
+    { NODE("disable-user"), "Disable users", is_admin, write_account_form, change_account },
+    { NODE("reenable-user"), "Enable users again", is_admin, write_account_form, change_account },
     { NODE("end-user-session"),
-            "End a user's sessions",
+            "End users' sessions",
             is_admin,
             write_account_form,
             change_account },
@@ -321,6 +473,12 @@ static const struct feature_command commands[] = {
             is_admin,
             write_password_form,
             change_account },
+    { NODE("get-user-lastlogin"),
+            "Day of a user's last login",
+            is_admin,
+            write_account_form,
+            change_account },
+    { NODE("announce"), "Tell whoever is online", is_admin, write_announce_form, announce },
     { NODE("get-registered-users-num"),
             "Number of active accounts",
             is_admin,

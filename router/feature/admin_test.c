@@ -20,7 +20,7 @@ static int start(void **state)
 static const char *run(const char *from, const char *name, const char *fields)
 {
     bool is_alice = strcmp(from, ALICE) == 0;
-    char xml[1024];
+    static char xml[16384];
     (void)snprintf(xml,
             sizeof(xml),
             "<command xmlns='" NS_COMMANDS "' node='" NS_ADMIN "#%s' sessionid='s'>"
@@ -36,6 +36,7 @@ static const char *run(const char *from, const char *name, const char *fields)
 
 #define JID(jid)       "<field var='accountjid'><value>" jid "</value></field>"
 #define JIDS(jid)      "<field var='accountjids'><value>" jid "</value></field>"
+#define TWO(a, b)      "<field var='accountjids'><value>" a "</value><value>" b "</value></field>"
 #define PASSWORD(text) "<field var='password'><value>" text "</value></field>"
 #define VERIFY(text)   "<field var='password-verify'><value>" text "</value></field>"
 #define DONE           "sessionid='s' status='completed'"
@@ -65,7 +66,7 @@ static void accounts_are_disabled_enabled_and_deleted(void **state)
     assert_seen(out, DONE);
     assert_seen(run(ALICE, "reenable-user", JIDS("bob@example.org")), "STATE bob@example.org 0");
     out = run(ALICE, "delete-user", JIDS("bob@example.org"));
-    assert_before(out, "DELETE bob@example.org", "ERASE");
+    assert_before(out, "DELETE bob@example.org", "CHANGED bob@example.org\n");
     assert_seen(out, DONE);
     assert_seen(run(ALICE, "delete-user", JIDS("nobody@example.org")), "<item-not-found");
 }
@@ -116,22 +117,70 @@ static void what_is_wrong_is_refused(void **state)
         "get-registered-users-num",
         "get-disabled-users-num",
         "get-online-users-num",
-        "get-registered-users-list" };
+        "get-registered-users-list",
+        "get-user-lastlogin",
+        "announce" };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) { /* C29 */
         const char *out = run(BOB, names[i], JIDS("alice@example.org") PASSWORD("p"));
         assert_seen(out, "<forbidden");
         assert_not_seen(out, "CHANGED");
+        assert_not_seen(out, "ANNOUNCE");
     }
     assert_seen(run(ALICE, "delete-user", JIDS("alice@example.org")), "<not-allowed");
     assert_seen(run(ALICE, "delete-user", JIDS("bob@other.example")), "<item-not-found");
     assert_seen(run(ALICE, "delete-user", JIDS("bob@example.org/pc")), "<jid-malformed");
     assert_seen(run(ALICE, "delete-user", JIDS("example.org")), "<jid-malformed");
     assert_seen(run(ALICE, "delete-user", ""), "<bad-request");
-    assert_seen(
-            run(ALICE,
-                    "delete-user",
-                    "<field var='accountjids'><value>a@example.org</value><value>b@example.org</value></field>"),
+    /* All or nothing, if one of them makes no sense. */
+    const char *out = run(ALICE, "delete-user", TWO("bob@example.org", "alice@example.org"));
+    assert_seen(out, "<not-allowed");
+    assert_not_seen(out, "DELETE");
+    assert_seen(run(ALICE, "add-user", TWO("a@example.org", "b@example.org") PASSWORD("p")),
             "<bad-request");
+}
+
+static void several_accounts_are_changed_by_one_command(void **state)
+{
+    (void)state;
+    const char *out = run(ALICE, "disable-user", TWO("nobody@example.org", "bob@example.org"));
+    assert_before(out, "STATE nobody@example.org 1", "STATE bob@example.org 1");
+    assert_seen(out, DONE);
+    assert_seen(out, "<note type='warn'>Not done for nobody@example.org</note>");
+    out = run(ALICE, "reenable-user", TWO("bob@example.org", "alice@example.org"));
+    assert_not_seen(out, "<note");
+    out = run(ALICE, "delete-user", TWO("nobody@example.org", "no-one@example.org"));
+    assert_seen(out, "<item-not-found");
+    char many[8192] = "<field var='accountjids'>";
+    for (int i = 0; i < 101; i++) {
+        (void)snprintf(many + strlen(many),
+                sizeof(many) - strlen(many),
+                "<value>a%d@example.org</value>",
+                i);
+    }
+    (void)snprintf(many + strlen(many), sizeof(many) - strlen(many), "</field>");
+    assert_seen(run(ALICE, "delete-user", many), "<not-acceptable");
+}
+
+static void the_day_of_the_last_login_is_told(void **state)
+{
+    (void)state;
+    assert_seen(run(ALICE, "get-user-lastlogin", TWO("bob@example.org", "nobody@example.org")),
+            "<note type='warn'>Not done for nobody@example.org</note>"
+            "<x xmlns='jabber:x:data' type='result'>");
+    const char *out = run(ALICE, "get-user-lastlogin", JIDS("bob@example.org"));
+    assert_seen(out, "<field var='accountjids'><value>bob@example.org</value></field>");
+    assert_seen(out, "<field var='lastlogin'><value>2026-11-27</value></field>");
+}
+
+static void announcements_are_passed_on(void **state)
+{
+    (void)state;
+    const char *out = run(ALICE,
+            "announce",
+            "<field var='subject'><value>Soon</value></field>"
+            "<field var='announcement'><value>We go</value><value>down</value></field>");
+    assert_before(out, "ANNOUNCE example.org [Soon] We go\ndown\n", DONE);
+    assert_seen(run(ALICE, "announce", ""), "<not-acceptable");
 }
 
 int main(void)
@@ -142,6 +191,10 @@ int main(void)
                 accounts_are_disabled_enabled_and_deleted, start, fake_stop),
         cmocka_unit_test_setup_teardown(sessions_are_ended, start, fake_stop),
         cmocka_unit_test_setup_teardown(numbers_and_lists_are_told, start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                several_accounts_are_changed_by_one_command, start, fake_stop),
+        cmocka_unit_test_setup_teardown(the_day_of_the_last_login_is_told, start, fake_stop),
+        cmocka_unit_test_setup_teardown(announcements_are_passed_on, start, fake_stop),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_refused, start, fake_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

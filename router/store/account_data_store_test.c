@@ -183,7 +183,7 @@ static void on_account(void *context, enum err err, const struct account_row *ro
 
 static struct answer load_account(void)
 {
-    struct account_store *accounts = account_store_create(database.pool);
+    struct account_store *accounts = account_store_create(database.pool, STR_NULL);
     struct answer answer = { .is_done = false };
     account_load(accounts, STR("a@example.net"), on_account, &answer);
     await(&answer);

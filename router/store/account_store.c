@@ -3,15 +3,18 @@
 
 #include "chassis/base/mem.h"
 #include "router/store/store_request.h"
+#include "router/store/tombstone_name.h"
 
 struct account_store {
     struct pg_pool *pool;
+    struct str name_key;
 };
 
-struct account_store *account_store_create(struct pg_pool *pool)
+struct account_store *account_store_create(struct pg_pool *pool, struct str name_key)
 {
     struct account_store *store = MEM_NEW(struct account_store);
     store->pool = pool;
+    store->name_key = name_key;
     return store;
 }
 
@@ -168,8 +171,13 @@ static void add_verifiers(struct pg_query *query, const struct verifier *verifie
     " salt = excluded.salt, stored_key = excluded.stored_key,"                     \
     " server_key = excluded.server_key RETURNING owner"
 
-static const char sql_create[] = "WITH target AS (INSERT INTO router.account (bare) VALUES ($1)"
-                                 " ON CONFLICT (bare) DO NOTHING RETURNING id)" SQL_VERIFIERS;
+/* The row of an erased account goes after its tombstone has come: one of both is always seen. */
+static const char sql_create[] =
+        "WITH target AS (INSERT INTO router.account (bare) SELECT $1::text WHERE NOT EXISTS"
+        " (SELECT FROM router.tombstone WHERE name = $6::bytea AND until > current_date)"
+        " ON CONFLICT (bare) DO NOTHING RETURNING id),"
+        " notice AS (INSERT INTO router.account_notice (owner, kind) SELECT id, 1 FROM target)" //
+        SQL_VERIFIERS;
 
 void account_create(struct account_store *store,
         struct str bare,
@@ -177,10 +185,13 @@ void account_create(struct account_store *store,
         account_changed done,
         void *context)
 {
+    uint8_t name[TOMBSTONE_NAME_BYTES];
+    tombstone_name(store->name_key, bare, name);
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql_create);
     pg_add_text(query, bare);
     add_verifiers(query, verifiers);
+    pg_add_bytes(query, str_from(name, sizeof(name)));
     send_change(query, ERR_EXISTS, done, context);
 }
 
@@ -235,13 +246,11 @@ void account_add_verifier(struct account_store *store,
     send_change(query, ERR_EXISTS, done, context);
 }
 
+/* Keys and contacts stay until the contacts have been told; the rest of what it owned goes now. */
 static const char sql_delete[] =
         "WITH gone AS (UPDATE router.account SET state = 2, deleted = current_date"
         " WHERE bare = $1 AND state <> 2 RETURNING id),"
-        " keys AS (DELETE FROM router.credential WHERE owner IN (SELECT id FROM gone)),"
-        " secrets AS (DELETE FROM router.account_key WHERE owner IN (SELECT id FROM gone)),"
-        " versions AS (DELETE FROM router.roster_version WHERE owner IN (SELECT id FROM gone)),"
-        " contacts AS (DELETE FROM router.roster WHERE owner IN (SELECT id FROM gone))"
+        " keys AS (DELETE FROM router.credential WHERE owner IN (SELECT id FROM gone))"
         " SELECT id FROM gone";
 
 void account_delete(
@@ -253,7 +262,8 @@ void account_delete(
     send_change(query, ERR_NOT_FOUND, done, context);
 }
 
-static const char sql_state[] = "UPDATE router.account SET state = $2::int4"
+static const char sql_state[] = "UPDATE router.account SET state = $2::int4, inactive_stage = 0,"
+                                " stage_day = NULL, counted_from = current_date"
                                 " WHERE bare = $1 AND state <> 2 RETURNING id";
 
 void account_set_state(struct account_store *store,
@@ -277,6 +287,18 @@ static void on_told(
     bool has_text = err == ERR_OK && !pg_result_is_null(results[0], 0, 0);
     ((account_told)request->done)(
             request->context, err, has_text ? pg_result_bytes(results[0], 0, 0) : STR_NULL);
+}
+
+static const char sql_last_login[] =
+        "SELECT to_char(last_login, 'YYYY-MM-DD') FROM router.account WHERE bare = $1 AND state <> 2";
+
+void account_last_login(
+        struct account_store *store, struct str bare, account_told done, void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_last_login);
+    pg_add_text(query, bare);
+    store_send(query, on_told, (store_done)done, context, ERR_NOT_FOUND);
 }
 
 static const char sql_count[] = "SELECT count(*)::text FROM router.account"

@@ -15,7 +15,7 @@ struct pg_pool;
 enum account_state {
     ACCOUNT_ACTIVE = 0,
     ACCOUNT_DISABLED = 1,
-    ACCOUNT_DELETED = 2, /* tombstone: the name is blocked */
+    ACCOUNT_DELETED = 2, /* its erasure is under way: the name is blocked by the row itself */
 };
 
 struct account_row {
@@ -37,10 +37,11 @@ struct verifier {
 
 #define VERIFIERS 3 /* indexed by enum digest */
 
-struct account_store *account_store_create(struct pg_pool *pool);
+/* `name_key` (a view that stays): of the hashes in tombstones. */
+struct account_store *account_store_create(struct pg_pool *pool, struct str name_key);
 void account_store_destroy(struct account_store *store); /* accepts NULL */
 
-/* ERR_NOT_FOUND: no such account (a tombstone counts as found). */
+/* ERR_NOT_FOUND: no such account (one that is being erased counts as found). */
 typedef void (*account_loaded)(void *context, enum err err, const struct account_row *row);
 void account_load(struct account_store *store, struct str bare, account_loaded done, void *context);
 typedef void (*verifier_loaded)(void *context,
@@ -54,7 +55,7 @@ void account_load_verifier(struct account_store *store,
         void *context);
 
 typedef void (*account_changed)(void *context, enum err err, int64_t id);
-/* ERR_EXISTS: taken or a tombstone. Verifiers for all digests. */
+/* ERR_EXISTS: taken, or blocked by a tombstone. Verifiers for all digests. It is to be welcomed. */
 void account_create(struct account_store *store,
         struct str bare,
         const struct verifier verifiers[VERIFIERS],
@@ -65,7 +66,8 @@ void account_set_verifiers(struct account_store *store,
         const struct verifier verifiers[VERIFIERS],
         account_changed done,
         void *context);
-/* Between active and disabled. ERR_NOT_FOUND: no such account, or a tombstone. */
+/* Between active and disabled, as somebody decided: the policy for inactive accounts begins anew.
+ * ERR_NOT_FOUND: no such account. */
 void account_set_state(struct account_store *store,
         struct str bare,
         enum account_state state,
@@ -84,6 +86,9 @@ void account_list(struct account_store *store,
         int64_t max,
         account_told done,
         void *context);
+/* The day (YYYY-MM-DD) of the last login, "": none is known. ERR_NOT_FOUND. */
+void account_last_login(
+        struct account_store *store, struct str bare, account_told done, void *context);
 /* Bit n of the answer's `id`: there is a verifier of digest n. */
 void account_load_digests(
         struct account_store *store, int64_t owner, account_changed done, void *context);
@@ -94,6 +99,6 @@ void account_add_verifier(struct account_store *store,
         const struct verifier *verifier,
         account_changed done,
         void *context);
-/* Leaves a tombstone. */
+/* Nobody can log in any more; what it owned is erased by its home (router/erasure). */
 void account_delete(
         struct account_store *store, struct str bare, account_changed done, void *context);

@@ -260,7 +260,7 @@ static int start(void **state)
 {
     (void)state;
     scratch_router_start(&database);
-    store = account_store_create(database.pool);
+    store = account_store_create(database.pool, STR("the key of names"));
     return 0;
 }
 

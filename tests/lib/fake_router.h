@@ -24,6 +24,7 @@
 #include "router/data_seal.h"
 #include "router/entity/entity.h"
 #include "router/entity/entity_table.h"
+#include "router/lifecycle.h"
 #include "router/log_client.h"
 #include "router/password_work.h"
 #include "router/route_many.h"
@@ -683,7 +684,7 @@ void account_set_verifiers(struct account_store *store,
 }
 static inline void fake_answer_told(struct fake_call *call)
 {
-    ((account_told)call->done)(call->context, ERR_OK, str_from_cstr(call->bare_text));
+    ((account_told)call->done)(call->context, call->err, str_from_cstr(call->bare_text));
 }
 void account_create(struct account_store *store,
         struct str bare,
@@ -750,6 +751,29 @@ void cluster_tell_account_changed(struct router *router, struct str bare, bool e
 uint64_t cluster_count_online(const struct router *router)
 {
     return entity_count_online(router->entities);
+}
+void cluster_announce(struct router *router, struct str host, struct str subject, struct str text)
+{
+    (void)router;
+    buf_printf(&fake.out,
+            "ANNOUNCE " STR_FMT " [" STR_FMT "] " STR_FMT "\n",
+            STR_ARG(host),
+            STR_ARG(subject),
+            STR_ARG(text));
+}
+void account_last_login(
+        struct account_store *store, struct str bare, account_told done, void *context)
+{
+    (void)store;
+    struct fake_call *call = fake_add_call(fake_answer_told, context);
+    call->done = (void (*)(void))done;
+    call->err = fake_find_account(bare) ? ERR_OK : ERR_NOT_FOUND;
+    (void)snprintf(call->bare_text, sizeof(call->bare_text), "2026-11-27");
+}
+void lifecycle_poke(struct lifecycle *lifecycle)
+{
+    (void)lifecycle;
+    buf_printf(&fake.out, "POKED\n");
 }
 void account_delete(
         struct account_store *store, struct str bare, account_changed done, void *context)

@@ -13,7 +13,7 @@ from runner import run  # noqa: E402
 COMMANDS, DATA, ADMIN = "http://jabber.org/protocol/commands", "jabber:x:data", "http://jabber.org/protocol/admin"
 ITEMS, INFO = "http://jabber.org/protocol/disco#items", "http://jabber.org/protocol/disco#info"
 NAMES = {"add-user", "delete-user", "disable-user", "reenable-user", "end-user-session", "change-user-password", "get-registered-users-num",
-         "get-disabled-users-num", "get-online-users-num", "get-registered-users-list"}
+         "get-disabled-users-num", "get-online-users-num", "get-registered-users-list", "get-user-lastlogin", "announce"}
 cluster = None
 counter = 0
 

@@ -1,0 +1,299 @@
+/* Statements over router.account, router.account_notice and router.tombstone; every one is a single
+ * round trip, safe to repeat, and asks again for what its caller has seen. */
+#include "router/store/lifecycle_store.h"
+
+#include "chassis/base/mem.h"
+#include "chassis/pg.h"
+#include "router/store/tombstone_name.h"
+
+struct lifecycle_store {
+    struct pg_pool *pool;
+    struct str name_key;
+};
+
+struct lifecycle_store *lifecycle_store_create(struct pg_pool *pool, struct str name_key)
+{
+    struct lifecycle_store *store = MEM_NEW(struct lifecycle_store);
+    store->pool = pool;
+    store->name_key = name_key;
+    return store;
+}
+
+void lifecycle_store_destroy(struct lifecycle_store *store)
+{
+    free(store);
+}
+
+struct call {
+    union {
+        lifecycle_listed listed;
+        lifecycle_done done;
+    } done;
+    void *context;
+    bool wants_row;
+};
+
+static enum err store_err(enum err err)
+{
+    return err == ERR_OK || err == ERR_CLOSED ? err : ERR_UNAVAILABLE;
+}
+
+/* ---- lists: id, bare, notice, state, stage, idle days, days of the stage */
+
+static struct lifecycle_row row_at(const struct pg_result *result, int i)
+{
+    return (struct lifecycle_row){
+        .id = pg_result_int(result, i, 0),
+        .bare = pg_result_bytes(result, i, 1),
+        .notice = (enum notice_kind)pg_result_int(result, i, 2),
+        .state = (enum account_state)pg_result_int(result, i, 3),
+        .stage = (enum inactive_stage)pg_result_int(result, i, 4),
+        .idle_days = pg_result_int(result, i, 5),
+        .stage_days = pg_result_int(result, i, 6),
+    };
+}
+
+static void on_listed(void *context,
+        enum err err,
+        const char *sqlstate,
+        const struct pg_result *const *results,
+        size_t count)
+{
+    (void)sqlstate;
+    (void)count;
+    struct call call = *(struct call *)context;
+    free(context);
+    if (err != ERR_OK) {
+        call.done.listed(call.context, store_err(err), NULL, 0);
+        return;
+    }
+    size_t most = (size_t)pg_result_rows(results[0]);
+    struct lifecycle_row *rows = mem_calloc(most + 1, sizeof(*rows));
+    for (size_t i = 0; i < most; i++) {
+        rows[i] = row_at(results[0], (int)i);
+    }
+    call.done.listed(call.context, ERR_OK, rows, most);
+    free(rows);
+}
+
+static void list(struct lifecycle_store *store,
+        const char *sql,
+        const int64_t parameters[2],
+        lifecycle_listed done,
+        void *context)
+{
+    struct call *call = MEM_NEW(struct call);
+    call->done.listed = done;
+    call->context = context;
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql);
+    pg_add_int8(query, parameters[0]);
+    pg_add_int8(query, parameters[1]);
+    pg_query_send(query, on_listed, call);
+}
+
+static const char sql_deleted[] =
+        "SELECT id, bare, 0, state, 0, 0::bigint, 0::bigint FROM router.account"
+        " WHERE state = 2 AND id > $1::bigint ORDER BY id LIMIT $2::bigint";
+
+void lifecycle_list_deleted(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
+        lifecycle_listed done,
+        void *context)
+{
+    list(store, sql_deleted, (const int64_t[]){ after_id, max }, done, context);
+}
+
+static const char sql_notices[] =
+        "SELECT a.id, a.bare, n.kind, a.state, 0, 0::bigint, 0::bigint"
+        " FROM router.account_notice n JOIN router.account a ON a.id = n.owner"
+        " WHERE n.owner > $1::bigint ORDER BY n.owner LIMIT $2::bigint";
+
+void lifecycle_list_notices(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
+        lifecycle_listed done,
+        void *context)
+{
+    list(store, sql_notices, (const int64_t[]){ after_id, max }, done, context);
+}
+
+static const char sql_accounts[] =
+        "SELECT id, bare, 0, state, inactive_stage, (current_date - counted_from)::bigint,"
+        " (current_date - coalesce(stage_day, current_date))::bigint FROM router.account"
+        " WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint";
+
+void lifecycle_list_accounts(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
+        lifecycle_listed done,
+        void *context)
+{
+    list(store, sql_accounts, (const int64_t[]){ after_id, max }, done, context);
+}
+
+/* ---- changes */
+
+static void on_done(void *context,
+        enum err err,
+        const char *sqlstate,
+        const struct pg_result *const *results,
+        size_t count)
+{
+    (void)sqlstate;
+    (void)count;
+    struct call call = *(struct call *)context;
+    free(context);
+    if (err == ERR_OK && call.wants_row && pg_result_rows(results[0]) == 0) {
+        call.done.done(call.context, ERR_NOT_FOUND);
+    } else {
+        call.done.done(call.context, store_err(err));
+    }
+}
+
+/* `wants_row`: the statement returns one when it has found something. */
+static void send_change(struct pg_query *query, bool wants_row, lifecycle_done done, void *context)
+{
+    struct call *call = MEM_NEW(struct call);
+    call->done.done = done;
+    call->context = context;
+    call->wants_row = wants_row;
+    pg_query_send(query, on_done, call);
+}
+
+static const char sql_bury[] =
+        "INSERT INTO router.tombstone AS t (name, until)"
+        " SELECT $2::bytea, coalesce(deleted, current_date) + $3::int FROM router.account"
+        " WHERE id = $1::bigint AND state = 2"
+        " ON CONFLICT (name) DO UPDATE SET until = greatest(t.until, excluded.until)"
+        " RETURNING 1";
+
+void lifecycle_bury(struct lifecycle_store *store,
+        int64_t id,
+        struct str bare,
+        int64_t days,
+        lifecycle_done done,
+        void *context)
+{
+    uint8_t name[TOMBSTONE_NAME_BYTES];
+    tombstone_name(store->name_key, bare, name);
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_bury);
+    pg_add_int8(query, id);
+    pg_add_bytes(query, str_from(name, sizeof(name)));
+    pg_add_int4(query, (int32_t)days);
+    send_change(query, true, done, context);
+}
+
+static const char sql_remove[] =
+        "DELETE FROM router.account WHERE id = $1::bigint AND state = 2 RETURNING 1";
+
+void lifecycle_remove(struct lifecycle_store *store, int64_t id, lifecycle_done done, void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_remove);
+    pg_add_int8(query, id);
+    send_change(query, true, done, context);
+}
+
+static const char sql_end_notice[] =
+        "DELETE FROM router.account_notice WHERE owner = $1::bigint AND kind = $2::int RETURNING 1";
+
+void lifecycle_end_notice(struct lifecycle_store *store,
+        int64_t owner,
+        enum notice_kind kind,
+        lifecycle_done done,
+        void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_end_notice);
+    pg_add_int8(query, owner);
+    pg_add_int4(query, (int32_t)kind);
+    send_change(query, true, done, context);
+}
+
+/* In the order of ids, so that routers with the same accounts do not wait for each other in a ring.
+ */
+static const char sql_note_use[] =
+        "WITH used AS (SELECT id FROM router.account WHERE id = ANY ($1) AND state = 0"
+        " AND (counted_from <> current_date OR inactive_stage <> 0"
+        " OR ($2::boolean AND last_login IS DISTINCT FROM current_date))"
+        " ORDER BY id FOR UPDATE)"
+        " UPDATE router.account a SET counted_from = current_date, inactive_stage = 0,"
+        " stage_day = NULL, last_login = CASE WHEN $2::boolean THEN current_date ELSE last_login END"
+        " FROM used WHERE a.id = used.id";
+
+void lifecycle_note_use(struct lifecycle_store *store,
+        const int64_t *ids,
+        size_t count,
+        bool is_login,
+        lifecycle_done done,
+        void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_note_use);
+    pg_add_array_begin(query, PG_ARRAY_INT8);
+    for (size_t i = 0; i < count; i++) {
+        pg_add_int8(query, ids[i]);
+    }
+    pg_add_array_end(query);
+    pg_add_bool(query, is_login);
+    send_change(query, false, done, context);
+}
+
+static const char sql_set_stage[] =
+        "WITH moved AS (UPDATE router.account SET inactive_stage = $2::int, stage_day = current_date,"
+        " state = CASE WHEN $2::int = 2 THEN 1 ELSE state END"
+        " WHERE id = $1::bigint AND state = 0 AND inactive_stage < $2::int"
+        " AND counted_from <= current_date - $3::int RETURNING id),"
+        " told AS (INSERT INTO router.account_notice (owner, kind)"
+        " SELECT id, 2 FROM moved WHERE $2::int = 1 ON CONFLICT DO NOTHING)"
+        " SELECT id FROM moved";
+
+void lifecycle_set_stage(struct lifecycle_store *store,
+        int64_t id,
+        enum inactive_stage stage,
+        int64_t idle_days,
+        lifecycle_done done,
+        void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_set_stage);
+    pg_add_int8(query, id);
+    pg_add_int4(query, (int32_t)stage);
+    pg_add_int4(query, (int32_t)idle_days);
+    send_change(query, true, done, context);
+}
+
+static const char sql_delete_inactive[] =
+        "WITH gone AS (UPDATE router.account SET state = 2, deleted = current_date"
+        " WHERE id = $1::bigint AND state = 1 AND inactive_stage = 2"
+        " AND counted_from <= current_date - $2::int RETURNING id),"
+        " keys AS (DELETE FROM router.credential WHERE owner IN (SELECT id FROM gone))"
+        " SELECT id FROM gone";
+
+void lifecycle_delete_inactive(struct lifecycle_store *store,
+        int64_t id,
+        int64_t idle_days,
+        lifecycle_done done,
+        void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_delete_inactive);
+    pg_add_int8(query, id);
+    pg_add_int4(query, (int32_t)idle_days);
+    send_change(query, true, done, context);
+}
+
+static const char sql_forget[] = "DELETE FROM router.tombstone WHERE until <= current_date";
+static const char sql_forget_notices[] =
+        "DELETE FROM router.account_notice WHERE created < current_date - 7";
+
+void lifecycle_forget_old(struct lifecycle_store *store, lifecycle_done done, void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_forget);
+    pg_query_statement(query, sql_forget_notices);
+    send_change(query, false, done, context);
+}

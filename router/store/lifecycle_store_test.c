@@ -1,0 +1,307 @@
+/* Stages, notices, erasures and tombstones against a real PostgreSQL, with the rights of the
+ * service's role. */
+#include "router/store/lifecycle_store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "chassis/pg.h"
+#include "tests/lib/scratch_servers.h"
+
+#define WAIT_MS 10000
+#define KEY     STR("the key of names")
+
+static char dir[128];
+static struct loop *loop;
+static struct pg_pool *pool;
+static struct lifecycle_store *store;
+static struct account_store *accounts;
+
+struct answer {
+    bool is_done;
+    enum err err;
+    int64_t id;
+    size_t count;
+    struct lifecycle_row first;
+    char text[64];
+};
+
+static void on_done(void *context, enum err err)
+{
+    struct answer *answer = context;
+    answer->is_done = true;
+    answer->err = err;
+}
+
+static void on_account(void *context, enum err err, int64_t id)
+{
+    struct answer *answer = context;
+    answer->id = id;
+    on_done(context, err);
+}
+
+static void on_told(void *context, enum err err, struct str text)
+{
+    struct answer *answer = context;
+    (void)snprintf(answer->text, sizeof(answer->text), STR_FMT, STR_ARG(text));
+    on_done(context, err);
+}
+
+static void on_listed(void *context, enum err err, const struct lifecycle_row *rows, size_t count)
+{
+    struct answer *answer = context;
+    answer->count = count;
+    if (count > 0) {
+        answer->first = rows[0];
+        (void)snprintf(answer->text, sizeof(answer->text), STR_FMT, STR_ARG(rows[0].bare));
+    }
+    on_done(context, err);
+}
+
+static enum err await(struct answer *answer)
+{
+    assert_true(scratch_run_until(loop, scratch_is_true, &answer->is_done, WAIT_MS));
+    return answer->err;
+}
+
+static struct answer create(const char *bare)
+{
+    struct verifier verifiers[VERIFIERS];
+    memset(verifiers, 7, sizeof(verifiers));
+    for (int i = 0; i < VERIFIERS; i++) {
+        verifiers[i].iterations = 10000;
+        verifiers[i].salt_len = 16;
+    }
+    struct answer answer = { .is_done = false };
+    account_create(accounts, str_from_cstr(bare), verifiers, on_account, &answer);
+    (void)await(&answer);
+    return answer;
+}
+
+static void run_sql(const char *sql)
+{
+    char command[1024];
+    (void)snprintf(command,
+            sizeof(command),
+            "psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -c \"%s\"",
+            dir,
+            sql);
+    assert_int_equal(system(command), 0);
+}
+
+/* Nothing has happened to anybody for so long. */
+static void age(int days)
+{
+    char sql[256];
+    (void)snprintf(sql,
+            sizeof(sql),
+            "UPDATE router.account SET counted_from = counted_from - %d, stage_day = stage_day - %d",
+            days,
+            days);
+    run_sql(sql);
+}
+
+static struct lifecycle_row row_of(int64_t id)
+{
+    struct answer answer = { .is_done = false };
+    lifecycle_list_accounts(store, id - 1, 1, on_listed, &answer);
+    assert_int_equal(await(&answer), ERR_OK);
+    assert_int_equal(answer.first.id, id);
+    return answer.first;
+}
+
+static enum err set_stage(int64_t id, enum inactive_stage stage, int64_t idle_days)
+{
+    struct answer answer = { .is_done = false };
+    lifecycle_set_stage(store, id, stage, idle_days, on_done, &answer);
+    return await(&answer);
+}
+
+static void note_use(int64_t id, bool is_login)
+{
+    struct answer answer = { .is_done = false };
+    lifecycle_note_use(store, &id, 1, is_login, on_done, &answer);
+    assert_int_equal(await(&answer), ERR_OK);
+}
+
+static struct answer last_login(const char *bare)
+{
+    struct answer answer = { .is_done = false };
+    account_last_login(accounts, str_from_cstr(bare), on_told, &answer);
+    (void)await(&answer);
+    return answer;
+}
+
+static void a_login_is_a_day(void **state)
+{
+    (void)state;
+    int64_t id = create("day@example.net").id;
+    assert_string_equal(last_login("day@example.net").text, "");
+    age(3);
+    assert_int_equal(row_of(id).idle_days, 3);
+    note_use(id, false);
+    assert_int_equal(row_of(id).idle_days, 0);
+    assert_string_equal(last_login("day@example.net").text, "");
+    note_use(id, true);
+    assert_int_equal(strlen(last_login("day@example.net").text), 10);
+    assert_int_equal(last_login("nobody@example.net").err, ERR_NOT_FOUND);
+}
+
+static void stages_come_once_and_a_login_takes_them_back(void **state)
+{
+    (void)state;
+    int64_t id = create("idle@example.net").id;
+    assert_int_equal(set_stage(id, INACTIVE_WARNED, 10), ERR_NOT_FOUND); /* used today */
+    age(12);
+    assert_int_equal(set_stage(id, INACTIVE_WARNED, 10), ERR_OK);
+    assert_int_equal(set_stage(id, INACTIVE_WARNED, 10), ERR_NOT_FOUND); /* another router was */
+    age(4);
+    struct lifecycle_row row = row_of(id);
+    assert_int_equal(row.stage, INACTIVE_WARNED);
+    assert_int_equal(row.idle_days, 16);
+    assert_int_equal(row.stage_days, 4);
+    note_use(id, true);
+    assert_int_equal(row_of(id).stage, INACTIVE_NOT);
+    assert_int_equal(set_stage(id, INACTIVE_DISABLED, 10), ERR_NOT_FOUND);
+    age(20);
+    assert_int_equal(set_stage(id, INACTIVE_DISABLED, 10), ERR_OK);
+    assert_int_equal(row_of(id).state, ACCOUNT_DISABLED);
+    struct answer gone = { .is_done = false };
+    lifecycle_delete_inactive(store, id, 30, on_done, &gone);
+    assert_int_equal(await(&gone), ERR_NOT_FOUND); /* not for so long */
+    age(20);
+    gone.is_done = false;
+    lifecycle_delete_inactive(store, id, 30, on_done, &gone);
+    assert_int_equal(await(&gone), ERR_OK);
+    assert_int_equal(row_of(id).state, ACCOUNT_DELETED);
+}
+
+static void what_somebody_disabled_is_not_the_policys(void **state)
+{
+    (void)state;
+    int64_t id = create("switched-off@example.net").id;
+    struct answer off = { .is_done = false };
+    account_set_state(
+            accounts, STR("switched-off@example.net"), ACCOUNT_DISABLED, on_account, &off);
+    assert_int_equal(await(&off), ERR_OK);
+    age(1000);
+    struct answer gone = { .is_done = false };
+    lifecycle_delete_inactive(store, id, 30, on_done, &gone);
+    assert_int_equal(await(&gone), ERR_NOT_FOUND);
+}
+
+static void notices_wait_until_they_are_told(void **state)
+{
+    (void)state;
+    run_sql("DELETE FROM router.account_notice");
+    int64_t id = create("new@example.net").id;
+    struct answer listed = { .is_done = false };
+    lifecycle_list_notices(store, 0, 10, on_listed, &listed);
+    assert_int_equal(await(&listed), ERR_OK);
+    assert_int_equal(listed.count, 1);
+    assert_int_equal(listed.first.id, id);
+    assert_int_equal(listed.first.notice, NOTICE_WELCOME);
+    struct answer ended = { .is_done = false };
+    lifecycle_end_notice(store, id, NOTICE_INACTIVE, on_done, &ended);
+    assert_int_equal(await(&ended), ERR_NOT_FOUND);
+    ended.is_done = false;
+    lifecycle_end_notice(store, id, NOTICE_WELCOME, on_done, &ended);
+    assert_int_equal(await(&ended), ERR_OK);
+}
+
+/* C30 */
+static void a_tombstone_blocks_the_name_for_its_time(void **state)
+{
+    (void)state;
+    int64_t id = create("dead@example.net").id;
+    struct answer answer = { .is_done = false };
+    lifecycle_bury(store, id, STR("dead@example.net"), 5, on_done, &answer);
+    assert_int_equal(await(&answer), ERR_NOT_FOUND); /* it lives */
+    answer.is_done = false;
+    account_delete(accounts, STR("dead@example.net"), on_account, &answer);
+    assert_int_equal(await(&answer), ERR_OK);
+    assert_int_equal(create("dead@example.net").err, ERR_EXISTS); /* the row */
+    struct answer listed = { .is_done = false };
+    lifecycle_list_deleted(store, id - 1, 10, on_listed, &listed);
+    assert_int_equal(await(&listed), ERR_OK);
+    assert_int_equal(listed.first.id, id);
+    for (int i = 0; i < 2; i++) { /* a repeat changes nothing */
+        answer.is_done = false;
+        lifecycle_bury(store, id, STR("dead@example.net"), 5, on_done, &answer);
+        assert_int_equal(await(&answer), ERR_OK);
+    }
+    answer.is_done = false;
+    lifecycle_remove(store, id, on_done, &answer);
+    assert_int_equal(await(&answer), ERR_OK);
+    answer.is_done = false;
+    lifecycle_remove(store, id, on_done, &answer);
+    assert_int_equal(await(&answer), ERR_NOT_FOUND);
+    assert_int_equal(create("dead@example.net").err, ERR_EXISTS); /* the tombstone */
+    answer.is_done = false;
+    lifecycle_forget_old(store, on_done, &answer);
+    assert_int_equal(await(&answer), ERR_OK);
+    assert_int_equal(create("dead@example.net").err, ERR_EXISTS);
+    run_sql("UPDATE router.tombstone SET until = current_date");
+    assert_int_equal(create("dead@example.net").err, ERR_OK);
+    answer.is_done = false;
+    lifecycle_forget_old(store, on_done, &answer);
+    assert_int_equal(await(&answer), ERR_OK);
+    run_sql("SELECT 1 / (CASE WHEN EXISTS (SELECT FROM router.tombstone) THEN 0 ELSE 1 END)");
+}
+
+static int start(void **state)
+{
+    (void)state;
+    scratch_start("scratch-pg", dir);
+    char command[512];
+    (void)snprintf(command,
+            sizeof(command),
+            "cat deploy/sql/router/*.sql | psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1",
+            dir);
+    assert_int_equal(system(command), 0);
+    static char conninfo[256];
+    (void)snprintf(conninfo, sizeof(conninfo), "host=%s user=starling_router dbname=postgres", dir);
+    struct pg_options options = {
+        .conninfo = conninfo,
+        .connections = 2,
+        .connect_timeout_ms = 1000,
+        .query_timeout_ms = 2000,
+        .reconnect_min_ms = 20,
+        .reconnect_max_ms = 100,
+        .max_queued = 100,
+    };
+    loop = loop_create(&clock_system);
+    if (pg_pool_open(loop, &options, &pool) != ERR_OK) {
+        return -1;
+    }
+    store = lifecycle_store_create(pool, KEY);
+    accounts = account_store_create(pool, KEY);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    pg_pool_close(pool);
+    lifecycle_store_destroy(store);
+    account_store_destroy(accounts);
+    loop_destroy(loop);
+    scratch_do("scratch-pg", "stop", dir);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_login_is_a_day),
+        cmocka_unit_test(stages_come_once_and_a_login_takes_them_back),
+        cmocka_unit_test(what_somebody_disabled_is_not_the_policys),
+        cmocka_unit_test(notices_wait_until_they_are_told),
+        cmocka_unit_test(a_tombstone_blocks_the_name_for_its_time),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
