@@ -12,8 +12,7 @@
 #include "archive-svc/retention.h"
 #include "archive-svc/settings.h"
 #include "chassis/base/mem.h"
-#include "chassis/pg.h"
-#include "tests/lib/scratch_servers.h"
+#include "tests/lib/scratch_database.h"
 
 enum {
     WAIT_MS = 10000,
@@ -71,8 +70,7 @@ static enum err keep(struct link_peer *peer, struct str record)
 /* ---- fixture */
 
 struct fixture {
-    char dir[128];
-    struct loop *loop;
+    struct scratch_database database; /* its pool is not used */
     struct pg_pool *append_pool, *read_pool;
     struct archive archive;
     struct archive_settings settings;
@@ -93,13 +91,13 @@ static bool has_replies(void *context)
 static void await_replies(struct link_peer *peer, size_t count)
 {
     fixture.expected = count;
-    assert_true(scratch_run_until(fixture.loop, has_replies, peer, WAIT_MS));
+    assert_true(scratch_run_until(fixture.database.loop, has_replies, peer, WAIT_MS));
 }
 
 static void run_for(int64_t ms)
 {
     bool never = false;
-    (void)scratch_run_until(fixture.loop, scratch_is_true, &never, ms);
+    (void)scratch_run_until(fixture.database.loop, scratch_is_true, &never, ms);
 }
 
 static void give(struct asker *asker, uint64_t boot_epoch, const Wire__Envelope *envelope)
@@ -296,7 +294,7 @@ static void test_drain_finishes_what_runs_and_refuses_what_comes(void **state)
     archive_drain(&fixture.archive, on_idle, &is_idle);
     assert_false(is_idle);
     give_append(fixture.asker, 5, 2, 11, new_id());
-    assert_true(scratch_run_until(fixture.loop, scratch_is_true, &is_idle, WAIT_MS));
+    assert_true(scratch_run_until(fixture.database.loop, scratch_is_true, &is_idle, WAIT_MS));
     assert_int_equal(fixture.peer.count, 2);
     for (size_t i = 0; i < 2; i++) {
         const struct seen *seen = &fixture.peer.replies[i];
@@ -309,11 +307,11 @@ static void test_drain_finishes_what_runs_and_refuses_what_comes(void **state)
 static void test_without_postgresql_appends_come_back_as_temporary(void **state)
 {
     (void)state;
-    scratch_do("scratch-pg", "crash", fixture.dir);
+    scratch_do("scratch-pg", "crash", fixture.database.dir);
     give_append(fixture.asker, 5, 1, 11, new_id());
     await_replies(&fixture.peer, 1);
     assert_int_equal(fixture.peer.replies[0].status, WIRE__STATUS__STATUS_TEMPORARY);
-    scratch_do("scratch-pg", "restart", fixture.dir);
+    scratch_do("scratch-pg", "restart", fixture.database.dir);
     run_for(200); /* the other connections find out, too */
     give_append(fixture.asker, 5, 1, 11, fixture.next_id);
     await_replies(&fixture.peer, 2);
@@ -331,33 +329,12 @@ static void test_retention_makes_partitions_by_itself(void **state)
             "psql -X -A -t -h %s -U postgres -c \"SELECT to_regclass('archive.message_' || to_char("
             "to_timestamp(floor(extract(epoch FROM now()) / 604800) * 604800) AT TIME ZONE 'UTC',"
             " 'YYYYMMDD'))\" | grep -q message_",
-            fixture.dir);
+            fixture.database.dir);
     assert_int_equal(system(command), 0);
     retention_destroy(retention);
 }
 
 /* ---- frame */
-
-static struct pg_pool *open_pool(void)
-{
-    char conninfo[256];
-    (void)snprintf(conninfo,
-            sizeof(conninfo),
-            "host=%s user=starling_archive dbname=postgres",
-            fixture.dir);
-    struct pg_options options = {
-        .conninfo = conninfo,
-        .connections = 2,
-        .connect_timeout_ms = 2000,
-        .query_timeout_ms = 3000,
-        .reconnect_min_ms = 20,
-        .reconnect_max_ms = 100,
-        .max_queued = 1000,
-    };
-    struct pg_pool *pool = NULL;
-    assert_int_equal(pg_pool_open(fixture.loop, &options, &pool), ERR_OK);
-    return pool;
-}
 
 static bool are_up(void *context)
 {
@@ -368,8 +345,8 @@ static bool are_up(void *context)
 static int begin(void **state)
 {
     (void)state;
-    fixture.append_pool = open_pool();
-    fixture.read_pool = open_pool();
+    fixture.append_pool = scratch_pool(&fixture.database, "starling_archive", 2);
+    fixture.read_pool = scratch_pool(&fixture.database, "starling_archive", 2);
     fixture.settings = (struct archive_settings){
         .retention_days = 30,
         .replay_window_ms = 120000,
@@ -378,7 +355,7 @@ static int begin(void **state)
         .read_max_bytes = 65536,
     };
     fixture.archive = (struct archive){
-        .loop = fixture.loop,
+        .loop = fixture.database.loop,
         .settings = &fixture.settings,
         .store = archive_store_create(fixture.append_pool, fixture.read_pool),
         .send = keep,
@@ -387,7 +364,7 @@ static int begin(void **state)
     memset(&fixture.other, 0, sizeof(fixture.other));
     fixture.asker = asker_create(&fixture.archive, &fixture.peer);
     fixture.other_asker = asker_create(&fixture.archive, &fixture.other);
-    return scratch_run_until(fixture.loop, are_up, NULL, WAIT_MS) ? 0 : -1;
+    return scratch_run_until(fixture.database.loop, are_up, NULL, WAIT_MS) ? 0 : -1;
 }
 
 static int end(void **state)
@@ -404,16 +381,9 @@ static int end(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    scratch_start("scratch-pg", fixture.dir);
-    char command[512];
-    (void)snprintf(command,
-            sizeof(command),
-            "(cat deploy/sql/router/*.sql deploy/sql/archive/*.sql; echo \"INSERT INTO"
-            " router.shard_lease (shard, owner, epoch) VALUES (1, 'r1', 11);\") |"
-            " psql -X -q -h %s -U postgres -v ON_ERROR_STOP=1 >/dev/null",
-            fixture.dir);
-    assert_int_equal(system(command), 0);
-    fixture.loop = loop_create(&clock_system);
+    scratch_database_start(&fixture.database);
+    scratch_sql(&fixture.database,
+            "INSERT INTO router.shard_lease (shard, owner, epoch) VALUES (1, 'r1', 11)");
     fixture.next_id = (int64_t)time(NULL) * 1000000;
     return 0;
 }
@@ -421,8 +391,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    loop_destroy(fixture.loop);
-    scratch_do("scratch-pg", "stop", fixture.dir);
+    scratch_database_stop(&fixture.database);
     return 0;
 }
 

@@ -8,8 +8,7 @@
 #include <cmocka.h>
 
 #include "chassis/base/mem.h"
-#include "chassis/pg.h"
-#include "tests/lib/scratch_servers.h"
+#include "tests/lib/scratch_database.h"
 
 enum {
     WAIT_MS = 20000,
@@ -20,25 +19,13 @@ static const int64_t base_us = INT64_C(1600000000000000); /* 2020-09 */
 static const int64_t week_us = INT64_C(604800000000);
 
 struct fixture {
-    char dir[128];
-    struct loop *loop;
+    struct scratch_database database; /* its pool is not used */
     struct pg_pool *append_pool, *read_pool;
     struct archive_store *store;
     int64_t next_owner;
 };
 
 static struct fixture fixture;
-
-static void psql(const char *sql)
-{
-    char command[1024];
-    (void)snprintf(command,
-            sizeof(command),
-            "psql -X -q -h %s -U postgres -v ON_ERROR_STOP=1 -c \"%s\" >/dev/null",
-            fixture.dir,
-            sql);
-    assert_int_equal(system(command), 0);
-}
 
 /* ---- building batches */
 
@@ -136,7 +123,8 @@ struct answer {
 
 static void await(struct answer *answer)
 {
-    assert_true(scratch_run_until(fixture.loop, scratch_is_true, &answer->is_done, WAIT_MS));
+    assert_true(
+            scratch_run_until(fixture.database.loop, scratch_is_true, &answer->is_done, WAIT_MS));
 }
 
 static void on_appended(void *context, enum err err, const struct archive_append_result *result)
@@ -377,7 +365,7 @@ static void test_an_append_waits_for_a_takeover_and_sees_its_epoch(void **state)
             "  END LOOP; UPDATE router.shard_lease SET epoch = 34 WHERE shard = 3; END $$' &"
             " for i in $(seq 100); do psql -X -A -t -c 'SELECT 1 FROM pg_locks"
             "  WHERE classid = 7301 AND objid = 3 AND granted' | grep -q 1 && exit 0; done; exit 1",
-            fixture.dir);
+            fixture.database.dir);
     assert_int_equal(system(command), 0);
     struct batch *batch = batch_new();
     add_epoch(batch, 3, 33);
@@ -554,7 +542,7 @@ static void test_cleaning_goes_in_bounded_steps(void **state)
             " FROM generate_series(1, 450) n",
             (long long)owner,
             (long long)base_us);
-    psql(sql);
+    scratch_sql(&fixture.database, sql);
     advance(owner, base_us + 450);
     assert_int_equal(clean(base_us + week_us).other, 200);
     assert_int_equal(clean(base_us + week_us).other, 200);
@@ -628,7 +616,8 @@ static void test_stale_session_inputs_are_cleaned(void **state)
     (void)state;
     int64_t owner = new_owner();
     (void)append(one_of_each(owner));
-    psql("UPDATE archive.session_input SET updated = now() - interval '3 days'");
+    scratch_sql(&fixture.database,
+            "UPDATE archive.session_input SET updated = now() - interval '3 days'");
     int64_t fresh = new_owner();
     (void)append(one_of_each(fresh));
     struct answer answer = { 0 };
@@ -687,46 +676,17 @@ static int bench(void)
 
 /* ---- frame */
 
-static struct pg_pool *open_pool(int connections)
-{
-    char conninfo[256];
-    (void)snprintf(conninfo,
-            sizeof(conninfo),
-            "host=%s user=starling_archive dbname=postgres",
-            fixture.dir);
-    struct pg_options options = {
-        .conninfo = conninfo,
-        .connections = connections,
-        .connect_timeout_ms = 2000,
-        .query_timeout_ms = 10000,
-        .max_queued = 1000,
-    };
-    struct pg_pool *pool = NULL;
-    assert_int_equal(pg_pool_open(fixture.loop, &options, &pool), ERR_OK);
-    return pool;
-}
-
-static void migrate(void)
-{
-    char command[512];
-    (void)snprintf(command,
-            sizeof(command),
-            "cat deploy/sql/router/*.sql deploy/sql/archive/*.sql |"
-            " psql -X -q -h %s -U postgres -v ON_ERROR_STOP=1 >/dev/null",
-            fixture.dir);
-    assert_int_equal(system(command), 0);
-    psql("INSERT INTO router.shard_lease (shard, owner, epoch)"
-         " VALUES (1, 'r1', 11), (2, 'r1', 22), (3, 'r2', 33)");
-}
-
 static int set_up(void **state)
 {
     (void)state;
-    scratch_start("scratch-pg", fixture.dir);
-    migrate();
-    fixture.loop = loop_create(&clock_system);
-    fixture.append_pool = open_pool(2);
-    fixture.read_pool = open_pool(1);
+    scratch_database_start(&fixture.database);
+    scratch_sql(&fixture.database,
+            "INSERT INTO public.starling_migration (service, number, name)"
+            " VALUES ('archive', 2, 'log');"
+            "INSERT INTO router.shard_lease (shard, owner, epoch)"
+            " VALUES (1, 'r1', 11), (2, 'r1', 22), (3, 'r2', 33)");
+    fixture.append_pool = scratch_pool(&fixture.database, "starling_archive", 2);
+    fixture.read_pool = scratch_pool(&fixture.database, "starling_archive", 1);
     fixture.store = archive_store_create(fixture.append_pool, fixture.read_pool);
     struct answer answer = { 0 };
     archive_store_ensure_partitions(fixture.store, base_us, on_counted, &answer);
@@ -741,8 +701,7 @@ static int tear_down(void **state)
     pg_pool_close(fixture.append_pool);
     pg_pool_close(fixture.read_pool);
     archive_store_destroy(fixture.store);
-    loop_destroy(fixture.loop);
-    scratch_do("scratch-pg", "stop", fixture.dir);
+    scratch_database_stop(&fixture.database);
     return 0;
 }
 

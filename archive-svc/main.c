@@ -16,12 +16,6 @@
 #include "chassis/redis.h"
 #include "chassis/registry.h"
 #include "chassis/service.h"
-#include "chassis/service_config.h"
-
-enum {
-    REGISTRY_REFRESH_MS = 2000,
-    REGISTRY_TTL_MS = 10000,
-};
 
 struct process {
     struct service_context *service;
@@ -131,36 +125,12 @@ static enum err open_link(struct process *process, const struct link_config *bus
     return err;
 }
 
-static enum err open_registry(struct process *process, const struct link_config *bus)
+static enum err open_registry(struct process *process)
 {
-    const struct config *config = service_config(process->service);
-    const struct http_config *http = config_get(config, &config_section_http);
-    struct buf http_address;
-    buf_init(&http_address, 0);
-    buf_printf(&http_address,
-            "%s:%u",
-            http->address,
-            (unsigned)http_server_port(service_http(process->service)));
-    char *http_text = str_to_cstr(buf_view(&http_address));
-    buf_fini(&http_address);
-    struct registry_options options = {
-        .node = service_node_name(process->service),
-        .role = LINK_ROLE_ARCHIVE,
-        .boot_epoch = service_boot_epoch(process->service),
-        .bus_address = link_address(process->link),
-        .http_address = http_text,
-        .dial_roles = 0, /* routers dial us; answering them makes the link dial back */
-        .refresh_ms = REGISTRY_REFRESH_MS,
-        .ttl_ms = REGISTRY_TTL_MS,
-    };
-    enum err err = registry_open(service_loop(process->service),
-            process->redis,
-            process->link,
-            bus,
-            &options,
-            &process->registry);
-    free(http_text);
-    return err;
+    /* Routers dial us; answering them makes the link dial back. */
+    const struct registry_options options = { .role = LINK_ROLE_ARCHIVE, .dial_roles = 0 };
+    return registry_open_service(
+            process->service, process->redis, process->link, &options, &process->registry);
 }
 
 /* Nobody hears of us before the schema is known to be ours (G11). */
@@ -172,7 +142,7 @@ static void open_doors(struct process *process)
         service_fail(process->service, "the bus cannot be opened");
         return;
     }
-    if (open_registry(process, bus) != ERR_OK) {
+    if (open_registry(process) != ERR_OK) {
         service_fail(process->service, "the node registry cannot be opened");
         return;
     }
@@ -201,13 +171,8 @@ static enum err open_pool(struct process *process, int64_t connections, struct p
 {
     const struct pg_config *pg =
             config_get(service_config(process->service), &config_section_postgres_archive);
-    struct pg_options options = {
-        .conninfo = pg->conninfo,
-        .connections = (int)connections,
-        .connect_timeout_ms = pg->connect_timeout_ms,
-        .query_timeout_ms = pg->query_timeout_ms,
-        .max_queued = (size_t)pg->max_queued,
-    };
+    struct pg_options options = pg_config_options(pg);
+    options.connections = (int)connections;
     enum err err = pg_pool_open(service_loop(process->service), &options, pool_out);
     if (err == ERR_OK) {
         pg_pool_on_change(*pool_out, on_pool_change, process);
@@ -248,8 +213,7 @@ static enum err process_start(struct service_context *service, void **state_out)
         err = open_pool(process, pg->connections, &process->read_pool);
     }
     const struct redis_config *redis = config_get(config, &config_section_redis);
-    bool has_redis = redis->address[0] != '\0' || redis->sentinels.count > 0;
-    if (err == ERR_OK && has_redis) {
+    if (err == ERR_OK && redis_is_configured(redis)) {
         err = redis_open(service_loop(service), redis, &process->redis);
     }
     if (err != ERR_OK) {

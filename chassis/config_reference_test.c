@@ -8,34 +8,8 @@
 
 #include <cmocka.h>
 
-#include "chassis/config.h"
-
-struct sample {
-    bool is_on;
-    int64_t count;
-    int64_t delay_ms;
-    int64_t room_bytes;
-    char *name;
-    char *file;
-    int color;
-    struct config_strings tags;
-};
-
-static const char *const colors[] = { "red", "green", NULL };
-
-/* clang-format off */
-static const struct config_field sample_fields[] = {
-    { "is_on", CONFIG_BOOL, offsetof(struct sample, is_on), "true", 0, 0, NULL, "Switch." },
-    { "count", CONFIG_INT, offsetof(struct sample, count), "3", 1, 10, NULL, "Number." },
-    { "delay", CONFIG_DURATION, offsetof(struct sample, delay_ms), "90s", 1000, 3600000, NULL, "Time." },
-    { "room", CONFIG_SIZE, offsetof(struct sample, room_bytes), "64KiB", 0, 0, NULL, "Bytes." },
-    { "name", CONFIG_STRING, offsetof(struct sample, name), "say \"x\"", 0, 0, NULL, "Text." },
-    { "file", CONFIG_PATH, offsetof(struct sample, file), "", 0, 0, NULL, "Path." },
-    { "color", CONFIG_ENUM, offsetof(struct sample, color), "green", 0, 0, colors, "Word." },
-    { "tags", CONFIG_LIST, offsetof(struct sample, tags), "a, b", 0, 0, NULL, "Words." },
-    { .name = NULL },
-};
-/* clang-format on */
+#include "chassis/config_sample.h"
+#include "tests/lib/config_text.h"
 
 static const struct config_section section_sample = {
     .name = "sample",
@@ -55,16 +29,12 @@ static const struct config_section *const sections[] = { &section_sample, &secti
 static void reference_loads_and_gives_the_defaults(void **state)
 {
     (void)state;
-    char path[] = "/tmp/config_reference_test.XXXXXX";
     struct buf text;
     buf_init(&text, 0);
     config_print_reference(sections, &text);
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text.data, text.len), text.len);
-    close(fd);
+    char *reference = str_to_cstr(buf_view(&text));
     buf_clear(&text);
-    struct config *printed = config_load(path, sections, &text);
+    struct config *printed = config_load_text(reference, sections, &text);
     struct config *defaults = config_load(NULL, sections, &text);
     assert_int_equal(text.len, 0);
     assert_non_null(printed);
@@ -74,7 +44,7 @@ static void reference_loads_and_gives_the_defaults(void **state)
     config_destroy(printed);
     config_destroy(defaults);
     buf_fini(&text);
-    unlink(path);
+    free(reference);
 }
 
 static void every_option_has_its_sentence_and_bounds(void **state)

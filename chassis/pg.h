@@ -111,6 +111,9 @@ struct pg_config {
     char *conninfo, *admin_conninfo; /* the service's own; starlingctl's for migrations */
     int64_t connections, connect_timeout_ms, query_timeout_ms, max_queued;
 };
+/* For a pool with all of the section's connections; reconnects as a pool does by default. Borrows
+ * from `config`. */
+struct pg_options pg_config_options(const struct pg_config *config);
 /* One section per service, same struct: "postgres_router", "postgres_archive". */
 extern const struct config_section config_section_postgres_router;
 extern const struct config_section config_section_postgres_archive;

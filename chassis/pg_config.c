@@ -33,3 +33,14 @@ const struct config_section config_section_postgres_archive = {
     .fields = fields,
     .size = sizeof(struct pg_config),
 };
+
+struct pg_options pg_config_options(const struct pg_config *config)
+{
+    return (struct pg_options){
+        .conninfo = config->conninfo,
+        .connections = (int)config->connections,
+        .connect_timeout_ms = config->connect_timeout_ms,
+        .query_timeout_ms = config->query_timeout_ms,
+        .max_queued = (size_t)config->max_queued,
+    };
+}

@@ -48,6 +48,7 @@ struct redis_config {
     int64_t connect_timeout_ms, command_timeout_ms, reconnect_min_ms, reconnect_max_ms, max_pending;
 };
 extern const struct config_section config_section_redis;
+bool redis_is_configured(const struct redis_config *config); /* else: no Redis at all */
 
 MUST_USE enum err redis_open(
         struct loop *loop, const struct redis_config *config, struct redis **redis_out);

@@ -51,3 +51,8 @@ const struct config_section config_section_redis = {
     .size = sizeof(struct redis_config),
     .check = check,
 };
+
+bool redis_is_configured(const struct redis_config *config)
+{
+    return config->address[0] != '\0' || config->sentinels.count > 0;
+}

@@ -7,6 +7,8 @@
 #include "chassis/log.h"
 #include "chassis/loop.h"
 #include "chassis/redis.h"
+#include "chassis/service.h"
+#include "chassis/service_config.h"
 
 enum {
     DEFAULT_REFRESH_MS = 2000,
@@ -336,6 +338,34 @@ enum err registry_open(struct loop *loop,
     }
     *registry_out = registry;
     return ERR_OK;
+}
+
+enum err registry_open_service(struct service_context *service,
+        struct redis *redis,
+        struct link *link,
+        const struct registry_options *options,
+        struct registry **registry_out)
+{
+    const struct config *config = service_config(service);
+    const struct http_config *http = config_get(config, &config_section_http);
+    unsigned port = (unsigned)http_server_port(service_http(service));
+    struct buf http_address;
+    buf_init(&http_address, 0);
+    buf_printf(&http_address, "%s:%u", http->address, port);
+    buf_append_char(&http_address, '\0');
+    struct registry_options own = *options;
+    own.node = service_node_name(service);
+    own.boot_epoch = service_boot_epoch(service);
+    own.bus_address = link_address(link);
+    own.http_address = http_address.data;
+    enum err err = registry_open(service_loop(service),
+            redis,
+            link,
+            config_get(config, &config_section_bus),
+            &own,
+            registry_out);
+    buf_fini(&http_address);
+    return err;
 }
 
 void registry_leave(struct registry *registry)

@@ -10,6 +10,7 @@
 
 struct redis;
 struct registry;
+struct service_context;
 
 struct registry_options {
     const char *node;
@@ -18,8 +19,8 @@ struct registry_options {
     const char *bus_address;  /* what others dial */
     const char *http_address; /* "127.0.0.1:9101": for starlingctl */
     unsigned dial_roles;      /* mask of 1 << role: which peers we dial by ourselves */
-    int64_t refresh_ms;       /* 2000 */
-    int64_t ttl_ms;           /* 10000 */
+    int64_t refresh_ms;       /* 0: 2 s */
+    int64_t ttl_ms;           /* 0: 10 s */
 };
 
 /* `redis` may be NULL: static peers only. */
@@ -27,6 +28,13 @@ MUST_USE enum err registry_open(struct loop *loop,
         struct redis *redis,
         struct link *link,
         const struct link_config *bus,
+        const struct registry_options *options,
+        struct registry **registry_out);
+/* Of a running program: its name, epoch, addresses and section bus; of `options` only `role` and
+ * `dial_roles` count. */
+MUST_USE enum err registry_open_service(struct service_context *service,
+        struct redis *redis,
+        struct link *link,
         const struct registry_options *options,
         struct registry **registry_out);
 void registry_leave(struct registry *registry); /* removes our entry (drain) */

@@ -8,14 +8,10 @@
 #include "chassis/metrics.h"
 #include "chassis/redis.h"
 #include "chassis/registry.h"
-#include "chassis/service_config.h"
 #include "edge/downlink.h"
 #include "edge/edge.h"
 #include "edge/host_caps.h"
 #include "edge/uplink.h"
-
-#define REGISTRY_REFRESH_MS 2000
-#define REGISTRY_TTL_MS     10000
 
 static struct metric refused_total = METRIC_COUNTER_INIT("bus_records_refused_total",
         "Records of a peer that may not say so, or that nobody understands.",
@@ -123,7 +119,7 @@ static enum err open_link(struct edge *edge, const struct link_config *bus, stru
 static enum err open_redis(struct edge *edge, const struct config *config, struct buf *why)
 {
     const struct redis_config *redis = config_get(config, &config_section_redis);
-    if (redis->address[0] == '\0' && redis->sentinels.count == 0) {
+    if (!redis_is_configured(redis)) {
         return ERR_OK; /* static peers only */
     }
     enum err err = redis_open(edge->loop, redis, &edge->redis);
@@ -133,27 +129,13 @@ static enum err open_redis(struct edge *edge, const struct config *config, struc
     return err;
 }
 
-static enum err open_registry(
-        struct edge *edge, const struct config *config, const struct link_config *bus)
+static enum err open_registry(struct edge *edge)
 {
-    const struct http_config *http = config_get(config, &config_section_http);
-    char http_address[128];
-    (void)snprintf(http_address,
-            sizeof(http_address),
-            "%s:%u",
-            http->address,
-            (unsigned)http_server_port(service_http(edge->service)));
     const struct registry_options options = {
-        .node = edge->node,
         .role = LINK_ROLE_EDGE,
-        .boot_epoch = edge->boot_epoch,
-        .bus_address = link_address(edge->link),
-        .http_address = http_address,
         .dial_roles = 1U << LINK_ROLE_ROUTER,
-        .refresh_ms = REGISTRY_REFRESH_MS,
-        .ttl_ms = REGISTRY_TTL_MS,
     };
-    return registry_open(edge->loop, edge->redis, edge->link, bus, &options, &edge->registry);
+    return registry_open_service(edge->service, edge->redis, edge->link, &options, &edge->registry);
 }
 
 enum err bus_open(struct edge *edge, struct buf *why)
@@ -166,7 +148,7 @@ enum err bus_open(struct edge *edge, struct buf *why)
         err = open_redis(edge, config, why);
     }
     if (err == ERR_OK) {
-        err = open_registry(edge, config, bus);
+        err = open_registry(edge);
     }
     return err;
 }

@@ -11,20 +11,14 @@
 #include <cmocka.h>
 
 #include "edge/sasl/mechanism.h"
+#include "tests/lib/config_text.h"
 
 static struct config *load(const char *yaml)
 {
-    char path[] = "/tmp/starling-settings-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    size_t len = strlen(yaml);
-    assert_int_equal(write(fd, yaml, len), len);
-    close(fd);
     struct buf why;
     buf_init(&why, 0);
-    struct config *config = config_load(path, settings_sections, &why);
+    struct config *config = config_load_text(yaml, settings_sections, &why);
     buf_fini(&why);
-    unlink(path);
     return config;
 }
 

@@ -1,6 +1,7 @@
 /* All streams as a JSON array. */
 #include "edge/streams_report.h"
 
+#include "chassis/base/encoding.h"
 #include "chassis/http_server.h"
 #include "edge/edge.h"
 #include "edge/negotiation.h"
@@ -9,27 +10,10 @@
 #include "edge/stream.h"
 #include "proto/xmpp/datetime.h"
 
-static void write_string(struct buf *out, struct str text)
-{
-    buf_append_char(out, '"');
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c == '"' || c == '\\') {
-            buf_append_char(out, '\\');
-            buf_append_char(out, (char)c);
-        } else if (c < 0x20) {
-            buf_printf(out, "\\u%04x", c);
-        } else {
-            buf_append_char(out, (char)c);
-        }
-    }
-    buf_append_char(out, '"');
-}
-
 static void write_member(struct buf *out, const char *name, struct str value)
 {
     buf_printf(out, ",\"%s\":", name);
-    write_string(out, value);
+    json_encode_string(out, value);
 }
 
 static void write_tls(struct buf *out, const struct stream *stream)
@@ -75,7 +59,7 @@ static void write_stream(struct buf *out, const struct stream *stream)
     char since[DATETIME_SIZE];
     datetime_format(stream->connected_wall_us, since);
     buf_append_literal(out, "{\"node\":");
-    write_string(out, str_from_cstr(stream->edge->node));
+    json_encode_string(out, str_from_cstr(stream->edge->node));
     write_member(out, "kind", str_from_cstr(listener_kind_name(stream->kind)));
     write_member(out, "jid", jid_of(stream));
     write_member(out, "host", stream->host ? stream->host->domain : STR_NULL);

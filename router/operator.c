@@ -6,6 +6,7 @@
 #include "router/auth.h"
 #include "router/entity/entity_table.h"
 #include "router/lifecycle.h"
+#include "router/reseal.h"
 #include "router/router.h"
 #include "router/shard.h"
 #include "router/store/tombstone_name.h"
@@ -120,12 +121,21 @@ static void on_drain(
     buf_append_literal(&response->body, "{\"state\":\"draining\"}\n");
 }
 
+static void on_storage(
+        void *context, const struct http_request *request, struct http_response *response)
+{
+    (void)request;
+    const struct router *router = context;
+    reseal_report(router->reseal, &response->body);
+}
+
 void operator_open(struct router *router, void (*drain)(void *router))
 {
     struct http_server *http = service_http(router->service);
     begin_drain = drain;
     http_server_route(http, "GET", "/v1/shards", true, on_shards, router);
     http_server_route(http, "GET", "/v1/sessions", true, on_sessions, router);
+    http_server_route(http, "GET", "/v1/storage", true, on_storage, router);
     http_server_route(http, "POST", "/v1/account-changed", true, on_account_changed, router);
     http_server_route(http, "POST", "/v1/name-hash", true, on_name_hash, router);
     http_server_route(http, "POST", "/v1/sweep-accounts", true, on_sweep, router);

@@ -9,7 +9,6 @@
 #include "chassis/pg_schema.h"
 #include "chassis/redis.h"
 #include "chassis/registry.h"
-#include "chassis/service_config.h"
 #include "router/announcer.h"
 #include "router/auth.h"
 #include "router/cluster.h"
@@ -28,6 +27,7 @@
 #include "router/peers.h"
 #include "router/quota_redis.h"
 #include "router/registrar.h"
+#include "router/reseal.h"
 #include "router/route_many.h"
 #include "router/router_service.h"
 #include "router/shard.h"
@@ -39,8 +39,6 @@
 #include "router/store/token_store.h"
 #include "router/vault.h"
 
-#define REGISTRY_REFRESH_MS 2000
-#define REGISTRY_TTL_MS     10000
 #define REGISTRY_WAIT_MS    1000
 #define REGISTRY_POLL_MS    10
 #define HEALTH_MS           250
@@ -180,12 +178,32 @@ static enum err open_signer(struct router *router)
             "router.token_key_file: at least 32 bytes are needed");
 }
 
+/* One a line. */
+static enum err add_keys(struct router *router, struct str keys)
+{
+    enum err err = ERR_OK;
+    while (keys.len > 0 && err == ERR_OK) {
+        struct str line = str_trim(str_cut(&keys, '\n'));
+        if (line.len > 0) {
+            err = vault_add_key(router->vault, line);
+        }
+    }
+    return err;
+}
+
 static enum err open_vault(struct router *router)
 {
-    return open_with_key(router,
+    enum err err = open_with_key(router,
             router->settings->storage_key_file,
             make_vault,
             "router.storage_key_file: at least 32 bytes are needed");
+    if (err == ERR_OK && router->settings->storage_other_keys_file[0] != '\0') {
+        err = open_with_key(router,
+                router->settings->storage_other_keys_file,
+                add_keys,
+                "router.storage_other_keys_file: at most 7 lines of at least 32 bytes");
+    }
+    return err;
 }
 
 static enum err open_link(struct router *router, const struct link_config *bus)
@@ -215,16 +233,10 @@ static enum err open_link(struct router *router, const struct link_config *bus)
 
 static enum err open_postgres(struct router *router, const struct config *config)
 {
-    const struct pg_config *section = config_get(config, &config_section_postgres_router);
-    const struct pg_options options = {
-        .conninfo = section->conninfo,
-        .connections = (int)section->connections,
-        .connect_timeout_ms = section->connect_timeout_ms,
-        .query_timeout_ms = section->query_timeout_ms,
-        .reconnect_min_ms = PG_RECONNECT_MIN_MS,
-        .reconnect_max_ms = PG_RECONNECT_MAX_MS,
-        .max_queued = (size_t)section->max_queued,
-    };
+    struct pg_options options =
+            pg_config_options(config_get(config, &config_section_postgres_router));
+    options.reconnect_min_ms = PG_RECONNECT_MIN_MS;
+    options.reconnect_max_ms = PG_RECONNECT_MAX_MS;
     enum err err = pg_pool_open(router->loop, &options, &router->pg);
     return err == ERR_OK ? ERR_OK : fail("postgres_router", err);
 }
@@ -247,7 +259,7 @@ static void on_redis_change(void *context, bool is_up)
 static enum err open_redis(struct router_process *process, const struct config *config)
 {
     const struct redis_config *section = config_get(config, &config_section_redis);
-    if (section->address[0] == '\0' && section->sentinels.count == 0) {
+    if (!redis_is_configured(section)) {
         return ERR_OK; /* static peers only; sessions are not shown anywhere */
     }
 
@@ -271,29 +283,15 @@ static void open_quota(struct router *router)
     secret_wipe(secret, sizeof(secret));
 }
 
-static enum err open_registry(
-        struct router_process *process, const struct config *config, const struct link_config *bus)
+static enum err open_registry(struct router_process *process)
 {
     struct router *router = &process->router;
-    const struct http_config *http = config_get(config, &config_section_http);
-    char http_address[128];
-    (void)snprintf(http_address,
-            sizeof(http_address),
-            "%s:%u",
-            http->address,
-            (unsigned)http_server_port(service_http(router->service)));
     const struct registry_options options = {
-        .node = router->node,
         .role = LINK_ROLE_ROUTER,
-        .boot_epoch = router->boot_epoch,
-        .bus_address = link_address(router->link),
-        .http_address = http_address,
         .dial_roles = 1U << LINK_ROLE_EDGE | 1U << LINK_ROLE_ROUTER | 1U << LINK_ROLE_ARCHIVE,
-        .refresh_ms = REGISTRY_REFRESH_MS,
-        .ttl_ms = REGISTRY_TTL_MS,
     };
-    return registry_open(
-            router->loop, process->registry_redis, router->link, bus, &options, &router->registry);
+    return registry_open_service(
+            router->service, process->registry_redis, router->link, &options, &router->registry);
 }
 
 /* What needs nothing but the others of the router; no callback runs before the loop does. */
@@ -305,6 +303,7 @@ static enum err open_parts(struct router *router)
     router->data = account_data_store_create(router->pg);
     router->tokens = token_store_create(router->pg);
     router->rosters = roster_store_create(router->pg);
+    router->reseal = reseal_create(router);
     router->lifecycle_store = lifecycle_store_create(router->pg, vault_name_key(router->vault));
     router->login_days = login_days_create(router);
     router->lifecycle = lifecycle_create(router);
@@ -377,9 +376,22 @@ static void on_registry_due(struct timer *timer, void *context)
         return;
     }
 
-    const struct config *config = service_config(router->service);
-    if (open_registry(process, config, config_get(config, &config_section_bus)) != ERR_OK) {
+    if (open_registry(process) != ERR_OK) {
         service_fail(router->service, "the node registry cannot be opened");
+    }
+}
+
+/* No account is touched before it is known that its key will open. */
+static void on_keys_checked(void *context, enum err err)
+{
+    struct router_process *process = context;
+    struct router *router = &process->router;
+    if (err != ERR_OK) {
+        service_fail(router->service,
+                "a key is missing in router.storage_key_file and router.storage_other_keys_file");
+    } else if (!router->is_draining) {
+        shard_table_begin(router->shards);
+        timer_start(loop_timers(router->loop), &process->registry_due, 0);
     }
 }
 
@@ -389,8 +401,7 @@ static void on_schema(void *context)
     struct router_process *process = context;
     struct router *router = &process->router;
     if (!router->is_draining) {
-        shard_table_begin(router->shards);
-        timer_start(loop_timers(router->loop), &process->registry_due, 0);
+        reseal_start(router->reseal, on_keys_checked, process);
     }
 }
 
@@ -497,6 +508,7 @@ void router_stop(void *state)
     login_days_destroy(router->login_days);
     announcer_destroy(router->announcer);
     roster_store_destroy(router->rosters);
+    reseal_destroy(router->reseal);
     redis_close(router->redis);
     redis_close(process->registry_redis);
     lifecycle_destroy(router->lifecycle); /* what it waited for has been answered */

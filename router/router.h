@@ -26,6 +26,7 @@ struct router {
     struct peers *peers;
     struct signer *signer; /* nonces, grants, session tokens */
     struct vault *vault;   /* keys of what accounts store */
+    struct reseal *reseal; /* brings that under the newest key */
     struct shard_table *shards;
     struct egress *egress;
     struct route_many *many;

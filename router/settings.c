@@ -39,6 +39,7 @@ struct router_config {
     int64_t max_uncommitted_bytes;
     char *token_key_file;
     char *storage_key_file;
+    char *storage_other_keys_file;
 };
 
 struct messages_config {
@@ -157,6 +158,10 @@ static const struct config_field router_fields[] = {
       .offset = offsetof(struct router_config, storage_key_file), .default_text = NULL,
       .help = "Secret of at least 32 bytes, shared by all routers, that wraps the keys of what accounts store; lost, "
               "rosters are lost." },
+    { .name = "storage_other_keys_file", .type = CONFIG_PATH,
+      .offset = offsetof(struct router_config, storage_other_keys_file), .default_text = "",
+      .help = "Former and coming contents of storage_key_file, one a line: what they have wrapped opens, and is wrapped "
+              "anew by storage_key_file; empty: none." },
     { .name = NULL },
 };
 
@@ -485,6 +490,8 @@ struct settings *settings_create(const struct config *config)
     settings->token_key_file = str_dup(&block->arena, str_from_cstr(router->token_key_file)).ptr;
     settings->storage_key_file =
             str_dup(&block->arena, str_from_cstr(router->storage_key_file)).ptr;
+    settings->storage_other_keys_file =
+            str_dup(&block->arena, str_from_cstr(router->storage_other_keys_file)).ptr;
     return settings;
 }
 

@@ -115,15 +115,16 @@ struct settings {
     size_t policy_count;
     const struct external_service *external_services;
     size_t external_service_count;
-    int64_t token_lifetime_s;      /* XEP-0484: a token is good for so long */
-    int64_t token_rotate_after_s;  /* a used one is replaced when it is so old */
-    int64_t max_token_clients;     /* of one account; the oldest makes room */
-    const char *token_key_file;    /* key of nonces, grants and tokens; all routers share it */
-    const char *storage_key_file;  /* wraps the keys of accounts in PostgreSQL; likewise */
-    int64_t roster_max_items;      /* per account */
-    int64_t roster_max_groups;     /* per item */
-    int64_t roster_max_name_bytes; /* of an item's name, and of a group's */
-    int64_t roster_max_bytes;      /* of all items: addresses, names, groups */
+    int64_t token_lifetime_s;     /* XEP-0484: a token is good for so long */
+    int64_t token_rotate_after_s; /* a used one is replaced when it is so old */
+    int64_t max_token_clients;    /* of one account; the oldest makes room */
+    const char *token_key_file;   /* key of nonces, grants and tokens; all routers share it */
+    const char *storage_key_file; /* wraps the keys of accounts in PostgreSQL; likewise */
+    const char *storage_other_keys_file;    /* open them, too; "": none */
+    int64_t roster_max_items;               /* per account */
+    int64_t roster_max_groups;              /* per item */
+    int64_t roster_max_name_bytes;          /* of an item's name, and of a group's */
+    int64_t roster_max_bytes;               /* of all items: addresses, names, groups */
     struct quota_limit quotas[QUOTA_KINDS]; /* those of hosts lie in struct host */
     int64_t offline_max_messages;           /* waiting for one account (C34); 0: no limit */
     int64_t offline_max_bytes;

@@ -9,16 +9,11 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/config_text.h"
+
 static struct config *load(const char *yaml, struct buf *why)
 {
-    char path[] = "/tmp/starling-settings.XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, yaml, strlen(yaml)), (ssize_t)strlen(yaml));
-    close(fd);
-    struct config *config = config_load(path, settings_sections, why);
-    unlink(path);
-    return config;
+    return config_load_text(yaml, settings_sections, why);
 }
 
 /* clang-format off */

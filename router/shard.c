@@ -57,6 +57,9 @@ static int64_t now_of(const struct shard_table *table)
 
 static void tick_in(struct shard_table *table, int64_t delay_ms)
 {
+    if (!table->has_begun) {
+        return;
+    }
     timer_start(loop_timers(table->router->loop), &table->tick, delay_ms);
 }
 
@@ -606,16 +609,13 @@ static enum err open_pool(struct shard_table *table)
 {
     const struct pg_config *config =
             config_get(service_config(table->router->service), &config_section_postgres_router);
-    struct pg_options options = {
-        .conninfo = config->conninfo,
-        .connections = LEASE_CONNECTIONS,
-        .connect_timeout_ms = config->connect_timeout_ms,
-        .query_timeout_ms = table->router->settings->lease_ms / 2,
-        .reconnect_min_ms = 50,
-        .reconnect_max_ms = 1000,
-        .companion = table->router->pg,
-        .max_queued = 2 * (size_t)table->book.shards + 16,
-    };
+    struct pg_options options = pg_config_options(config);
+    options.connections = LEASE_CONNECTIONS;
+    options.query_timeout_ms = table->router->settings->lease_ms / 2;
+    options.reconnect_min_ms = 50;
+    options.reconnect_max_ms = 1000;
+    options.companion = table->router->pg;
+    options.max_queued = 2 * (size_t)table->book.shards + 16;
     return pg_pool_open(table->router->loop, &options, &table->pg);
 }
 

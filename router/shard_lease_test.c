@@ -7,14 +7,9 @@
 
 #include <cmocka.h>
 
-#include "chassis/pg.h"
-#include "tests/lib/scratch_servers.h"
+#include "tests/lib/scratch_database.h"
 
-#define WAIT_MS 10000
-
-static char dir[128];
-static struct loop *loop;
-static struct pg_pool *pool;
+static struct scratch_database database;
 
 struct answer {
     bool is_done;
@@ -44,14 +39,14 @@ static void on_answer(void *context,
 
 static void ask(const char *sql, struct answer *answer)
 {
-    struct pg_query *query = pg_query_create(pool);
+    struct pg_query *query = pg_query_create(database.pool);
     pg_query_statement(query, sql);
     pg_query_send(query, on_answer, answer);
 }
 
 static void await(struct answer *answer)
 {
-    assert_true(scratch_run_until(loop, scratch_is_true, &answer->is_done, WAIT_MS));
+    scratch_await(&database, &answer->is_done);
 }
 
 static int64_t value(const char *sql)
@@ -262,34 +257,15 @@ static void a_short_append_is_waited_for(void **state)
 static int start(void **state)
 {
     (void)state;
-    scratch_start("scratch-pg", dir);
-    char command[512];
-    (void)snprintf(command,
-            sizeof(command),
-            "cat deploy/sql/router/*.sql | psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1",
-            dir);
-    assert_int_equal(system(command), 0);
-    static char conninfo[256];
-    (void)snprintf(conninfo, sizeof(conninfo), "host=%s user=starling_router dbname=postgres", dir);
-    struct pg_options options = {
-        .conninfo = conninfo,
-        .connections = 3,
-        .connect_timeout_ms = 5000,
-        .query_timeout_ms = WAIT_MS,
-        .reconnect_min_ms = 20,
-        .reconnect_max_ms = 100,
-        .max_queued = 100,
-    };
-    loop = loop_create(&clock_system);
-    return pg_pool_open(loop, &options, &pool) == ERR_OK ? 0 : -1;
+    scratch_database_start(&database);
+    database.pool = scratch_pool(&database, "starling_router", 3);
+    return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    pg_pool_close(pool);
-    loop_destroy(loop);
-    scratch_do("scratch-pg", "stop", dir);
+    scratch_database_stop(&database);
     return 0;
 }
 

@@ -6,20 +6,46 @@
 #include "chassis/base/digest.h"
 #include "chassis/base/mem.h"
 
-#define WRAP_VERSION 1
+#define FORMAT_ANY  1 /* u8 format, sealed root */
+#define FORMAT_ID   2 /* u8 format, id of the service key, sealed root */
+#define SEALED_ROOT (SEAL_KEY_BYTES + SEAL_OVERHEAD_BYTES)
+
+struct service_key {
+    uint8_t key[SEAL_KEY_BYTES];
+    char tag[VAULT_TAG_BYTES];
+};
 
 struct vault {
-    uint8_t service_key[SEAL_KEY_BYTES];
+    struct service_key keys[VAULT_MAX_KEYS]; /* the one that wraps first */
+    size_t count;
     uint8_t name_key[SEAL_KEY_BYTES];
 };
 
-enum err vault_create(struct str secret, struct vault **vault_out)
+enum err vault_add_key(struct vault *vault, struct str secret)
 {
     if (secret.len < VAULT_SECRET_MIN_BYTES) {
         return ERR_INVALID;
     }
+    if (vault->count == VAULT_MAX_KEYS) {
+        return ERR_LIMIT;
+    }
+    struct service_key *added = &vault->keys[vault->count++];
+    uint8_t id[DIGEST_MAX_BYTES];
+    digest_hmac(DIGEST_SHA256, secret, STR("starling account keys 1"), added->key);
+    digest_hmac(DIGEST_SHA256, secret, STR("starling account keys 1: id"), id);
+    added->tag[0] = FORMAT_ID;
+    memcpy(added->tag + 1, id, VAULT_TAG_BYTES - 1);
+    return ERR_OK;
+}
+
+enum err vault_create(struct str secret, struct vault **vault_out)
+{
     struct vault *vault = MEM_NEW(struct vault);
-    digest_hmac(DIGEST_SHA256, secret, STR("starling account keys 1"), vault->service_key);
+    enum err err = vault_add_key(vault, secret);
+    if (err != ERR_OK) {
+        vault_destroy(vault);
+        return err;
+    }
     digest_hmac(DIGEST_SHA256, secret, STR("starling names of erased accounts 1"), vault->name_key);
     *vault_out = vault;
     return ERR_OK;
@@ -31,6 +57,26 @@ void vault_destroy(struct vault *vault)
         secret_wipe(vault, sizeof(*vault));
         free(vault);
     }
+}
+
+size_t vault_keys(const struct vault *vault)
+{
+    return vault->count;
+}
+
+struct str vault_tag(const struct vault *vault, size_t i)
+{
+    ASSERT(i < vault->count);
+    return str_from(vault->keys[i].tag, VAULT_TAG_BYTES);
+}
+
+bool vault_has_tag(const struct vault *vault, struct str tag)
+{
+    bool is_known = str_equal(tag, VAULT_TAG_ANY);
+    for (size_t i = 0; i < vault->count; i++) {
+        is_known = is_known || str_equal(tag, vault_tag(vault, i));
+    }
+    return is_known;
 }
 
 struct str vault_name_key(const struct vault *vault)
@@ -54,42 +100,84 @@ static void derive(struct vault_key *key, int64_t owner, struct str root)
     digest_hmac(DIGEST_SHA256, root, STR("lookup 1"), key->lookup);
 }
 
+static void wrap(const struct vault *vault, int64_t owner, struct str root, struct buf *wrapped_out)
+{
+    struct buf bound;
+    bind_to_owner(&bound, owner);
+    buf_append_str(wrapped_out, vault_tag(vault, 0));
+    seal_close(vault->keys[0].key, buf_view(&bound), root, wrapped_out);
+    buf_fini(&bound);
+}
+
+/* Appends the root; with `tag` "\1" whichever key fits. */
+static enum err unwrap(const struct vault *vault,
+        int64_t owner,
+        struct str tag,
+        struct str sealed,
+        struct buf *root_out)
+{
+    struct buf bound;
+    bool is_any = str_equal(tag, VAULT_TAG_ANY);
+    enum err err = ERR_DENIED;
+    bind_to_owner(&bound, owner);
+    for (size_t i = 0; i < vault->count && err != ERR_OK; i++) {
+        if (is_any || str_equal(tag, vault_tag(vault, i))) {
+            err = seal_open(vault->keys[i].key, buf_view(&bound), sealed, root_out);
+        }
+    }
+    buf_fini(&bound);
+    return err;
+}
+
+static enum err open_root(
+        const struct vault *vault, int64_t owner, struct str wrapped, struct buf *root_out)
+{
+    size_t tag_len = wrapped.len > 0 && wrapped.ptr[0] == FORMAT_ANY ? 1 : VAULT_TAG_BYTES;
+    if (wrapped.len != tag_len + SEALED_ROOT) {
+        return ERR_DENIED;
+    }
+    return unwrap(vault,
+            owner,
+            str_from(wrapped.ptr, tag_len),
+            str_from(wrapped.ptr + tag_len, SEALED_ROOT),
+            root_out);
+}
+
 void vault_new_key(const struct vault *vault,
         int64_t owner,
         struct vault_key *key_out,
         struct buf *wrapped_out)
 {
     uint8_t root[SEAL_KEY_BYTES];
-    struct buf bound;
     random_bytes(root, sizeof(root));
-    bind_to_owner(&bound, owner);
-    buf_append_char(wrapped_out, WRAP_VERSION);
-    seal_close(vault->service_key, buf_view(&bound), str_from(root, sizeof(root)), wrapped_out);
+    wrap(vault, owner, str_from(root, sizeof(root)), wrapped_out);
     derive(key_out, owner, str_from(root, sizeof(root)));
     secret_wipe(root, sizeof(root));
-    buf_fini(&bound);
 }
 
 enum err vault_open_key(
         const struct vault *vault, int64_t owner, struct str wrapped, struct vault_key *key_out)
 {
-    if (wrapped.len != 1 + SEAL_KEY_BYTES + SEAL_OVERHEAD_BYTES || wrapped.ptr[0] != WRAP_VERSION) {
-        return ERR_DENIED;
-    }
-    struct buf bound;
     struct buf root;
-    bind_to_owner(&bound, owner);
     buf_init(&root, 0);
-    enum err err = seal_open(vault->service_key,
-            buf_view(&bound),
-            str_from(wrapped.ptr + 1, wrapped.len - 1),
-            &root);
+    enum err err = open_root(vault, owner, wrapped, &root);
     if (err == ERR_OK) {
         derive(key_out, owner, buf_view(&root));
-        secret_wipe(root.data, root.capacity);
     }
-    buf_fini(&root);
-    buf_fini(&bound);
+    buf_fini_secret(&root);
+    return err;
+}
+
+enum err vault_rewrap(
+        const struct vault *vault, int64_t owner, struct str wrapped, struct buf *wrapped_out)
+{
+    struct buf root;
+    buf_init(&root, 0);
+    enum err err = open_root(vault, owner, wrapped, &root);
+    if (err == ERR_OK) {
+        wrap(vault, owner, buf_view(&root), wrapped_out);
+    }
+    buf_fini_secret(&root);
     return err;
 }
 

@@ -1,7 +1,8 @@
 /* Keys of what accounts own in PostgreSQL (N1): each account has a key of its own, wrapped by a
  * service key that only routers hold (router.storage_key_file), so that a database administrator
  * and a backup see neither contents nor addresses. Without its key row an account's data is noise.
- * Pure but for random bytes. */
+ * A new service key wraps the same account keys: rows and look-ups stay what they are. Pure but for
+ * random bytes. */
 #pragma once
 
 #include <stdint.h>
@@ -13,6 +14,7 @@
 
 #define VAULT_SECRET_MIN_BYTES 32
 #define VAULT_LOOKUP_BYTES     32
+#define VAULT_MAX_KEYS         8
 
 struct vault;
 
@@ -23,18 +25,33 @@ struct vault_key {
     uint8_t lookup[SEAL_KEY_BYTES];
 };
 
-/* ERR_INVALID: the secret is too short. */
+/* With the service key that wraps what is new. ERR_INVALID: the secret is too short. */
 MUST_USE enum err vault_create(struct str secret, struct vault **vault_out);
 void vault_destroy(struct vault *vault); /* accepts NULL; wipes */
+/* One more service key, which opens what it has wrapped, and wraps nothing. ERR_INVALID: too short;
+ * ERR_LIMIT: VAULT_MAX_KEYS are there. */
+MUST_USE enum err vault_add_key(struct vault *vault, struct str secret);
+
+/* What stands in front of every key that service key `i` has wrapped: its format and its id, which
+ * is not secret. 0 is the one that wraps. */
+#define VAULT_TAG_BYTES 9
+size_t vault_keys(const struct vault *vault);
+struct str vault_tag(const struct vault *vault, size_t i);
+/* Format 1 names no key: all are tried. Nothing is written in it any more. */
+#define VAULT_TAG_ANY STR("\1")
+bool vault_has_tag(const struct vault *vault, struct str tag);
 
 /* A new key for `owner`; `wrapped_out` gets what is stored. */
 void vault_new_key(const struct vault *vault,
         int64_t owner,
         struct vault_key *key_out,
         struct buf *wrapped_out);
-/* ERR_DENIED: not wrapped by this service key, or another account's. */
+/* ERR_DENIED: not wrapped by a service key that is here, or another account's. */
 MUST_USE enum err vault_open_key(
         const struct vault *vault, int64_t owner, struct str wrapped, struct vault_key *key_out);
+/* The same key, wrapped by the newest service key. ERR_DENIED as above; nothing is appended. */
+MUST_USE enum err vault_rewrap(
+        const struct vault *vault, int64_t owner, struct str wrapped, struct buf *wrapped_out);
 
 /* Of the hashes that tombstones are (router/store/tombstone_name.h); a view. */
 struct str vault_name_key(const struct vault *vault);

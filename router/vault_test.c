@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -84,11 +85,80 @@ static void rows_are_found_by_equality_and_stay_in_their_place(void **state)
     vault_destroy(vault);
 }
 
+/* What routers wrote before keys had ids. */
+static void make_old_format(struct buf *wrapped)
+{
+    struct str text = buf_view(wrapped);
+    char *copy = str_to_cstr(text);
+    buf_clear(wrapped);
+    buf_append_char(wrapped, 1);
+    buf_append(wrapped, copy + VAULT_TAG_BYTES, text.len - VAULT_TAG_BYTES);
+    free(copy);
+}
+
+static void a_new_service_key_wraps_the_same_account_keys(void **state)
+{
+    (void)state;
+    struct vault *before = make_vault('a');
+    struct vault *both = make_vault('b');
+    struct vault *after = make_vault('b');
+    char old[VAULT_SECRET_MIN_BYTES];
+    memset(old, 'a', sizeof(old));
+    assert_int_equal(vault_add_key(both, str_from(old, sizeof(old))), ERR_OK);
+    struct vault_key key;
+    struct vault_key opened;
+    struct buf wrapped;
+    struct buf anew;
+    buf_init(&wrapped, 0);
+    buf_init(&anew, 0);
+    for (int format = 2; format >= 1; format--) {
+        buf_clear(&wrapped);
+        buf_clear(&anew);
+        vault_new_key(before, 7, &key, &wrapped);
+        if (format == 1) {
+            make_old_format(&wrapped);
+        }
+        assert_int_equal(vault_open_key(before, 7, buf_view(&wrapped), &opened), ERR_OK);
+        assert_int_equal(vault_open_key(both, 7, buf_view(&wrapped), &opened), ERR_OK);
+        assert_memory_equal(&key, &opened, sizeof(key));
+        assert_int_equal(vault_rewrap(after, 7, buf_view(&wrapped), &anew), ERR_DENIED);
+        assert_int_equal(vault_rewrap(both, 8, buf_view(&wrapped), &anew), ERR_DENIED);
+        assert_int_equal(anew.len, 0);
+        assert_int_equal(vault_rewrap(both, 7, buf_view(&wrapped), &anew), ERR_OK);
+        assert_true(str_starts_with(buf_view(&anew), vault_tag(after, 0)));
+        assert_int_equal(vault_open_key(after, 7, buf_view(&anew), &opened), ERR_OK);
+        assert_memory_equal(&key, &opened, sizeof(key)); /* rows and look-ups stay */
+        assert_int_equal(vault_open_key(before, 7, buf_view(&anew), &opened), ERR_DENIED);
+    }
+    assert_true(vault_has_tag(both, vault_tag(before, 0)));
+    assert_false(vault_has_tag(after, vault_tag(before, 0)));
+    buf_fini(&wrapped);
+    buf_fini(&anew);
+    vault_destroy(before);
+    vault_destroy(both);
+    vault_destroy(after);
+}
+
+static void keys_are_counted(void **state)
+{
+    (void)state;
+    struct vault *vault = make_vault('a');
+    assert_int_equal(vault_add_key(vault, STR("short")), ERR_INVALID);
+    for (size_t i = 1; i < VAULT_MAX_KEYS; i++) {
+        assert_int_equal(vault_add_key(vault, STR("0123456789012345678901234567890123")), ERR_OK);
+    }
+    assert_int_equal(vault_add_key(vault, STR("0123456789012345678901234567890123")), ERR_LIMIT);
+    assert_int_equal(vault_keys(vault), VAULT_MAX_KEYS);
+    vault_destroy(vault);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_short_secret_is_refused),
         cmocka_unit_test(account_keys_open_only_where_they_belong),
+        cmocka_unit_test(a_new_service_key_wraps_the_same_account_keys),
+        cmocka_unit_test(keys_are_counted),
         cmocka_unit_test(rows_are_found_by_equality_and_stay_in_their_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

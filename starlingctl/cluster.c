@@ -1,5 +1,5 @@
-/* starlingctl nodes, shards, streams, sessions, drain: what runs, where, and how it is encrypted.
- */
+/* starlingctl nodes, shards, streams, sessions, storage, drain: what runs, where, and how it is
+ * encrypted. */
 #include <stdio.h>
 
 #include "starlingctl/ctl.h"
@@ -144,6 +144,19 @@ static enum ctl_exit sessions(struct ctl *ctl, int argc, char **argv)
     return rows_of_role(ctl, "router", "/v1/sessions", columns);
 }
 
+static enum ctl_exit storage(struct ctl *ctl, int argc, char **argv)
+{
+    static const char *const columns[] = {
+        "node", "key", "others", "keys_left", "rows_left", "unreadable", NULL
+    };
+
+    (void)argv;
+    if (argc != 0) {
+        return ctl_error(CTL_USAGE, "storage takes no arguments");
+    }
+    return rows_of_role(ctl, "router", "/v1/storage", columns);
+}
+
 static enum ctl_exit drain(struct ctl *ctl, int argc, char **argv)
 {
     size_t index;
@@ -179,6 +192,7 @@ const struct ctl_command commands_cluster[] = {
     { "shards", "[--all]", "which router owns how many shards", shards },
     { "streams", "", "every stream with its TLS and authentication", streams },
     { "sessions", "", "every session, attached or waiting to be resumed, and what it has not acknowledged", sessions },
+    { "storage", "", "storage keys of every router, and what is not under the newest one yet", storage },
     { "drain", "NODE", "the node hands over its work and ends", drain },
     { NULL, NULL, NULL, NULL },
 };

@@ -119,3 +119,20 @@ enum err hex_decode(struct str text, uint8_t *out, size_t len)
     }
     return ERR_OK;
 }
+
+void json_encode_string(struct buf *out, struct str text)
+{
+    buf_append_char(out, '"');
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c < 0x20) {
+            buf_printf(out, "\\u%04x", c);
+            continue;
+        }
+        if (c == '"' || c == '\\') {
+            buf_append_char(out, '\\');
+        }
+        buf_append_char(out, (char)c);
+    }
+    buf_append_char(out, '"');
+}

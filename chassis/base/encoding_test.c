@@ -81,12 +81,26 @@ static void hex_both_ways(void **state)
     assert_memory_equal(bytes, "\x01\xab\xff", 3);
 }
 
+static void json_strings_end_where_they_should(void **state)
+{
+    (void)state;
+    struct buf out;
+    buf_init(&out, 0);
+    json_encode_string(&out, STR("a\"b\\c\n\x01\xc3\xa9"));
+    assert_true(str_equal(buf_view(&out), STR("\"a\\\"b\\\\c\\u000a\\u0001\xc3\xa9\"")));
+    buf_clear(&out);
+    json_encode_string(&out, STR_NULL);
+    assert_true(str_equal(buf_view(&out), STR("\"\"")));
+    buf_fini(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(base64_vectors_both_ways),
         cmocka_unit_test(base64_refuses_all_but_the_one_form),
         cmocka_unit_test(hex_both_ways),
+        cmocka_unit_test(json_strings_end_where_they_should),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

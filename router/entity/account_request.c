@@ -3,6 +3,7 @@
 #include "chassis/base/digest.h"
 #include "chassis/base/mem.h"
 #include "router/auth.h"
+#include "router/entity/data_request.h"
 #include "router/entity/entity.h"
 #include "router/entity/roster_access.h"
 #include "router/entity/sessions.h"

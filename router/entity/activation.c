@@ -7,6 +7,7 @@
 #include "proto/xmpp/stanza_error.h"
 #include "router/commit.h"
 #include "router/entity/blocklist.h"
+#include "router/entity/data_request.h"
 #include "router/entity/entity.h"
 #include "router/entity/roster_access.h"
 #include "router/entity/sessions.h"
@@ -433,6 +434,23 @@ static void settle_nobody(struct entity *entity)
     }
 }
 
+static const struct account_row no_account = { .state = ACCOUNT_DELETED };
+
+/* Its key opens what it keeps. */
+static enum err take_account(struct entity *entity, const struct account_row *row)
+{
+    struct account_row former = entity->account;
+    entity->account = (struct account_row){ .id = row->id, .state = row->state };
+    enum err err = data_take_key(entity, row->wrapped_key);
+    if (err == ERR_OK) {
+        err = data_take_blocklist(entity, row);
+    }
+    if (err != ERR_OK) {
+        entity->account = former;
+    }
+    return err;
+}
+
 static void on_account(void *context, enum err err, const struct account_row *row)
 {
     struct entity *entity = entity_ref_take(context);
@@ -444,14 +462,17 @@ static void on_account(void *context, enum err err, const struct account_row *ro
         return;
     }
     int64_t former_id = entity->is_log_open ? entity->account.id : 0;
-    entity->account = err == ERR_OK ? *row : (struct account_row){ .state = ACCOUNT_DELETED };
-    entity_set_blocklist(entity, entity->account.blocked);
-    entity->account.blocked = STR_NULL;
+    err = take_account(entity, err == ERR_OK ? row : &no_account);
+    if (err != ERR_OK) { /* without its block list it would hear whom it has blocked */
+        back_off(entity, "account key", err);
+        return;
+    }
     if (entity->account.state != ACCOUNT_ACTIVE) {
         sessions_kick_all(entity, STREAM_ERROR_NOT_AUTHORIZED, STR_NULL);
         entity->account.id = 0;
         entity->is_log_open = false; /* should it come back, the log is opened anew */
         roster_clear(&entity->roster);
+        data_forget_key(entity);
         settle_nobody(entity);
         return;
     }

@@ -1,6 +1,7 @@
 /* Carries out what a turn asked for, in order. */
 #include "chassis/log.h"
 #include "chassis/loop.h"
+#include "router/entity/data_request.h"
 #include "router/entity/entity.h"
 #include "router/entity/fanout.h"
 #include "router/entity/sessions.h"
@@ -57,6 +58,7 @@ static void apply_account_removed(struct turn *turn)
     entity->state = ENTITY_UNKNOWN;
     sessions_kick_all(entity, STREAM_ERROR_NOT_AUTHORIZED, STR("Account removed"));
     roster_clear(&entity->roster);
+    data_forget_key(entity);
     lifecycle_poke(entity->router->lifecycle);
 }
 

@@ -16,6 +16,7 @@
 #include "router/entity/roster.h"
 #include "router/quota.h"
 #include "router/store/account_store.h"
+#include "router/vault.h"
 
 struct blocklist;
 struct carbon_memory;
@@ -45,6 +46,7 @@ struct entity {
     unsigned load_tries;
     struct account_row account;
     struct blocklist *blocklist; /* NULL: nothing is blocked */
+    struct vault_key key;        /* of what it keeps in PostgreSQL; owner 0: it has none yet */
     struct roster roster;
     struct quota_bucket quotas[QUOTA_ACCOUNT_KINDS];
     struct strangers *strangers; /* NULL: nobody yet */
@@ -79,9 +81,8 @@ struct entity {
     bool is_nobody;        /* reads what an account would read, and finds nothing (C08) */
     uint64_t read_request; /* a page; its reference belongs to the callback, or to the cancel */
     struct entity_ref *read_ref;
-    /* Of a former activation, on its way when the log was asked. */
-    int64_t pending_watermark;
-    uint64_t fill_request; /* content of numbered entries being read, likewise */
+    int64_t pending_watermark; /* of a former activation, on its way when the log was asked */
+    uint64_t fill_request;     /* content of numbered entries being read, likewise */
     struct entity_ref *fill_ref;
     int64_t fill_id;
     struct carbon_memory *carbons; /* NULL: none was made yet */
@@ -205,6 +206,5 @@ void effects_write_audit(const struct entity *entity, const struct turn_audit *a
 /* ---- account_request.c */
 void account_request_start(
         struct entity *entity, struct item *item, const struct turn_request *request);
-/* data_request.c, admin_request.c: for it, when entity->waiting is set. */
-void data_request_start(struct entity *entity, const struct turn_request *request);
+/* admin_request.c: for it, when entity->waiting is set (likewise data_request.h). */
 void admin_request_start(struct entity *entity, const struct turn_request *request);

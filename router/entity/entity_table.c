@@ -9,6 +9,7 @@
 #include "proto/xmpp/jid.h"
 #include "router/commit.h"
 #include "router/entity/blocklist.h"
+#include "router/entity/data_request.h"
 #include "router/entity/entity.h"
 #include "router/entity/fanout.h"
 #include "router/entity/posts.h"
@@ -309,6 +310,7 @@ void entity_drop(struct entity *entity)
     free(entity->strangers);
     account_log_fini(&entity->log);
     roster_clear(&entity->roster);
+    data_forget_key(entity);
     origins_fini(&entity->origins);
     free(entity->stored_inputs);
     free(entity->carbons);

@@ -193,7 +193,6 @@ void roster_clear(struct roster *roster)
         forget_removal(roster, roster->removed_count - 1);
     }
     free(roster->removed);
-    secret_wipe(&roster->key, sizeof(roster->key));
     *roster = (struct roster){ .items = NULL };
 }
 

@@ -9,7 +9,6 @@
 #include "chassis/base/err.h"
 #include "chassis/base/map.h"
 #include "router/egress.h"
-#include "router/vault.h"
 
 /* Stored: append only. */
 enum roster_flag {
@@ -49,8 +48,6 @@ struct roster {
     struct roster_removal *removed; /* room for ROSTER_MAX_REMOVED, the oldest first; NULL: none */
     size_t removed_count;
     bool is_loaded;
-    bool has_key;
-    struct vault_key key;
 };
 
 void roster_clear(struct roster *roster); /* as it was at first: not loaded */

@@ -6,6 +6,7 @@
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/loop.h"
+#include "router/entity/data_request.h"
 #include "router/router.h"
 #include "router/shard.h"
 #include "router/store/roster_store.h"
@@ -32,15 +33,17 @@ static enum err open_row(const struct vault_key *key,
     return err == ERR_OK ? roster_item_decode(buf_view(content), item_out) : err;
 }
 
-static void take_rows(
-        struct roster *roster, struct str bare, const struct roster_snapshot *snapshot)
+static void take_rows(struct roster *roster,
+        const struct vault_key *key,
+        struct str bare,
+        const struct roster_snapshot *snapshot)
 {
     struct buf content;
     size_t broken = 0;
     buf_init(&content, 0);
     for (size_t i = 0; i < snapshot->count; i++) {
         struct roster_item *item;
-        if (open_row(&roster->key, &snapshot->rows[i], &content, &item) == ERR_OK) {
+        if (open_row(key, &snapshot->rows[i], &content, &item) == ERR_OK) {
             roster_put(roster, item);
         } else {
             broken++;
@@ -61,15 +64,16 @@ enum err roster_access_read(const struct vault *vault,
 {
     roster_clear(roster);
     if (snapshot->wrapped_key.len > 0) {
-        enum err err = vault_open_key(vault, owner, snapshot->wrapped_key, &roster->key);
+        struct vault_key key;
+        enum err err = vault_open_key(vault, owner, snapshot->wrapped_key, &key);
         if (err != ERR_OK) {
             log_error("roster",
                     "the account's key was wrapped by another router.storage_key_file",
                     log_jid("jid", bare));
             return err;
         }
-        roster->has_key = true;
-        take_rows(roster, bare, snapshot);
+        take_rows(roster, &key, bare, snapshot);
+        secret_wipe(&key, sizeof(key));
     }
     roster->version = snapshot->version;
     roster->since = snapshot->version;
@@ -79,6 +83,10 @@ enum err roster_access_read(const struct vault *vault,
 
 static enum err take_snapshot(struct entity *entity, const struct roster_snapshot *snapshot)
 {
+    enum err err = data_take_key(entity, snapshot->wrapped_key);
+    if (err != ERR_OK) {
+        return err;
+    }
     return roster_access_read(
             entity->router->vault, entity->account.id, entity->bare, snapshot, &entity->roster);
 }
@@ -117,8 +125,7 @@ static void finish(struct save *save, struct entity *entity, enum err err)
     void (*done)(void *context, enum err err) = save->done;
     void *context = save->context;
     if (entity && err == ERR_OK) {
-        entity->roster.key = save->key;
-        entity->roster.has_key = true;
+        entity->key = save->key;
         roster_change(&entity->roster, save->item, save->version);
     } else {
         roster_item_destroy(save->item);
@@ -151,7 +158,7 @@ void roster_access_save(struct entity *entity,
     struct router *router = entity->router;
     struct save *save = MEM_NEW(struct save);
     *save = (struct save){ .item = item, .done = done, .context = context };
-    save->key = entity->roster.key;
+    save->key = entity->key;
     save->version = next_version(entity);
 
     struct buf wrapped;
@@ -161,7 +168,7 @@ void roster_access_save(struct entity *entity,
     buf_init(&wrapped, 0);
     buf_init(&content, 0);
     buf_init(&sealed, 0);
-    if (!entity->roster.has_key) {
+    if (entity->key.owner == 0) {
         vault_new_key(router->vault, entity->account.id, &save->key, &wrapped);
     }
     vault_lookup(&save->key, TABLE, item->jid, contact);

@@ -29,7 +29,7 @@ static void contents_and_version_come_back(void **state)
     put_contact(2, "<item jid='bob@example.org' name='B'/>");
     struct entity *entity = reload();
     assert_int_equal(entity->state, ENTITY_ACTIVE);
-    assert_true(entity->roster.is_loaded && entity->roster.has_key);
+    assert_true(entity->roster.is_loaded && entity->key.owner == 1);
     assert_int_equal(entity->roster.version, fake.versions[1]);
     const struct roster_item *item = roster_find(&entity->roster, STR("bob@example.org"));
     assert_non_null(item);

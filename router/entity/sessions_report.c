@@ -1,27 +1,11 @@
 /* All sessions at home here as a JSON array, for operators. */
+#include "chassis/base/encoding.h"
 #include "chassis/loop.h"
 #include "router/entity/components.h"
 #include "router/entity/entity.h"
 #include "router/entity/posts.h"
 #include "router/entity/sm_session.h"
 #include "router/router.h"
-
-static void write_string(struct buf *out, struct str text)
-{
-    buf_append_char(out, '"');
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c == '"' || c == '\\') {
-            buf_append_char(out, '\\');
-            buf_append_char(out, (char)c);
-        } else if (c < 0x20) {
-            buf_printf(out, "\\u%04x", c);
-        } else {
-            buf_append_char(out, (char)c);
-        }
-    }
-    buf_append_char(out, '"');
-}
 
 static const char *state_of(const struct resource *resource)
 {
@@ -66,7 +50,7 @@ void entity_report_sessions(struct entity_table *table, struct buf *out)
         for (const struct resource *resource = entity->resources; resource;
                 resource = resource->next) {
             buf_printf(out, "%s\n{\"jid\":", separator);
-            write_string(out, resource->full);
+            json_encode_string(out, resource->full);
             buf_printf(out,
                     ",\"state\":\"%s\",\"edge\":\"%s\",\"available\":%s,\"handled\":%u",
                     state_of(resource),

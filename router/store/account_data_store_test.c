@@ -9,17 +9,13 @@
 #include <cmocka.h>
 
 #include "chassis/base/buf.h"
-#include "chassis/pg.h"
 #include "router/store/account_store.h"
-#include "tests/lib/scratch_servers.h"
+#include "tests/lib/scratch_database.h"
 
-#define WAIT_MS 10000
-#define SHARD   3
-#define EPOCH   7
+#define SHARD 3
+#define EPOCH 7
 
-static char dir[128];
-static struct loop *loop;
-static struct pg_pool *pool;
+static struct scratch_database database;
 static struct account_data_store *store;
 static int64_t owner;
 
@@ -27,7 +23,9 @@ struct answer {
     bool is_done;
     enum err err;
     size_t count;
+    bool is_sealed;
     struct buf value;
+    struct buf key;
 };
 
 static void on_loaded(void *context, enum err err, const struct account_datum *rows, size_t count)
@@ -37,6 +35,7 @@ static void on_loaded(void *context, enum err err, const struct account_datum *r
     answer->err = err;
     answer->count = count;
     if (count) {
+        answer->is_sealed = rows[0].is_sealed;
         buf_append_str(&answer->value, rows[0].value);
     }
 }
@@ -50,19 +49,10 @@ static void on_changed(void *context, enum err err)
 
 static void await(struct answer *answer)
 {
-    assert_true(scratch_run_until(loop, scratch_is_true, &answer->is_done, WAIT_MS));
+    scratch_await(&database, &answer->is_done);
 }
 
-static void run_sql(const char *sql)
-{
-    char command[512];
-    (void)snprintf(command,
-            sizeof(command),
-            "psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -c \"%s\" >/dev/null",
-            dir,
-            sql);
-    assert_int_equal(system(command), 0);
-}
+#define SEAL "a seal of 28 bytes is there: "
 
 static enum err put_with(uint64_t epoch,
         const struct account_datum *items,
@@ -88,19 +78,38 @@ static enum err put_with(uint64_t epoch,
 
 static enum err put(const char *key, const char *value)
 {
-    struct account_datum item = { str_from_cstr(key), str_from_cstr(value) };
+    char sealed[256];
+    (void)snprintf(sealed, sizeof(sealed), SEAL "%s", value);
+    struct account_datum item = {
+        .key = str_from_cstr(key),
+        .value = str_from_cstr(value[0] ? sealed : ""),
+        .clear_key = STR("clear"),
+    };
     return put_with(EPOCH, &item, 1, 3, 100);
+}
+
+static struct answer load(const char *key, const char *clear_key)
+{
+    struct answer answer = { .is_done = false };
+    struct account_data_name name = {
+        owner, ACCOUNT_DATA_PRIVATE_XML, str_from_cstr(key), str_from_cstr(clear_key)
+    };
+    account_data_load(store, &name, on_loaded, &answer);
+    await(&answer);
+    assert_int_equal(answer.err, ERR_OK);
+    return answer;
 }
 
 static void assert_value(const char *key, const char *value)
 {
-    struct answer answer = { .is_done = false };
-    account_data_load(
-            store, owner, ACCOUNT_DATA_PRIVATE_XML, str_from_cstr(key), on_loaded, &answer);
-    await(&answer);
-    assert_int_equal(answer.err, ERR_OK);
+    struct answer answer = load(key, "clear");
     assert_int_equal(answer.count, value ? 1 : 0);
-    assert_true(str_equal(buf_view(&answer.value), str_from_cstr(value)));
+    if (value) {
+        char sealed[256];
+        (void)snprintf(sealed, sizeof(sealed), SEAL "%s", value);
+        assert_true(answer.is_sealed);
+        assert_true(str_equal(buf_view(&answer.value), str_from_cstr(sealed)));
+    }
     buf_fini(&answer.value);
 }
 
@@ -123,13 +132,16 @@ static void limits_hold_for_all_of_a_kind(void **state)
 {
     (void)state;
     struct account_datum three[] = {
-        { STR("a"), STR("1") }, { STR("b"), STR("2") }, { STR("c"), STR("3") }
+        { .key = STR("a"), .value = STR(SEAL "1") },
+        { .key = STR("b"), .value = STR(SEAL "2") },
+        { .key = STR("c"), .value = STR(SEAL "3") },
     };
     assert_int_equal(put_with(EPOCH, three, 3, 3, 100), ERR_OK);
     assert_int_equal(put("d", "4"), ERR_LIMIT);
     assert_value("d", NULL);
     assert_int_equal(put("c", "instead"), ERR_OK);
-    struct account_datum swap[] = { { STR("a"), STR_NULL }, { STR("d"), STR("4") } };
+    struct account_datum swap[] = { { .key = STR("a") },
+        { .key = STR("d"), .value = STR(SEAL "4") } };
     assert_int_equal(put_with(EPOCH, swap, 2, 3, 100), ERR_OK);
     assert_value("d", "4");
     char big[101];
@@ -144,7 +156,7 @@ static void an_old_home_writes_nothing(void **state)
     (void)state;
     assert_int_equal(put("f", "new"), ERR_LIMIT); /* three are there: see above */
     assert_int_equal(put("c", "new"), ERR_OK);
-    struct account_datum item = { STR("c"), STR("old") };
+    struct account_datum item = { .key = STR("c"), .value = STR(SEAL "old") };
     assert_int_equal(put_with(EPOCH - 1, &item, 1, 3, 100), ERR_FENCED);
     assert_int_equal(put_with(EPOCH + 1, &item, 1, 3, 100), ERR_FENCED);
     assert_value("c", "new");
@@ -163,85 +175,133 @@ static void on_account(void *context, enum err err, const struct account_row *ro
     answer->is_done = true;
     answer->err = err;
     if (err == ERR_OK) {
+        answer->is_sealed = row->is_blocked_sealed;
         buf_append_str(&answer->value, row->blocked);
+        buf_append_str(&answer->key, row->wrapped_key);
     }
 }
 
-static void the_block_list_comes_with_the_account(void **state)
+static struct answer load_account(void)
 {
-    (void)state;
-    struct account_datum list = { STR_NULL, STR("eve@example.org\n") };
+    struct account_store *accounts = account_store_create(database.pool, STR_NULL);
+    struct answer answer = { .is_done = false };
+    account_load(accounts, STR("a@example.net"), on_account, &answer);
+    await(&answer);
+    assert_int_equal(answer.err, ERR_OK);
+    account_store_destroy(accounts);
+    return answer;
+}
+
+static void assert_account(const char *list, bool is_sealed, const char *key)
+{
+    struct answer answer = load_account();
+    assert_true(str_equal(buf_view(&answer.value), str_from_cstr(list)));
+    assert_true(str_equal(buf_view(&answer.key), str_from_cstr(key)));
+    assert_int_equal(answer.is_sealed, is_sealed);
+    buf_fini(&answer.value);
+    buf_fini(&answer.key);
+}
+
+#define KEY_1 "a wrapped key of at least thirty-two bytes"
+#define KEY_2 "another wrapped key that comes much too late"
+
+static enum err put_list(const char *list, const char *wrapped_key)
+{
+    struct account_datum item = { .value = str_from_cstr(list) };
     struct account_data_change change = {
-        owner, ACCOUNT_DATA_BLOCKLIST, SHARD, EPOCH, &list, 1, 1, 99
+        .owner = owner,
+        .kind = ACCOUNT_DATA_BLOCKLIST,
+        .shard = SHARD,
+        .epoch = EPOCH,
+        .wrapped_key = str_from_cstr(wrapped_key),
+        .items = &item,
+        .count = 1,
+        .max_items = 1,
+        .max_bytes = 99,
     };
     struct answer answer = { .is_done = false };
     account_data_put(store, &change, on_changed, &answer);
     await(&answer);
-    assert_int_equal(answer.err, ERR_OK);
-    struct account_store *accounts = account_store_create(pool, STR_NULL);
-    struct answer loaded = { .is_done = false };
-    account_load(accounts, STR("a@example.net"), on_account, &loaded);
-    await(&loaded);
-    assert_int_equal(loaded.err, ERR_OK);
-    assert_true(str_equal(buf_view(&loaded.value), STR("eve@example.org\n")));
-    buf_fini(&loaded.value);
-    account_store_destroy(accounts);
+    return answer.err;
+}
+
+/* In place of one from before there were seals. */
+static void the_block_list_comes_with_the_account_and_its_key(void **state)
+{
+    (void)state;
+    scratch_sql(&database,
+            "INSERT INTO router.account_data (owner, kind, key, value)"
+            " VALUES (1, 3, '', 'eve@example.org')");
+    assert_account("eve@example.org", false, "");
+    assert_int_equal(put_list(SEAL "eve", KEY_1), ERR_OK);
+    assert_account(SEAL "eve", true, KEY_1);
+    assert_int_equal(put_list(SEAL "mallory", ""), ERR_OK);
+    assert_account(SEAL "mallory", true, KEY_1);
+}
+
+/* Whoever did not know of it sealed with a key nobody will have. */
+static void a_second_key_takes_nothing_with_it(void **state)
+{
+    (void)state;
+    assert_int_equal(put_list(SEAL "lost", KEY_2), ERR_UNAVAILABLE);
+    assert_account(SEAL "mallory", true, KEY_1);
+}
+
+static void a_row_from_before_is_read_and_replaced(void **state)
+{
+    (void)state;
+    scratch_sql(&database,
+            "DELETE FROM router.account_data WHERE kind = 1;"
+            "INSERT INTO router.account_data (owner, kind, key, value)"
+            " VALUES (1, 1, 'clear', repeat('x', 90)::bytea), (1, 1, 'other', '1')");
+    struct answer answer = load("sealed", "clear");
+    assert_int_equal(answer.count, 1);
+    assert_false(answer.is_sealed);
+    assert_int_equal(answer.value.len, 90);
+    buf_fini(&answer.value);
+    assert_int_equal(load("clear", "unknown").count, 0);   /* by its own name only */
+    assert_int_equal(put("sealed", "of ten by."), ERR_OK); /* 101 bytes fit in its place only */
+    assert_value("sealed", "of ten by.");
+    assert_int_equal(load("unknown", "clear").count, 0);
+    answer = load("unknown", "other");
+    assert_int_equal(answer.count, 1);
+    buf_fini(&answer.value);
+    assert_int_equal(put("sealed", ""), ERR_OK);
+    assert_value("sealed", NULL);
 }
 
 static void a_deleted_account_leaves_no_data(void **state) /* C30 */
 {
     (void)state;
-    run_sql("UPDATE router.account SET state = 2 WHERE bare = 'a@example.net'");
+    scratch_sql(&database, "UPDATE router.account SET state = 2 WHERE bare = 'a@example.net'");
     assert_value("c", NULL);
 }
 
 static void a_dead_store_is_unavailable(void **state)
 {
     (void)state;
-    scratch_do("scratch-pg", "crash", dir);
+    scratch_do("scratch-pg", "crash", database.dir);
     assert_int_equal(put("a", "x"), ERR_UNAVAILABLE);
-    scratch_do("scratch-pg", "start", dir);
+    scratch_do("scratch-pg", "start", database.dir);
 }
 
 static int start(void **state)
 {
     (void)state;
-    scratch_start("scratch-pg", dir);
-    char command[512];
-    (void)snprintf(command,
-            sizeof(command),
-            "cat deploy/sql/router/*.sql | psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1",
-            dir);
-    assert_int_equal(system(command), 0);
-    run_sql("INSERT INTO router.account (bare) VALUES ('a@example.net')");
-    run_sql("INSERT INTO router.shard_lease (shard, owner, epoch) VALUES (3, 'r', 7)");
+    scratch_router_start(&database);
+    scratch_sql(&database,
+            "INSERT INTO router.account (bare) VALUES ('a@example.net');"
+            "INSERT INTO router.shard_lease (shard, owner, epoch) VALUES (3, 'r', 7)");
     owner = 1;
-    static char conninfo[256];
-    (void)snprintf(conninfo, sizeof(conninfo), "host=%s user=starling_router dbname=postgres", dir);
-    struct pg_options options = {
-        .conninfo = conninfo,
-        .connections = 2,
-        .connect_timeout_ms = 1000,
-        .query_timeout_ms = 2000,
-        .reconnect_min_ms = 20,
-        .reconnect_max_ms = 100,
-        .max_queued = 100,
-    };
-    loop = loop_create(&clock_system);
-    if (pg_pool_open(loop, &options, &pool) != ERR_OK) {
-        return -1;
-    }
-    store = account_data_store_create(pool);
+    store = account_data_store_create(database.pool);
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    pg_pool_close(pool);
+    scratch_database_stop(&database);
     account_data_store_destroy(store);
-    loop_destroy(loop);
-    scratch_do("scratch-pg", "stop", dir);
     return 0;
 }
 
@@ -252,7 +312,9 @@ int main(void)
         cmocka_unit_test(limits_hold_for_all_of_a_kind),
         cmocka_unit_test(an_old_home_writes_nothing),
         cmocka_unit_test(what_looks_like_sql_is_a_value),
-        cmocka_unit_test(the_block_list_comes_with_the_account),
+        cmocka_unit_test(the_block_list_comes_with_the_account_and_its_key),
+        cmocka_unit_test(a_second_key_takes_nothing_with_it),
+        cmocka_unit_test(a_row_from_before_is_read_and_replaced),
         cmocka_unit_test(a_deleted_account_leaves_no_data),
         cmocka_unit_test(a_dead_store_is_unavailable),
     };

@@ -2,8 +2,7 @@
 #include "router/store/account_store.h"
 
 #include "chassis/base/mem.h"
-#include "chassis/pg.h"
-#include "router/store/account_data_store.h"
+#include "router/store/store_request.h"
 #include "router/store/tombstone_name.h"
 
 struct account_store {
@@ -24,24 +23,6 @@ void account_store_destroy(struct account_store *store)
     free(store);
 }
 
-/* What a statement will call back. */
-struct request {
-    union {
-        account_loaded loaded;
-        verifier_loaded verifier;
-        account_changed changed;
-        account_told told;
-    } done;
-    void *context;
-    enum err when_empty;
-};
-
-/* Anything but an answer is temporary for the caller: nothing says that the account is wrong. */
-static enum err store_err(enum err err)
-{
-    return err == ERR_OK || err == ERR_CLOSED ? err : ERR_UNAVAILABLE;
-}
-
 static struct account_row row_of(const struct pg_result *result)
 {
     return (struct account_row){
@@ -52,41 +33,37 @@ static struct account_row row_of(const struct pg_result *result)
 
 /* ---- loading */
 
-static void on_loaded(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
+static struct str bytes_or_none(const struct pg_result *result, int column)
 {
-    (void)sqlstate;
-    (void)count;
-    struct request request = *(struct request *)context;
-    free(context);
+    return pg_result_is_null(result, 0, column) ? STR_NULL : pg_result_bytes(result, 0, column);
+}
+
+static void on_loaded(
+        const struct store_request *request, enum err err, const struct pg_result *const *results)
+{
     if (err != ERR_OK) {
-        request.done.loaded(request.context, store_err(err), NULL);
-    } else if (pg_result_rows(results[0]) == 0) {
-        request.done.loaded(request.context, ERR_NOT_FOUND, NULL);
+        ((account_loaded)request->done)(request->context, err, NULL);
     } else {
         struct account_row row = row_of(results[0]);
-        row.blocked = account_data_value(results[0], 0, 2);
-        request.done.loaded(request.context, ERR_OK, &row);
+        row.blocked = bytes_or_none(results[0], 2);
+        row.is_blocked_sealed = row.blocked.len > 0 && pg_result_int(results[0], 0, 3) != 0;
+        row.wrapped_key = bytes_or_none(results[0], 4);
+        ((account_loaded)request->done)(request->context, ERR_OK, &row);
     }
 }
 
 /* Kind 3: the block list is needed with the first stanza. */
-static const char sql_load[] = "SELECT a.id, a.state, d.value FROM router.account a"
-                               " LEFT JOIN router.account_data d ON d.owner = a.id AND d.kind = 3"
-                               " WHERE a.bare = $1";
+static const char sql_load[] =
+        "SELECT a.id, a.state, d.value, d.is_sealed, k.wrapped FROM router.account a"
+        " LEFT JOIN router.account_data d ON d.owner = a.id AND d.kind = 3"
+        " LEFT JOIN router.account_key k ON k.owner = a.id WHERE a.bare = $1";
 
 void account_load(struct account_store *store, struct str bare, account_loaded done, void *context)
 {
-    struct request *request = MEM_NEW(struct request);
-    request->done.loaded = done;
-    request->context = context;
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql_load);
     pg_add_text(query, bare);
-    pg_query_send(query, on_loaded, request);
+    store_send(query, on_loaded, (store_done)done, context, ERR_NOT_FOUND);
 }
 
 static bool copy_bytes(const struct pg_result *result, int column, uint8_t *out, size_t max)
@@ -100,31 +77,19 @@ static bool copy_bytes(const struct pg_result *result, int column, uint8_t *out,
     return true;
 }
 
-static void on_verifier(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
+static void on_verifier(
+        const struct store_request *request, enum err err, const struct pg_result *const *results)
 {
-    (void)sqlstate;
-    (void)count;
-    struct request request = *(struct request *)context;
-    free(context);
     if (err != ERR_OK) {
-        request.done.verifier(request.context, store_err(err), NULL, NULL);
+        ((verifier_loaded)request->done)(request->context, err, NULL, NULL);
         return;
     }
 
     const struct pg_result *result = results[0];
-    if (pg_result_rows(result) == 0) {
-        request.done.verifier(request.context, ERR_NOT_FOUND, NULL, NULL);
-        return;
-    }
-
     struct account_row row = row_of(result);
     struct verifier verifier = { .salt_len = 0 };
     if (pg_result_is_null(result, 0, 2)) {
-        request.done.verifier(request.context, ERR_OK, &row, NULL);
+        ((verifier_loaded)request->done)(request->context, ERR_OK, &row, NULL);
         return;
     }
 
@@ -133,7 +98,7 @@ static void on_verifier(void *context,
     bool fits = copy_bytes(result, 3, verifier.salt, sizeof(verifier.salt))
             && copy_bytes(result, 4, verifier.stored_key, sizeof(verifier.stored_key))
             && copy_bytes(result, 5, verifier.server_key, sizeof(verifier.server_key));
-    request.done.verifier(request.context, ERR_OK, &row, fits ? &verifier : NULL);
+    ((verifier_loaded)request->done)(request->context, ERR_OK, &row, fits ? &verifier : NULL);
     secret_wipe(&verifier, sizeof(verifier));
 }
 
@@ -149,45 +114,26 @@ void account_load_verifier(struct account_store *store,
         verifier_loaded done,
         void *context)
 {
-    struct request *request = MEM_NEW(struct request);
-    request->done.verifier = done;
-    request->context = context;
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql_verifier);
     pg_add_text(query, bare);
     pg_add_int4(query, (int32_t)digest);
-    pg_query_send(query, on_verifier, request);
+    store_send(query, on_verifier, (store_done)done, context, ERR_NOT_FOUND);
 }
 
 /* ---- changing */
 
-static void on_changed(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
+static void on_changed(
+        const struct store_request *request, enum err err, const struct pg_result *const *results)
 {
-    (void)sqlstate;
-    (void)count;
-    struct request request = *(struct request *)context;
-    free(context);
-    if (err != ERR_OK) {
-        request.done.changed(request.context, store_err(err), 0);
-    } else if (pg_result_rows(results[0]) == 0) {
-        request.done.changed(request.context, request.when_empty, 0);
-    } else {
-        request.done.changed(request.context, ERR_OK, pg_result_int(results[0], 0, 0));
-    }
+    int64_t id = err == ERR_OK ? pg_result_int(results[0], 0, 0) : 0;
+    ((account_changed)request->done)(request->context, err, id);
 }
 
 static void send_change(
         struct pg_query *query, enum err when_empty, account_changed done, void *context)
 {
-    struct request *request = MEM_NEW(struct request);
-    request->done.changed = done;
-    request->context = context;
-    request->when_empty = when_empty;
-    pg_query_send(query, on_changed, request);
+    store_send(query, on_changed, (store_done)done, context, when_empty);
 }
 
 /* $2 ... $5: one element for each digest, in the order of the enum. */
@@ -335,44 +281,12 @@ void account_set_state(struct account_store *store,
 
 /* ---- for administrators */
 
-static void on_told(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
+static void on_told(
+        const struct store_request *request, enum err err, const struct pg_result *const *results)
 {
-    (void)sqlstate;
-    (void)count;
-    struct request request = *(struct request *)context;
-    free(context);
-    bool has_text =
-            err == ERR_OK && pg_result_rows(results[0]) > 0 && !pg_result_is_null(results[0], 0, 0);
-    request.done.told(request.context,
-            store_err(err),
-            has_text ? pg_result_bytes(results[0], 0, 0) : STR_NULL);
-}
-
-static void send_question(struct pg_query *query, account_told done, void *context)
-{
-    struct request *request = MEM_NEW(struct request);
-    request->done.told = done;
-    request->context = context;
-    pg_query_send(query, on_told, request);
-}
-
-static void on_told_of(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
-{
-    if (err == ERR_OK && pg_result_rows(results[0]) == 0) {
-        struct request request = *(struct request *)context;
-        free(context);
-        request.done.told(request.context, ERR_NOT_FOUND, STR_NULL);
-        return;
-    }
-    on_told(context, err, sqlstate, results, count);
+    bool has_text = err == ERR_OK && !pg_result_is_null(results[0], 0, 0);
+    ((account_told)request->done)(
+            request->context, err, has_text ? pg_result_bytes(results[0], 0, 0) : STR_NULL);
 }
 
 static const char sql_last_login[] =
@@ -381,13 +295,10 @@ static const char sql_last_login[] =
 void account_last_login(
         struct account_store *store, struct str bare, account_told done, void *context)
 {
-    struct request *request = MEM_NEW(struct request);
-    request->done.told = done;
-    request->context = context;
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql_last_login);
     pg_add_text(query, bare);
-    pg_query_send(query, on_told_of, request);
+    store_send(query, on_told, (store_done)done, context, ERR_NOT_FOUND);
 }
 
 static const char sql_count[] = "SELECT count(*)::text FROM router.account"
@@ -403,7 +314,7 @@ void account_count(struct account_store *store,
     pg_query_statement(query, sql_count);
     pg_add_text(query, domain);
     pg_add_int4(query, (int32_t)state);
-    send_question(query, done, context);
+    store_send(query, on_told, (store_done)done, context, ERR_UNAVAILABLE);
 }
 
 static const char sql_list[] =
@@ -420,5 +331,5 @@ void account_list(struct account_store *store,
     pg_query_statement(query, sql_list);
     pg_add_text(query, domain);
     pg_add_int8(query, max);
-    send_question(query, done, context);
+    store_send(query, on_told, (store_done)done, context, ERR_UNAVAILABLE);
 }

@@ -21,7 +21,10 @@ enum account_state {
 struct account_row {
     int64_t id;
     enum account_state state;
-    struct str blocked; /* account_load: the stored block list, valid during the callback */
+    /* account_load; valid during the callback, "": none. */
+    struct str blocked; /* the stored block list */
+    bool is_blocked_sealed;
+    struct str wrapped_key; /* of what the account keeps */
 };
 
 struct verifier {

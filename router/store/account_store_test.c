@@ -8,14 +8,9 @@
 
 #include <cmocka.h>
 
-#include "chassis/pg.h"
-#include "tests/lib/scratch_servers.h"
+#include "tests/lib/scratch_database.h"
 
-#define WAIT_MS 10000
-
-static char dir[128];
-static struct loop *loop;
-static struct pg_pool *pool;
+static struct scratch_database database;
 static struct account_store *store;
 
 struct answer {
@@ -60,7 +55,7 @@ static void on_changed(void *context, enum err err, int64_t id)
 
 static void await(struct answer *answer)
 {
-    assert_true(scratch_run_until(loop, scratch_is_true, &answer->is_done, WAIT_MS));
+    scratch_await(&database, &answer->is_done);
 }
 
 static void fill(struct verifier verifiers[VERIFIERS], uint8_t seed)
@@ -256,47 +251,24 @@ static void accounts_are_counted_listed_and_disabled(void **state)
 static void a_dead_store_is_unavailable(void **state)
 {
     (void)state;
-    scratch_do("scratch-pg", "crash", dir);
+    scratch_do("scratch-pg", "crash", database.dir);
     assert_int_equal(load("a@example.net").err, ERR_UNAVAILABLE);
-    scratch_do("scratch-pg", "start", dir);
+    scratch_do("scratch-pg", "start", database.dir);
 }
 
 static int start(void **state)
 {
     (void)state;
-    scratch_start("scratch-pg", dir);
-    char command[512];
-    (void)snprintf(command,
-            sizeof(command),
-            "cat deploy/sql/router/*.sql | psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1",
-            dir);
-    assert_int_equal(system(command), 0);
-    static char conninfo[256];
-    (void)snprintf(conninfo, sizeof(conninfo), "host=%s user=starling_router dbname=postgres", dir);
-    struct pg_options options = {
-        .conninfo = conninfo,
-        .connections = 2,
-        .connect_timeout_ms = 1000,
-        .query_timeout_ms = 2000,
-        .reconnect_min_ms = 20,
-        .reconnect_max_ms = 100,
-        .max_queued = 100,
-    };
-    loop = loop_create(&clock_system);
-    if (pg_pool_open(loop, &options, &pool) != ERR_OK) {
-        return -1;
-    }
-    store = account_store_create(pool, STR("the key of names"));
+    scratch_router_start(&database);
+    store = account_store_create(database.pool, STR("the key of names"));
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    pg_pool_close(pool);
+    scratch_database_stop(&database);
     account_store_destroy(store);
-    loop_destroy(loop);
-    scratch_do("scratch-pg", "stop", dir);
     return 0;
 }
 

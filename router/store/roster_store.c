@@ -2,7 +2,7 @@
 #include "router/store/roster_store.h"
 
 #include "chassis/base/mem.h"
-#include "chassis/pg.h"
+#include "router/store/store_request.h"
 
 struct roster_store {
     struct pg_pool *pool;
@@ -20,38 +20,17 @@ void roster_store_destroy(struct roster_store *store)
     free(store);
 }
 
-/* What a transaction will call back. */
-struct call {
-    union {
-        roster_loaded loaded;
-        roster_saved saved;
-    } done;
-    void *context;
-};
-
-static enum err store_err(enum err err)
-{
-    return err == ERR_OK || err == ERR_CLOSED ? err : ERR_UNAVAILABLE;
-}
-
 /* ---- loading */
 
 static const char sql_key[] = "SELECT wrapped FROM router.account_key WHERE owner = $1";
 static const char sql_version[] = "SELECT version FROM router.roster_version WHERE owner = $1";
 static const char sql_rows[] = "SELECT contact, item FROM router.roster WHERE owner = $1";
 
-static void on_loaded(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
+static void on_loaded(
+        const struct store_request *request, enum err err, const struct pg_result *const *results)
 {
-    (void)sqlstate;
-    (void)count;
-    struct call call = *(struct call *)context;
-    free(context);
     if (err != ERR_OK) {
-        call.done.loaded(call.context, store_err(err), NULL);
+        ((roster_loaded)request->done)(request->context, err, NULL);
         return;
     }
     struct roster_snapshot snapshot = { .count = (size_t)pg_result_rows(results[2]) };
@@ -67,15 +46,12 @@ static void on_loaded(void *context,
         rows[i].item = pg_result_bytes(results[2], (int)i, 1);
     }
     snapshot.rows = rows;
-    call.done.loaded(call.context, ERR_OK, &snapshot);
+    ((roster_loaded)request->done)(request->context, ERR_OK, &snapshot);
     free(rows);
 }
 
 void roster_load(struct roster_store *store, int64_t owner, roster_loaded done, void *context)
 {
-    struct call *call = MEM_NEW(struct call);
-    call->done.loaded = done;
-    call->context = context;
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql_key);
     pg_add_int8(query, owner);
@@ -84,16 +60,10 @@ void roster_load(struct roster_store *store, int64_t owner, roster_loaded done, 
     pg_query_statement(query, sql_rows);
     pg_add_int8(query, owner);
     pg_query_prove_primary(query); /* an entity lives by what it reads here */
-    pg_query_send(query, on_loaded, call);
+    store_send(query, on_loaded, (store_done)done, context, ERR_OK);
 }
 
-/* ---- saving
- *
- * As appends do (archive-svc): the shard's lock is shared while we write, and a takeover takes it
- * exclusively before it raises the epoch. Every statement after the lock sees the epoch as it is
- * while the lock is held; each of them asks for it ($1 shard, $2 epoch). */
-
-static const char sql_lock[] = "SELECT pg_advisory_xact_lock_shared(7301, $1::int)";
+/* ---- saving: each statement behind the lock asks for the epoch ($1 shard, $2 epoch) */
 
 #define SQL_FENCE " FROM router.shard_lease l WHERE l.shard = $1::int AND l.epoch = $2::bigint"
 
@@ -113,20 +83,11 @@ static const char sql_set_version[] =
         " SELECT $3::bigint, $4::bigint" SQL_FENCE
         " ON CONFLICT (owner) DO UPDATE SET version = excluded.version RETURNING version";
 
-static void on_saved(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
+static void on_saved(
+        const struct store_request *request, enum err err, const struct pg_result *const *results)
 {
-    (void)sqlstate;
-    struct call call = *(struct call *)context;
-    free(context);
-    enum err result = store_err(err);
-    if (err == ERR_OK && pg_result_rows(results[count - 1]) == 0) {
-        result = ERR_FENCED;
-    }
-    call.done.saved(call.context, result);
+    (void)results;
+    ((roster_saved)request->done)(request->context, err);
 }
 
 static void add_fenced(struct pg_query *query, const char *sql, const struct roster_write *write)
@@ -142,12 +103,8 @@ void roster_save(struct roster_store *store,
         roster_saved done,
         void *context)
 {
-    struct call *call = MEM_NEW(struct call);
-    call->done.saved = done;
-    call->context = context;
     struct pg_query *query = pg_query_create(store->pool);
-    pg_query_statement(query, sql_lock);
-    pg_add_int4(query, (int32_t)write->shard);
+    store_lock_shard(query, write->shard);
     if (write->wrapped_key.len > 0) {
         add_fenced(query, sql_add_key, write);
         pg_add_bytes(query, write->wrapped_key);
@@ -162,5 +119,5 @@ void roster_save(struct roster_store *store,
     }
     add_fenced(query, sql_set_version, write);
     pg_add_int8(query, write->version);
-    pg_query_send(query, on_saved, call);
+    store_send(query, on_saved, (store_done)done, context, ERR_FENCED);
 }

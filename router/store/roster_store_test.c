@@ -8,26 +8,10 @@
 
 #include <cmocka.h>
 
-#include "chassis/pg.h"
-#include "tests/lib/scratch_servers.h"
+#include "tests/lib/scratch_database.h"
 
-#define WAIT_MS 10000
-
-static char dir[128];
-static struct loop *loop;
-static struct pg_pool *pool;
+static struct scratch_database database;
 static struct roster_store *store;
-
-static void psql(const char *sql)
-{
-    char command[1024];
-    (void)snprintf(command,
-            sizeof(command),
-            "psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -c \"%s\" >/dev/null",
-            dir,
-            sql);
-    assert_int_equal(system(command), 0);
-}
 
 struct answer {
     bool is_done;
@@ -71,7 +55,7 @@ static struct answer load(int64_t owner)
 {
     struct answer answer = { .is_done = false };
     roster_load(store, owner, on_loaded, &answer);
-    assert_true(scratch_run_until(loop, scratch_is_true, &answer.is_done, WAIT_MS));
+    scratch_await(&database, &answer.is_done);
     return answer;
 }
 
@@ -90,7 +74,7 @@ static enum err save(const char *contact, const char *item, uint64_t epoch, int6
     };
     struct answer answer = { .is_done = false };
     roster_save(store, &write, on_saved, &answer);
-    assert_true(scratch_run_until(loop, scratch_is_true, &answer.is_done, WAIT_MS));
+    scratch_await(&database, &answer.is_done);
     return answer.err;
 }
 
@@ -119,7 +103,7 @@ static void rows_are_put_replaced_and_removed(void **state)
 static void a_former_home_writes_nothing(void **state) /* F08 */
 {
     (void)state;
-    psql("UPDATE router.shard_lease SET epoch = 6 WHERE shard = 3");
+    scratch_sql(&database, "UPDATE router.shard_lease SET epoch = 6 WHERE shard = 3");
     assert_int_equal(save("bob", "late", 5, 9), ERR_FENCED);
     assert_int_equal(save("bob", "", 5, 9), ERR_FENCED);
     struct answer answer = load(1);
@@ -131,50 +115,28 @@ static void a_former_home_writes_nothing(void **state) /* F08 */
 static void a_dead_store_is_unavailable(void **state)
 {
     (void)state;
-    scratch_do("scratch-pg", "crash", dir);
+    scratch_do("scratch-pg", "crash", database.dir);
     assert_int_equal(load(1).err, ERR_UNAVAILABLE);
     assert_int_equal(save("bob", "x", 6, 10), ERR_UNAVAILABLE);
-    scratch_do("scratch-pg", "start", dir);
+    scratch_do("scratch-pg", "start", database.dir);
 }
 
 static int start(void **state)
 {
     (void)state;
-    scratch_start("scratch-pg", dir);
-    char command[512];
-    (void)snprintf(command,
-            sizeof(command),
-            "cat deploy/sql/router/*.sql | psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1",
-            dir);
-    assert_int_equal(system(command), 0);
-    psql("INSERT INTO router.account (bare) VALUES ('alice@example.net'), ('bob@example.net');"
-         "INSERT INTO router.shard_lease (shard, owner, epoch) VALUES (3, 'r1', 5)");
-    static char conninfo[256];
-    (void)snprintf(conninfo, sizeof(conninfo), "host=%s user=starling_router dbname=postgres", dir);
-    struct pg_options options = {
-        .conninfo = conninfo,
-        .connections = 2,
-        .connect_timeout_ms = 1000,
-        .query_timeout_ms = 2000,
-        .reconnect_min_ms = 20,
-        .reconnect_max_ms = 100,
-        .max_queued = 100,
-    };
-    loop = loop_create(&clock_system);
-    if (pg_pool_open(loop, &options, &pool) != ERR_OK) {
-        return -1;
-    }
-    store = roster_store_create(pool);
+    scratch_router_start(&database);
+    scratch_sql(&database,
+            "INSERT INTO router.account (bare) VALUES ('alice@example.net'), ('bob@example.net');"
+            "INSERT INTO router.shard_lease (shard, owner, epoch) VALUES (3, 'r1', 5)");
+    store = roster_store_create(database.pool);
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    pg_pool_close(pool);
+    scratch_database_stop(&database);
     roster_store_destroy(store);
-    loop_destroy(loop);
-    scratch_do("scratch-pg", "stop", dir);
     return 0;
 }
 

@@ -2,7 +2,7 @@
 #include "router/store/token_store.h"
 
 #include "chassis/base/mem.h"
-#include "chassis/pg.h"
+#include "router/store/store_request.h"
 
 struct token_store {
     struct pg_pool *pool;
@@ -18,35 +18,6 @@ struct token_store *token_store_create(struct pg_pool *pool)
 void token_store_destroy(struct token_store *store)
 {
     free(store);
-}
-
-struct request {
-    union {
-        token_loaded loaded;
-        tokens_loaded others;
-        token_changed changed;
-    } done;
-    void *context;
-    enum err when_empty;
-};
-
-static struct request *request_create(void *context)
-{
-    struct request *request = MEM_NEW(struct request);
-    request->context = context;
-    return request;
-}
-
-static struct request request_take(void *context)
-{
-    struct request request = *(struct request *)context;
-    free(context);
-    return request;
-}
-
-static enum err store_err(enum err err)
-{
-    return err == ERR_OK || err == ERR_CLOSED ? err : ERR_UNAVAILABLE;
 }
 
 /* ---- rows: client, version, attempt, then four columns for each slot */
@@ -105,18 +76,11 @@ static const char sql_load[] = "SELECT a.id, a.state, t.client, t.version," SQL_
                                " FROM router.account a LEFT JOIN router.fast_client t"
                                " ON t.owner = a.id AND t.client = $2 WHERE a.bare = $1";
 
-static void on_loaded(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
+static void on_loaded(
+        const struct store_request *request, enum err err, const struct pg_result *const *results)
 {
-    (void)sqlstate;
-    (void)count;
-    struct request request = request_take(context);
-    if (err != ERR_OK || pg_result_rows(results[0]) == 0) {
-        request.done.loaded(
-                request.context, err == ERR_OK ? ERR_NOT_FOUND : store_err(err), NULL, NULL);
+    if (err != ERR_OK) {
+        ((token_loaded)request->done)(request->context, err, NULL, NULL);
         return;
     }
     struct account_row row = {
@@ -124,10 +88,10 @@ static void on_loaded(void *context,
         .state = (enum account_state)pg_result_int(results[0], 0, 1),
     };
     if (pg_result_is_null(results[0], 0, 2)) {
-        request.done.loaded(request.context, ERR_OK, &row, NULL);
+        ((token_loaded)request->done)(request->context, ERR_OK, &row, NULL);
     } else {
         struct token_family family = read_family(results[0], 0, 2);
-        request.done.loaded(request.context, ERR_OK, &row, &family);
+        ((token_loaded)request->done)(request->context, ERR_OK, &row, &family);
     }
 }
 
@@ -137,34 +101,26 @@ void token_load(struct token_store *store,
         token_loaded done,
         void *context)
 {
-    struct request *request = request_create(context);
-    request->done.loaded = done;
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql_load);
     pg_add_text(query, bare);
     pg_add_uuid(query, client.hi, client.lo);
-    pg_query_send(query, on_loaded, request);
+    store_send(query, on_loaded, (store_done)done, context, ERR_NOT_FOUND);
 }
 
 static const char sql_others[] =
         "SELECT t.client, t.version," SQL_SLOTS " FROM router.fast_client t"
         " WHERE t.owner = $1 AND t.client <> $2 LIMIT 64";
 
-static void on_others(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
+static void on_others(
+        const struct store_request *request, enum err err, const struct pg_result *const *results)
 {
-    (void)sqlstate;
-    (void)count;
-    struct request request = request_take(context);
     struct token_family families[TOKEN_MAX_OTHERS];
     int rows = err == ERR_OK ? pg_result_rows(results[0]) : 0;
     for (int i = 0; i < rows; i++) {
         families[i] = read_family(results[0], i, 0);
     }
-    request.done.others(request.context, store_err(err), families, (size_t)rows);
+    ((tokens_loaded)request->done)(request->context, err, families, (size_t)rows);
 }
 
 void token_load_others(struct token_store *store,
@@ -173,41 +129,26 @@ void token_load_others(struct token_store *store,
         tokens_loaded done,
         void *context)
 {
-    struct request *request = request_create(context);
-    request->done.others = done;
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql_others);
     pg_add_int8(query, owner);
     pg_add_uuid(query, except.hi, except.lo);
-    pg_query_send(query, on_others, request);
+    store_send(query, on_others, (store_done)done, context, ERR_OK);
 }
 
 /* ---- changing */
 
-static void on_changed(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
+static void on_changed(
+        const struct store_request *request, enum err err, const struct pg_result *const *results)
 {
-    (void)sqlstate;
-    (void)count;
-    struct request request = request_take(context);
-    if (err == ERR_OK && pg_result_rows(results[0]) == 0) {
-        err = request.when_empty;
-    } else {
-        err = store_err(err);
-    }
-    request.done.changed(request.context, err);
+    (void)results;
+    ((token_changed)request->done)(request->context, err);
 }
 
 static void send_change(
         struct pg_query *query, enum err when_empty, token_changed done, void *context)
 {
-    struct request *request = request_create(context);
-    request->done.changed = done;
-    request->when_empty = when_empty;
-    pg_query_send(query, on_changed, request);
+    store_send(query, on_changed, (store_done)done, context, when_empty);
 }
 
 static void add_slot(struct pg_query *query, const struct token_slot *slot)
@@ -280,7 +221,7 @@ void token_issue(struct token_store *store,
     pg_add_int8(query, issue->owner);
     pg_add_int8(query, issue->now_s);
     pg_add_int8(query, issue->max_clients);
-    send_change(query, ERR_UNAVAILABLE, done, context);
+    send_change(query, ERR_OK, done, context); /* an upsert has its row */
 }
 
 static const char sql_revoke[] =

@@ -8,15 +8,11 @@
 
 #include <cmocka.h>
 
-#include "chassis/pg.h"
-#include "tests/lib/scratch_servers.h"
+#include "tests/lib/scratch_database.h"
 
-#define WAIT_MS 10000
-#define NOW     1700000000
+#define NOW 1700000000
 
-static char dir[128];
-static struct loop *loop;
-static struct pg_pool *pool;
+static struct scratch_database database;
 static struct token_store *store;
 static struct account_store *accounts;
 
@@ -72,7 +68,7 @@ static void on_account(void *context, enum err err, int64_t id)
 
 static void await(struct answer *answer)
 {
-    assert_true(scratch_run_until(loop, scratch_is_true, &answer->is_done, WAIT_MS));
+    scratch_await(&database, &answer->is_done);
 }
 
 static int64_t create(const char *bare, uint8_t seed)
@@ -244,53 +240,27 @@ static void a_verifier_more_takes_none(void **state)
 static void a_dead_store_is_unavailable(void **state)
 {
     (void)state;
-    scratch_do("scratch-pg", "stop", dir);
+    scratch_do("scratch-pg", "crash", database.dir);
     assert_int_equal(load("a@example.net", 1).err, ERR_UNAVAILABLE);
     assert_int_equal(others(1, 1).err, ERR_UNAVAILABLE);
+    scratch_do("scratch-pg", "start", database.dir);
 }
 
 static int start(void **state)
 {
     (void)state;
-    scratch_start("scratch-pg", dir);
-    char command[512];
-    (void)snprintf(command,
-            sizeof(command),
-            "psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1"
-            " -f deploy/sql/router/0001_accounts_and_shards.sql"
-            " -f deploy/sql/router/0002_roster.sql"
-            " -f deploy/sql/router/0004_fast_tokens.sql"
-            " -f deploy/sql/router/0005_account_lifecycle.sql",
-            dir);
-    assert_int_equal(system(command), 0);
-    static char conninfo[256];
-    (void)snprintf(conninfo, sizeof(conninfo), "host=%s user=starling_router dbname=postgres", dir);
-    struct pg_options options = {
-        .conninfo = conninfo,
-        .connections = 2,
-        .connect_timeout_ms = 1000,
-        .query_timeout_ms = 2000,
-        .reconnect_min_ms = 20,
-        .reconnect_max_ms = 100,
-        .max_queued = 100,
-    };
-    loop = loop_create(&clock_system);
-    if (pg_pool_open(loop, &options, &pool) != ERR_OK) {
-        return -1;
-    }
-    store = token_store_create(pool);
-    accounts = account_store_create(pool, STR("the key of names"));
+    scratch_router_start(&database);
+    store = token_store_create(database.pool);
+    accounts = account_store_create(database.pool, STR("the key of names"));
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    pg_pool_close(pool);
+    scratch_database_stop(&database);
     token_store_destroy(store);
     account_store_destroy(accounts);
-    loop_destroy(loop);
-    scratch_do("scratch-pg", "stop", dir);
     return 0;
 }
 

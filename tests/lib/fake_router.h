@@ -21,6 +21,7 @@
 #include "router/auth.h"
 #include "router/cluster.h"
 #include "router/commit.h"
+#include "router/data_seal.h"
 #include "router/entity/entity.h"
 #include "router/entity/entity_table.h"
 #include "router/lifecycle.h"
@@ -139,6 +140,7 @@ struct fake {
         struct buf value;
     } data[FAKE_MAX];
     size_t data_count;
+    bool is_data_clear; /* rows are from before there were seals */
     bool is_log_down;
     bool has_no_room;
     bool is_foreign[FAKE_SHARDS]; /* shards of another router */
@@ -528,6 +530,27 @@ static inline struct fake_account *fake_find_account(struct str bare)
     return NULL;
 }
 
+static inline struct fake_row *fake_find_row(int64_t owner, struct str contact)
+{
+    for (size_t i = 0; i < fake.row_count; i++) {
+        struct fake_row *row = &fake.rows[i];
+        if (row->owner == owner && str_equal(buf_view(&row->contact), contact)) {
+            return row;
+        }
+    }
+    return NULL;
+}
+static inline void fake_set_row(int64_t owner, struct str contact, struct str item)
+{
+    struct fake_row *row = fake_find_row(owner, contact);
+    if (!row) {
+        row = &fake.rows[fake.row_count++];
+        *row = (struct fake_row){ .owner = owner };
+        buf_append_str(&row->contact, contact);
+    }
+    buf_clear(&row->item);
+    buf_append_str(&row->item, item);
+}
 static inline struct fake_datum *fake_find_datum(
         int64_t owner, enum account_data_kind kind, struct str key)
 {
@@ -541,20 +564,20 @@ static inline struct fake_datum *fake_find_datum(
 }
 static inline void fake_answer_data(struct fake_call *call)
 {
-    struct account_datum row = { STR_NULL, call->value ? buf_view(call->value) : STR_NULL };
+    struct account_datum row = { .value = call->value ? buf_view(call->value) : STR_NULL,
+        .is_sealed = !fake.is_data_clear };
     bool is_there = call->err == ERR_OK && row.value.len > 0;
     ((account_data_loaded)call->done)(
             call->context, call->err, is_there ? &row : NULL, is_there ? 1 : 0);
 }
 void account_data_load(struct account_data_store *store,
-        int64_t owner,
-        enum account_data_kind kind,
-        struct str key,
+        const struct account_data_name *name,
         account_data_loaded done,
         void *context)
 {
     (void)store;
-    struct fake_datum *datum = fake_find_datum(owner, kind, key);
+    struct fake_datum *datum = fake_find_datum(
+            name->owner, name->kind, fake.is_data_clear ? name->clear_key : name->key);
     struct fake_call *call = fake_add_call(fake_answer_data, context);
     call->done = (void (*)(void))done;
     call->err = fake.is_store_down ? ERR_UNAVAILABLE : ERR_OK;
@@ -569,6 +592,7 @@ static inline enum err fake_judge_change(const struct account_data_change *chang
     int64_t bytes = 0;
     for (size_t i = 0; i < change->count; i++) {
         bytes += (int64_t)(change->items[i].key.len + change->items[i].value.len);
+        bytes -= change->items[i].value.len > 0 ? ACCOUNT_DATA_SEAL_BYTES : 0;
     }
     if (fake.is_store_down) {
         return ERR_UNAVAILABLE;
@@ -579,6 +603,21 @@ static inline enum err fake_judge_change(const struct account_data_change *chang
     bool fits = (int64_t)change->count <= change->max_items && bytes <= change->max_bytes;
     return fits ? ERR_OK : ERR_LIMIT;
 }
+/* Rosters and data of an account are under one key: the row without contact. */
+static inline void fake_print_opened(
+        const struct account_data_change *change, const struct account_datum *item)
+{
+    struct vault_key key;
+    struct fake_row *row = fake_find_row(change->owner, STR_NULL);
+    assert_int_equal(
+            vault_open_key(fake.router.vault, change->owner, buf_view(&row->item), &key), ERR_OK);
+    struct data_place place = data_place_of(&key, change->kind, item->clear_key);
+    assert_true(str_equal(item->key, data_place_key(&place)));
+    if (item->value.len > 0) {
+        assert_int_equal(data_open(&key, &place, item->value, &fake.out), ERR_OK);
+    }
+    buf_append_char(&fake.out, '\n');
+}
 void account_data_put(struct account_data_store *store,
         const struct account_data_change *change,
         account_data_changed done,
@@ -588,6 +627,10 @@ void account_data_put(struct account_data_store *store,
     struct fake_call *call = fake_add_call(fake_answer_put, context);
     call->done = (void (*)(void))done;
     call->err = fake_judge_change(change);
+    if ((call->err == ERR_OK || call->err == ERR_LIMIT) && change->wrapped_key.len > 0) {
+        assert_null(fake_find_row(change->owner, STR_NULL));
+        fake_set_row(change->owner, STR_NULL, change->wrapped_key);
+    }
     for (size_t i = 0; call->err == ERR_OK && i < change->count; i++) {
         const struct account_datum *item = &change->items[i];
         struct fake_datum *datum = fake_find_datum(change->owner, change->kind, item->key);
@@ -599,11 +642,8 @@ void account_data_put(struct account_data_store *store,
         }
         buf_clear(&datum->value);
         buf_append_str(&datum->value, item->value);
-        buf_printf(&fake.out,
-                "DATA %" PRId64 " %d " STR_FMT "\n",
-                change->owner,
-                (int)change->kind,
-                STR_ARG(item->value));
+        buf_printf(&fake.out, "DATA %" PRId64 " %d ", change->owner, (int)change->kind);
+        fake_print_opened(change, item);
     }
 }
 
@@ -615,6 +655,9 @@ static inline void fake_answer_account(struct fake_call *call)
         struct fake_datum *list =
                 fake_find_datum(account->row.id, ACCOUNT_DATA_BLOCKLIST, STR_NULL);
         account->row.blocked = list ? buf_view(&list->value) : STR_NULL;
+        account->row.is_blocked_sealed = account->row.blocked.len > 0 && !fake.is_data_clear;
+        struct fake_row *key = fake_find_row(account->row.id, STR_NULL);
+        account->row.wrapped_key = key ? buf_view(&key->item) : STR_NULL;
     }
     ((account_loaded)call->done)(call->context, err, err == ERR_OK ? &account->row : NULL);
 }
@@ -802,27 +845,6 @@ enum err password_derive_all(struct password_work *work,
 
 /* ---- rosters */
 
-static inline struct fake_row *fake_find_row(int64_t owner, struct str contact)
-{
-    for (size_t i = 0; i < fake.row_count; i++) {
-        struct fake_row *row = &fake.rows[i];
-        if (row->owner == owner && str_equal(buf_view(&row->contact), contact)) {
-            return row;
-        }
-    }
-    return NULL;
-}
-static inline void fake_set_row(int64_t owner, struct str contact, struct str item)
-{
-    struct fake_row *row = fake_find_row(owner, contact);
-    if (!row) {
-        row = &fake.rows[fake.row_count++];
-        *row = (struct fake_row){ .owner = owner };
-        buf_append_str(&row->contact, contact);
-    }
-    buf_clear(&row->item);
-    buf_append_str(&row->item, item);
-}
 static inline size_t fake_count_rows(int64_t owner)
 {
     size_t count = 0;
