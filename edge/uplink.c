@@ -17,6 +17,7 @@
 #include "edge/sm.h"
 #include "edge/sm_acks.h"
 #include "edge/stream.h"
+#include "edge/unasked.h"
 #include "proto/xmpp/jid.h"
 
 #define REQUEST_TIMEOUT_MS 10000 /* then temporary-auth-failure (B22) */
@@ -538,41 +539,6 @@ bool uplink_send(struct uplink *uplink, unsigned shard, const Wire__Envelope *en
     return owner && send_envelope(uplink, owner, envelope) == ERR_OK;
 }
 
-/* The client went away while its resource was bound: the router is told at once. */
-static void close_unasked_session(struct uplink *uplink, const Wire__BindReply *reply)
-{
-    if (reply->status != WIRE__STATUS__STATUS_OK
-            || session_table_find(uplink->edge->sessions, wire_id(reply->session))) {
-        return;
-    }
-    struct session *session = session_create(reply, shard_map_shards(uplink->map));
-    if (session) {
-        uplink_adopt(uplink, session);
-        uplink_end_session(uplink, session, true);
-    }
-}
-
-/* The same while its session was resumed: the session waits again. */
-static void detach_unasked_session(struct uplink *uplink, const Wire__ResumeReply *reply)
-{
-    if (reply->status != WIRE__STATUS__STATUS_OK) {
-        return;
-    }
-    struct session *known = session_table_find(uplink->edge->sessions, wire_id(reply->session));
-    if (known && session_has_sm(known) && (int32_t)(reply->attach - known->sm->attach) <= 0) {
-        return; /* a later question was answered before */
-    }
-    struct session *session = session_create_resumed(reply, shard_map_shards(uplink->map));
-    if (!session) {
-        return;
-    }
-    if (known) {
-        uplink_let_go(uplink, known);
-    }
-    uplink_adopt(uplink, session);
-    uplink_end_session(uplink, session, false);
-}
-
 static void take_answer(
         struct uplink *uplink, struct link_peer *peer, uint64_t id, const Wire__Envelope *reply)
 {
@@ -583,9 +549,9 @@ static void take_answer(
     if (requests_answer(uplink->requests, id, reply)) {
         is_waiting_still = is_waiting && requests_find_shard(uplink->requests, id, &shard);
     } else if (reply->verb_case == WIRE__ENVELOPE__VERB_BIND_REPLY) {
-        close_unasked_session(uplink, reply->bind_reply);
+        unasked_bound(uplink->edge, shard_map_shards(uplink->map), reply->bind_reply);
     } else if (reply->verb_case == WIRE__ENVELOPE__VERB_RESUME_REPLY) {
-        detach_unasked_session(uplink, reply->resume_reply);
+        unasked_resumed(uplink->edge, shard_map_shards(uplink->map), reply->resume_reply);
     }
     uplink->answering = NULL;
     if (is_waiting_still) {

@@ -294,35 +294,6 @@ static void request_without_an_answer_times_out_once(void **state)
     assert_int_equal(t.answers, 1);
 }
 
-static void take_late_bind(void)
-{
-    Wire__Id id = WIRE_ID_INIT(((struct id128){ 9, 9 }));
-    Wire__BindReply reply = WIRE__BIND_REPLY__INIT;
-    reply.request = 12345;
-    reply.session = &id;
-    reply.full = wire_bytes(STR("user@example.org/desk"));
-    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
-    envelope.verb_case = WIRE__ENVELOPE__VERB_BIND_REPLY;
-    envelope.bind_reply = &reply;
-    uplink_take(t.edge.uplink, &t.one, &envelope);
-}
-
-static void late_bind_of_a_client_that_left_is_closed(void **state)
-{
-    (void)state;
-    map_says(1, 1, 10);
-    take_late_bind();
-    assert_said(&t.one, "close");
-}
-
-static void session_of_a_shard_that_moved_during_its_bind_is_announced(void **state)
-{
-    (void)state;
-    map_says(1, 2, 10);
-    take_late_bind(); /* from the former owner */
-    assert_said(&t.two, "announce:0 close");
-}
-
 /* ---- deliveries */
 
 static void entry_is_reported_when_its_bytes_are_acknowledged(void **state)
@@ -437,8 +408,6 @@ int main(void)
         UPLINK_TEST(lingering_time_does_not_run_without_a_router),
         UPLINK_TEST(request_follows_its_shard),
         UPLINK_TEST(request_without_an_answer_times_out_once),
-        UPLINK_TEST(late_bind_of_a_client_that_left_is_closed),
-        UPLINK_TEST(session_of_a_shard_that_moved_during_its_bind_is_announced),
         UPLINK_TEST(entry_is_reported_when_its_bytes_are_acknowledged),
         UPLINK_TEST(repeated_entry_is_written_once),
         UPLINK_TEST(report_waits_for_room),

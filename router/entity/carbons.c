@@ -7,6 +7,7 @@
 #include "proto/xmpp/ns.h"
 #include "proto/xmpp/xml_writer.h"
 #include "router/entity/entity.h"
+#include "router/entity/send.h"
 #include "router/entity/sessions.h"
 
 #define REMEMBERED 32

@@ -3,6 +3,7 @@
 #include "chassis/metrics.h"
 #include "router/entity/csi_buffer.h"
 #include "router/entity/entity.h"
+#include "router/entity/send.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 

@@ -4,6 +4,7 @@
 #include "router/entity/data_request.h"
 #include "router/entity/entity.h"
 #include "router/entity/fanout.h"
+#include "router/entity/send.h"
 #include "router/entity/sessions.h"
 #include "router/lifecycle.h"
 #include "router/pipeline.h"

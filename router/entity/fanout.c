@@ -5,6 +5,7 @@
 #include "chassis/loop.h"
 #include "chassis/metrics.h"
 #include "router/entity/posts.h"
+#include "router/entity/send.h"
 #include "router/entity/sm.h"
 #include "router/pipeline.h"
 #include "router/route_many.h"

@@ -10,6 +10,7 @@
 #include "router/deliver.h"
 #include "router/entity/carbons.h"
 #include "router/entity/entity.h"
+#include "router/entity/send.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/entity/stamps.h"

@@ -1,4 +1,6 @@
 /* From an entity to its sessions: targets grouped by edge, one envelope for each. */
+#include "router/entity/send.h"
+
 #include "chassis/loop.h"
 #include "router/entity/entity.h"
 #include "router/entity/sm.h"

@@ -8,6 +8,7 @@
 #include "chassis/metrics.h"
 #include "proto/xmpp/stanza_error.h"
 #include "router/entity/entity.h"
+#include "router/entity/send.h"
 #include "router/entity/sessions.h"
 #include "router/router.h"
 #include "router/shard.h"

@@ -4,6 +4,7 @@
 #include "proto/wire/wire.h"
 #include "router/entity/carbons.h"
 #include "router/entity/entity.h"
+#include "router/entity/send.h"
 #include "router/entity/sm.h"
 #include "router/log_client.h"
 #include "router/router.h"
