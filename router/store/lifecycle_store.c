@@ -3,7 +3,7 @@
 #include "router/store/lifecycle_store.h"
 
 #include "chassis/base/mem.h"
-#include "chassis/pg.h"
+#include "router/store/store_request.h"
 #include "router/store/tombstone_name.h"
 
 struct lifecycle_store {
@@ -24,20 +24,6 @@ void lifecycle_store_destroy(struct lifecycle_store *store)
     free(store);
 }
 
-struct call {
-    union {
-        lifecycle_listed listed;
-        lifecycle_done done;
-    } done;
-    void *context;
-    bool wants_row;
-};
-
-static enum err store_err(enum err err)
-{
-    return err == ERR_OK || err == ERR_CLOSED ? err : ERR_UNAVAILABLE;
-}
-
 /* ---- lists: id, bare, notice, state, stage, idle days, days of the stage */
 
 static struct lifecycle_row row_at(const struct pg_result *result, int i)
@@ -53,26 +39,19 @@ static struct lifecycle_row row_at(const struct pg_result *result, int i)
     };
 }
 
-static void on_listed(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
+static void on_listed(
+        const struct store_request *request, enum err err, const struct pg_result *const *results)
 {
-    (void)sqlstate;
-    (void)count;
-    struct call call = *(struct call *)context;
-    free(context);
     if (err != ERR_OK) {
-        call.done.listed(call.context, store_err(err), NULL, 0);
+        ((lifecycle_listed)request->done)(request->context, err, NULL, 0);
         return;
     }
-    size_t most = (size_t)pg_result_rows(results[0]);
-    struct lifecycle_row *rows = mem_calloc(most + 1, sizeof(*rows));
-    for (size_t i = 0; i < most; i++) {
+    size_t count = (size_t)pg_result_rows(results[0]);
+    struct lifecycle_row *rows = mem_calloc(count + 1, sizeof(*rows));
+    for (size_t i = 0; i < count; i++) {
         rows[i] = row_at(results[0], (int)i);
     }
-    call.done.listed(call.context, ERR_OK, rows, most);
+    ((lifecycle_listed)request->done)(request->context, ERR_OK, rows, count);
     free(rows);
 }
 
@@ -82,14 +61,11 @@ static void list(struct lifecycle_store *store,
         lifecycle_listed done,
         void *context)
 {
-    struct call *call = MEM_NEW(struct call);
-    call->done.listed = done;
-    call->context = context;
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql);
     pg_add_int8(query, parameters[0]);
     pg_add_int8(query, parameters[1]);
-    pg_query_send(query, on_listed, call);
+    store_send(query, on_listed, (store_done)done, context, ERR_OK);
 }
 
 static const char sql_deleted[] =
@@ -135,31 +111,18 @@ void lifecycle_list_accounts(struct lifecycle_store *store,
 
 /* ---- changes */
 
-static void on_done(void *context,
-        enum err err,
-        const char *sqlstate,
-        const struct pg_result *const *results,
-        size_t count)
+static void on_done(
+        const struct store_request *request, enum err err, const struct pg_result *const *results)
 {
-    (void)sqlstate;
-    (void)count;
-    struct call call = *(struct call *)context;
-    free(context);
-    if (err == ERR_OK && call.wants_row && pg_result_rows(results[0]) == 0) {
-        call.done.done(call.context, ERR_NOT_FOUND);
-    } else {
-        call.done.done(call.context, store_err(err));
-    }
+    (void)results;
+    ((lifecycle_done)request->done)(request->context, err);
 }
 
-/* `wants_row`: the statement returns one when it has found something. */
-static void send_change(struct pg_query *query, bool wants_row, lifecycle_done done, void *context)
+/* `when_empty`: ERR_NOT_FOUND if the statement returns a row when it has found something. */
+static void send_change(
+        struct pg_query *query, enum err when_empty, lifecycle_done done, void *context)
 {
-    struct call *call = MEM_NEW(struct call);
-    call->done.done = done;
-    call->context = context;
-    call->wants_row = wants_row;
-    pg_query_send(query, on_done, call);
+    store_send(query, on_done, (store_done)done, context, when_empty);
 }
 
 static const char sql_bury[] =
@@ -183,7 +146,7 @@ void lifecycle_bury(struct lifecycle_store *store,
     pg_add_int8(query, id);
     pg_add_bytes(query, str_from(name, sizeof(name)));
     pg_add_int4(query, (int32_t)days);
-    send_change(query, true, done, context);
+    send_change(query, ERR_NOT_FOUND, done, context);
 }
 
 static const char sql_remove[] =
@@ -194,7 +157,7 @@ void lifecycle_remove(struct lifecycle_store *store, int64_t id, lifecycle_done 
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql_remove);
     pg_add_int8(query, id);
-    send_change(query, true, done, context);
+    send_change(query, ERR_NOT_FOUND, done, context);
 }
 
 static const char sql_end_notice[] =
@@ -210,7 +173,7 @@ void lifecycle_end_notice(struct lifecycle_store *store,
     pg_query_statement(query, sql_end_notice);
     pg_add_int8(query, owner);
     pg_add_int4(query, (int32_t)kind);
-    send_change(query, true, done, context);
+    send_change(query, ERR_NOT_FOUND, done, context);
 }
 
 /* In the order of ids, so that routers with the same accounts do not wait for each other in a ring.
@@ -239,7 +202,7 @@ void lifecycle_note_use(struct lifecycle_store *store,
     }
     pg_add_array_end(query);
     pg_add_bool(query, is_login);
-    send_change(query, false, done, context);
+    send_change(query, ERR_OK, done, context);
 }
 
 static const char sql_set_stage[] =
@@ -263,7 +226,7 @@ void lifecycle_set_stage(struct lifecycle_store *store,
     pg_add_int8(query, id);
     pg_add_int4(query, (int32_t)stage);
     pg_add_int4(query, (int32_t)idle_days);
-    send_change(query, true, done, context);
+    send_change(query, ERR_NOT_FOUND, done, context);
 }
 
 static const char sql_delete_inactive[] =
@@ -283,7 +246,7 @@ void lifecycle_delete_inactive(struct lifecycle_store *store,
     pg_query_statement(query, sql_delete_inactive);
     pg_add_int8(query, id);
     pg_add_int4(query, (int32_t)idle_days);
-    send_change(query, true, done, context);
+    send_change(query, ERR_NOT_FOUND, done, context);
 }
 
 static const char sql_forget[] = "DELETE FROM router.tombstone WHERE until <= current_date";
@@ -295,5 +258,5 @@ void lifecycle_forget_old(struct lifecycle_store *store, lifecycle_done done, vo
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql_forget);
     pg_query_statement(query, sql_forget_notices);
-    send_change(query, false, done, context);
+    send_change(query, ERR_OK, done, context);
 }

@@ -9,15 +9,11 @@
 
 #include <cmocka.h>
 
-#include "chassis/pg.h"
-#include "tests/lib/scratch_servers.h"
+#include "tests/lib/scratch_database.h"
 
-#define WAIT_MS 10000
-#define KEY     STR("the key of names")
+#define KEY STR("the key of names")
 
-static char dir[128];
-static struct loop *loop;
-static struct pg_pool *pool;
+static struct scratch_database database;
 static struct lifecycle_store *store;
 static struct account_store *accounts;
 
@@ -64,7 +60,7 @@ static void on_listed(void *context, enum err err, const struct lifecycle_row *r
 
 static enum err await(struct answer *answer)
 {
-    assert_true(scratch_run_until(loop, scratch_is_true, &answer->is_done, WAIT_MS));
+    scratch_await(&database, &answer->is_done);
     return answer->err;
 }
 
@@ -82,17 +78,6 @@ static struct answer create(const char *bare)
     return answer;
 }
 
-static void run_sql(const char *sql)
-{
-    char command[1024];
-    (void)snprintf(command,
-            sizeof(command),
-            "psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -c \"%s\"",
-            dir,
-            sql);
-    assert_int_equal(system(command), 0);
-}
-
 /* Nothing has happened to anybody for so long. */
 static void age(int days)
 {
@@ -102,7 +87,7 @@ static void age(int days)
             "UPDATE router.account SET counted_from = counted_from - %d, stage_day = stage_day - %d",
             days,
             days);
-    run_sql(sql);
+    scratch_sql(&database, sql);
 }
 
 static struct lifecycle_row row_of(int64_t id)
@@ -197,7 +182,7 @@ static void what_somebody_disabled_is_not_the_policys(void **state)
 static void notices_wait_until_they_are_told(void **state)
 {
     (void)state;
-    run_sql("DELETE FROM router.account_notice");
+    scratch_sql(&database, "DELETE FROM router.account_notice");
     int64_t id = create("new@example.net").id;
     struct answer listed = { .is_done = false };
     lifecycle_list_notices(store, 0, 10, on_listed, &listed);
@@ -245,52 +230,30 @@ static void a_tombstone_blocks_the_name_for_its_time(void **state)
     lifecycle_forget_old(store, on_done, &answer);
     assert_int_equal(await(&answer), ERR_OK);
     assert_int_equal(create("dead@example.net").err, ERR_EXISTS);
-    run_sql("UPDATE router.tombstone SET until = current_date");
+    scratch_sql(&database, "UPDATE router.tombstone SET until = current_date");
     assert_int_equal(create("dead@example.net").err, ERR_OK);
     answer.is_done = false;
     lifecycle_forget_old(store, on_done, &answer);
     assert_int_equal(await(&answer), ERR_OK);
-    run_sql("SELECT 1 / (CASE WHEN EXISTS (SELECT FROM router.tombstone) THEN 0 ELSE 1 END)");
+    scratch_sql(&database,
+            "SELECT 1 / (CASE WHEN EXISTS (SELECT FROM router.tombstone) THEN 0 ELSE 1 END)");
 }
 
 static int start(void **state)
 {
     (void)state;
-    scratch_start("scratch-pg", dir);
-    char command[512];
-    (void)snprintf(command,
-            sizeof(command),
-            "cat deploy/sql/router/*.sql | psql -q -v ON_ERROR_STOP=1 -h %s -U postgres -1",
-            dir);
-    assert_int_equal(system(command), 0);
-    static char conninfo[256];
-    (void)snprintf(conninfo, sizeof(conninfo), "host=%s user=starling_router dbname=postgres", dir);
-    struct pg_options options = {
-        .conninfo = conninfo,
-        .connections = 2,
-        .connect_timeout_ms = 1000,
-        .query_timeout_ms = 2000,
-        .reconnect_min_ms = 20,
-        .reconnect_max_ms = 100,
-        .max_queued = 100,
-    };
-    loop = loop_create(&clock_system);
-    if (pg_pool_open(loop, &options, &pool) != ERR_OK) {
-        return -1;
-    }
-    store = lifecycle_store_create(pool, KEY);
-    accounts = account_store_create(pool, KEY);
+    scratch_router_start(&database);
+    store = lifecycle_store_create(database.pool, KEY);
+    accounts = account_store_create(database.pool, KEY);
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    pg_pool_close(pool);
+    scratch_database_stop(&database);
     lifecycle_store_destroy(store);
     account_store_destroy(accounts);
-    loop_destroy(loop);
-    scratch_do("scratch-pg", "stop", dir);
     return 0;
 }
 
