@@ -71,6 +71,16 @@ static void run_in(
     timer_start(loop_timers(reseal->router->loop), &reseal->timer, delay_ms);
 }
 
+/* Says whether it failed. With ERR_CLOSED the router ends, and nobody asks again. */
+static bool retry_if_failed(
+        struct reseal *reseal, enum err err, void (*run)(struct timer *timer, void *context))
+{
+    if (err != ERR_OK && err != ERR_CLOSED) {
+        run_in(reseal, run, RETRY_MS);
+    }
+    return err != ERR_OK;
+}
+
 static void on_round(struct timer *timer, void *context);
 
 /* ---- rows in the clear */
@@ -166,11 +176,7 @@ static bool is_home(const struct router *router, struct str bare)
 static void on_rows(void *context, enum err err, const struct reseal_row *rows, size_t count)
 {
     struct reseal *reseal = context;
-    if (err == ERR_CLOSED) {
-        return;
-    }
-    if (err != ERR_OK) {
-        run_in(reseal, on_round, RETRY_MS);
+    if (retry_if_failed(reseal, err, on_round)) {
         return;
     }
     int64_t former = 0;
@@ -259,11 +265,7 @@ static void wrap_anew(struct reseal *reseal, const struct reseal_key *keys, size
 static void on_keys(void *context, enum err err, const struct reseal_key *keys, size_t count)
 {
     struct reseal *reseal = context;
-    if (err == ERR_CLOSED) {
-        return;
-    }
-    if (err != ERR_OK) {
-        run_in(reseal, on_round, RETRY_MS);
+    if (retry_if_failed(reseal, err, on_round)) {
         return;
     }
     if (count > 0) {
@@ -307,11 +309,7 @@ static void note_progress(struct reseal *reseal, int64_t keys, int64_t rows)
 static void on_count(void *context, enum err err, int64_t keys, int64_t rows)
 {
     struct reseal *reseal = context;
-    if (err == ERR_CLOSED) {
-        return;
-    }
-    if (err != ERR_OK) {
-        run_in(reseal, on_round, RETRY_MS);
+    if (retry_if_failed(reseal, err, on_round)) {
         return;
     }
     note_progress(reseal, keys, rows);
@@ -379,11 +377,7 @@ static void on_tags(void *context,
         const struct reseal_key *any)
 {
     struct reseal *reseal = context;
-    if (err == ERR_CLOSED) {
-        return;
-    }
-    if (err != ERR_OK) {
-        run_in(reseal, on_start, RETRY_MS);
+    if (retry_if_failed(reseal, err, on_start)) {
         return;
     }
     err = judge(reseal, tags, count, any);
