@@ -246,7 +246,9 @@ static void on_log(void *context, enum err err, const Wire__LogOpenReply *reply)
     for (size_t i = 0; i < reply->n_origins && i < reply->n_origin_ids; i++) {
         const Wire__Origin *from = reply->origins[i];
         struct origin origin = { wire_id(from->session), from->counter, from->part };
-        origins_add(&entity->origins, &origin, reply->origin_ids[i]);
+        if (reply->origin_ids[i] > 0) {
+            origins_add(&entity->origins, &origin, reply->origin_ids[i]);
+        }
     }
     for (size_t i = reply->n_inputs;
             i-- > 0;) { /* newest first: the oldest ones may be forgotten */

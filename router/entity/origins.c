@@ -73,6 +73,7 @@ static void grow(struct origins *origins)
 
 void origins_add(struct origins *origins, const struct origin *origin, int64_t id)
 {
+    ASSERT(id != 0); /* an empty slot: it would stay in its chain when it is used again */
     if (origins->count == origins->capacity && origins->capacity < ORIGINS_MAX) {
         grow(origins);
     }

@@ -8,8 +8,8 @@
 
 #include "router/egress.h"
 
-#define ORIGIN_REFUSED ((int64_t)0) /* instead of a log id: was not kept, and its sender knows */
-#define ORIGINS_MAX    4096         /* per entity; at 10 a second that is nearly seven minutes */
+#define ORIGIN_REFUSED ((int64_t)-1) /* no log id, which is > 0: not kept, and its sender knows */
+#define ORIGINS_MAX    4096          /* per entity; at 10 a second that is nearly seven minutes */
 
 struct origins {
     struct origin_entry *entries; /* ring; grows by doubling up to ORIGINS_MAX */
@@ -21,7 +21,7 @@ struct origins {
 
 void origins_init(struct origins *origins);
 void origins_fini(struct origins *origins);
-/* The oldest one makes room. Added again: the newer id counts. */
+/* The oldest one makes room. Added again: the newer id counts. `id` is not 0. */
 void origins_add(struct origins *origins, const struct origin *origin, int64_t id);
 /* The log id the stanza got; false: never seen. */
 bool origins_find(const struct origins *origins, const struct origin *origin, int64_t *id_out);

@@ -50,11 +50,34 @@ static void ring_keeps_the_newest(void **state)
     origins_fini(&origins);
 }
 
+/* P5: also when many came back at once, and were many before. */
+static void what_was_refused_is_remembered_like_the_rest(void **state)
+{
+    (void)state;
+    struct origins origins;
+    origins_init(&origins);
+    const uint32_t total = 3 * ORIGINS_MAX + 5;
+    for (uint32_t counter = 1; counter <= total; counter++) {
+        struct origin origin = origin_of(counter, 0);
+        int64_t id = 0;
+        origins_add(&origins, &origin, ORIGIN_REFUSED);
+        if (counter > 1) {
+            origin.counter = counter <= ORIGINS_MAX ? 1 : counter - ORIGINS_MAX + 1;
+            assert_true(origins_find(&origins, &origin, &id));
+            assert_int_equal(id, ORIGIN_REFUSED);
+        }
+        origin.counter = total + counter;
+        assert_false(origins_find(&origins, &origin, &id)); /* a chain ends */
+    }
+    origins_fini(&origins);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(repeat_is_found_with_its_id),
         cmocka_unit_test(ring_keeps_the_newest),
+        cmocka_unit_test(what_was_refused_is_remembered_like_the_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
