@@ -22,7 +22,8 @@ struct component_delivery {
     struct arena arena; /* holds it, too */
     struct stanza stanza;
     size_t bytes;
-    int64_t id; /* what an edge knows a repeat by; 0: volatile */
+    int64_t id;           /* what an edge knows a repeat by; 0: volatile */
+    struct origin origin; /* what a repeat is known by; 0: none */
     struct id128 sent_to;
     int64_t sent_ms;
     struct component_waiter *waiters;

@@ -2,6 +2,7 @@
  * sender's home, and with it the sender's client, hears of it then. */
 #include <utlist.h>
 
+#include "chassis/base/digest.h"
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/metrics.h"
@@ -73,9 +74,18 @@ void component_answer_error(
 
 /* ---- deliveries */
 
+/* Stanzas of the server's own, like the answer to a subscription, have none. */
+static bool has_origin(const struct origin *origin)
+{
+    return !id128_is_zero(origin->session);
+}
+
 /* The same for each repeat, wherever it comes from, and never 0. */
 static int64_t id_of(const struct origin *origin)
 {
+    if (!has_origin(origin)) { /* each is another one */
+        return (int64_t)(random_u64() >> 1) | 1;
+    }
     const struct {
         uint64_t hi, lo;
         uint32_t counter, part;
@@ -196,16 +206,23 @@ static void on_timer(struct timer *timer, void *context)
 
 /* ---- sending */
 
-/* Broadcasts would bring an error each; who joins a room waits for an answer. */
-static void answer_if_awaited(
-        struct component *component, const struct stanza *stanza, enum stanza_condition condition)
+/* Broadcasts would bring an error each; who joins a room waits for an answer. A repeat is answered
+ * again, from the home of its sender: this answer may be lost with that home (P5). */
+static void answer_if_awaited(struct component *component,
+        const struct origin *origin,
+        const struct stanza *stanza,
+        enum stanza_condition condition)
 {
     struct jid to;
     bool is_awaited = stanza->kind != STANZA_PRESENCE
             || (jid_split(stanza->to, &to) == ERR_OK && !jid_is_bare(&to));
-    if (is_awaited) {
-        component_answer_error(component->components, stanza, condition);
+    if (!is_awaited) {
+        return;
     }
+    if (has_origin(origin)) {
+        origins_add(&component->origins, origin, ORIGIN_REFUSED);
+    }
+    component_answer_error(component->components, stanza, condition);
 }
 
 /* RFC 6120 §8.3.3.17: it is known, and cannot be reached. */
@@ -215,7 +232,10 @@ static void fail_waiting(struct component *component)
         struct component_delivery *delivery = component->waiting;
         DL_DELETE(component->waiting, delivery);
         metric_family_add(&stanzas, "not-connected", 1);
-        answer_if_awaited(component, &delivery->stanza, STANZA_ERROR_REMOTE_SERVER_TIMEOUT);
+        answer_if_awaited(component,
+                &delivery->origin,
+                &delivery->stanza,
+                STANZA_ERROR_REMOTE_SERVER_TIMEOUT);
         finish(component, delivery, ERR_OK);
     }
 }
@@ -341,17 +361,18 @@ static void join(struct component *component, int64_t id, entity_route_done done
     if (first) {
         add_waiter(first, done, context);
     } else {
-        done(context, ERR_OK);
+        done(context, id == ORIGIN_REFUSED ? ERR_DENIED : ERR_OK);
     }
 }
 
 static void refuse(struct component *component,
+        const struct origin *origin,
         const struct stanza *stanza,
         entity_route_done done,
         void *context)
 {
     metric_family_add(&stanzas, "refused", 1);
-    answer_if_awaited(component, stanza, STANZA_ERROR_RESOURCE_CONSTRAINT);
+    answer_if_awaited(component, origin, stanza, STANZA_ERROR_RESOURCE_CONSTRAINT);
     if (done) {
         done(context, ERR_OK);
     }
@@ -373,18 +394,22 @@ void components_on_route(struct components *components,
         }
         return;
     }
-    if (done && origins_find(&component->origins, origin, &id)) {
+    static const struct origin none;
+    const struct origin known = done ? *origin : none;
+    if (has_origin(&known) && origins_find(&component->origins, &known, &id)) {
         join(component, id, done, context);
         return;
     }
     if (!has_room(component, stanza)) {
-        refuse(component, stanza, done, context);
+        refuse(component, &known, stanza, done, context);
         return;
     }
-    id = done ? id_of(origin) : 0;
-    struct component_delivery *delivery = create(component, stanza, id);
+    struct component_delivery *delivery = create(component, stanza, done ? id_of(&known) : 0);
+    delivery->origin = known;
+    if (has_origin(&known)) {
+        origins_add(&component->origins, &known, delivery->id);
+    }
     if (done) {
-        origins_add(&component->origins, origin, id);
         add_waiter(delivery, done, context);
     }
     DL_APPEND(component->waiting, delivery);

@@ -201,6 +201,44 @@ static void repeat_has_no_second_effect(void **state)
     assert_not_seen(fake_take_out(), "DELIVER");
 }
 
+/* P5: the error may have been lost with the home of the sender, who asks again. It is not delivered
+ * either, when the component is back by then. */
+static void what_came_back_is_answered_again(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    route(1, "hello");
+    assert_seen(fake_take_out(), "remote-server-timeout");
+    assert_int_equal(last_answer, ERR_OK);
+    (void)comp_connect("e1", COMP, "one");
+    fake_clear();
+    route(1, "hello");
+    assert_int_equal(answers, 2);
+    assert_int_equal(last_answer, ERR_DENIED); /* its home tells the sender */
+    assert_not_seen(fake_take_out(), "DELIVER e1 one");
+}
+
+/* RFC 6121 §3.1.3: the server answers for a contact; no two of these are the same stanza. */
+static void what_the_server_says_is_never_a_repeat(void **state)
+{
+    (void)state;
+    struct id128 session = comp_connect("e1", COMP, "one");
+    static const struct origin none;
+    struct stanza subscribed = fake_presence("alice@example.org", STANZA_TYPE_SUBSCRIBED, 0);
+    subscribed.to = STR("friend@" COMP);
+    for (unsigned i = 1; i <= 2; i++) {
+        fake_clear();
+        entity_on_route(fake.router.entities, &none, &subscribed, count_answer, NULL);
+        fake_run();
+        assert_seen(fake_take_out(), "DELIVER e1 one kept <presence");
+        assert_int_equal(comp_of(COMP)->sent_count, i);
+    }
+    assert_true(comp_of(COMP)->sent->id != comp_of(COMP)->sent->next->id);
+    comp_delivered("e1", COMP, session, oldest_sent());
+    comp_delivered("e1", COMP, session, oldest_sent());
+    assert_int_equal(answers, 2);
+}
+
 /* The next home gives it the same number, by which the edge knows it. */
 static void repeat_at_the_next_home_has_the_same_number(void **state)
 {
@@ -306,6 +344,8 @@ int main(void)
         TEST(what_a_lost_connection_had_goes_to_the_next),
         TEST(former_connection_keeps_what_it_was_sent_until_it_ends),
         TEST(repeat_has_no_second_effect),
+        TEST(what_came_back_is_answered_again),
+        TEST(what_the_server_says_is_never_a_repeat),
         TEST(repeat_at_the_next_home_has_the_same_number),
         TEST(announced_again_it_is_sent_again),
         TEST(one_that_takes_nothing_is_cut_off),
