@@ -183,8 +183,8 @@ static void send_presence(struct erasure *erasure, enum stanza_type type)
 static bool is_served(const struct erasure *erasure)
 {
     struct jid jid;
-    return jid_split(erasure->contact->jid, &jid) == ERR_OK && jid.local.len > 0
-            && settings_find_host(erasure->router->settings, jid.domain);
+    return jid_split(erasure->contact->jid, &jid) == ERR_OK
+            && settings_has_somebody(erasure->router->settings, &jid);
 }
 
 static void next_contact(struct erasure *erasure)

@@ -91,6 +91,29 @@ static void everything_goes_and_the_row_last(void **state)
     assert_before(out, "ERASE 1", "REMOVE 1");
 }
 
+/* A gateway is a contact with a domain only, its users are contacts, too. */
+static void contacts_at_components_are_told(void **state)
+{
+    (void)state;
+    static struct component_setting gate[] = { { .domain = { "irc.example", 11 } } };
+    static const char *const contacts[] = { "irc.example", "friend@irc.example" };
+    fake.settings.components = gate;
+    fake.settings.component_count = 1;
+    fake_login("e1", ALICE, 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct stanza ask = fake_presence(ALICE, STANZA_TYPE_SUBSCRIBE, 0);
+        ask.to = str_from_cstr(contacts[i]);
+        fake.is_foreign[shard_of(NULL, ask.to)] = true;
+        fake_input("e1", 2 + i, &ask);
+    }
+    fake_find_account(STR("alice@example.org"))->row.state = ACCOUNT_DELETED;
+    run();
+    const char *out = fake_take_out();
+    assert_int_equal(result, ERR_OK);
+    assert_seen(out, "to='irc.example' type='unsubscribe'");
+    assert_seen(out, "to='friend@irc.example' type='unsubscribe'");
+}
+
 static void a_store_that_is_away_ends_it_for_now(void **state)
 {
     (void)state;
@@ -131,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(everything_goes_and_the_row_last, start, fake_stop),
+        cmocka_unit_test_setup_teardown(contacts_at_components_are_told, start, fake_stop),
         cmocka_unit_test_setup_teardown(a_store_that_is_away_ends_it_for_now, start, fake_stop),
         cmocka_unit_test_setup_teardown(it_is_the_homes_business, start, fake_stop),
         cmocka_unit_test_setup_teardown(somebody_may_have_finished_it, start, fake_stop),
