@@ -518,9 +518,13 @@ struct lifecycle *lifecycle_create(struct router *router)
     lifecycle->router = router;
     timer_init(&lifecycle->look_timer, on_look, lifecycle);
     timer_init(&lifecycle->sweep_timer, on_sweep, lifecycle);
+    return lifecycle;
+}
+
+void lifecycle_start(struct lifecycle *lifecycle)
+{
     look_in(lifecycle, LOOK_MS);
     sweep_in(lifecycle, FIRST_SWEEP_MS);
-    return lifecycle;
 }
 
 void lifecycle_stop(struct lifecycle *lifecycle)

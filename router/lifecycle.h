@@ -8,6 +8,8 @@ struct lifecycle;
 struct router;
 
 struct lifecycle *lifecycle_create(struct router *router);
+/* The schema is known to be ours: from now on it looks for what is to be done. */
+void lifecycle_start(struct lifecycle *lifecycle);
 /* Nothing is begun any more; answers are still taken. */
 void lifecycle_stop(struct lifecycle *lifecycle); /* accepts NULL */
 /* When nothing can answer any more. */

@@ -235,6 +235,7 @@ static int start(void **state)
     is_home = is_taken = is_settled = true;
     is_in_use = is_refused = false;
     lifecycle = lifecycle_create(&router);
+    lifecycle_start(lifecycle);
     router.lifecycle = lifecycle;
     return 0;
 }

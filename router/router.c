@@ -369,6 +369,9 @@ static void on_registry_due(struct timer *timer, void *context)
 {
     struct router_process *process = context;
     struct router *router = &process->router;
+    if (router->is_draining) {
+        return;
+    }
     if (process->registry_redis != NULL && !redis_is_up(process->registry_redis)
             && process->registry_wait_ms > 0) {
         process->registry_wait_ms -= REGISTRY_POLL_MS;
@@ -391,6 +394,7 @@ static void on_keys_checked(void *context, enum err err)
                 "a key is missing in router.storage_key_file and router.storage_other_keys_file");
     } else if (!router->is_draining) {
         shard_table_begin(router->shards);
+        lifecycle_start(router->lifecycle);
         timer_start(loop_timers(router->loop), &process->registry_due, 0);
     }
 }
