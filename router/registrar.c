@@ -164,7 +164,7 @@ static void on_derived(void *context, const struct verifier *verifiers)
         return;
     }
 
-    account_create(registration->registrar->router->accounts,
+    account_register(registration->registrar->router->accounts,
             str_from_cstr(registration->bare),
             verifiers,
             on_created,

@@ -22,6 +22,7 @@
 #include "router/lifecycle.h"
 #include "router/log_client.h"
 #include "router/login_days.h"
+#include "router/look_alikes.h"
 #include "router/operator.h"
 #include "router/password_work.h"
 #include "router/peers.h"
@@ -306,6 +307,7 @@ static enum err open_parts(struct router *router)
     router->reseal = reseal_create(router);
     router->lifecycle_store = lifecycle_store_create(router->pg, vault_name_key(router->vault));
     router->login_days = login_days_create(router);
+    router->look_alikes = look_alikes_create(router);
     router->lifecycle = lifecycle_create(router);
     router->announcer = announcer_create(router);
     router->passwords = password_work_create(router->loop);
@@ -510,6 +512,7 @@ void router_stop(void *state)
     account_data_store_destroy(router->data);
     lifecycle_store_destroy(router->lifecycle_store);
     login_days_destroy(router->login_days);
+    look_alikes_destroy(router->look_alikes);
     announcer_destroy(router->announcer);
     roster_store_destroy(router->rosters);
     reseal_destroy(router->reseal);

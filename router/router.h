@@ -42,6 +42,7 @@ struct router {
     struct lifecycle *lifecycle;
     struct lifecycle_store *lifecycle_store;
     struct login_days *login_days;
+    struct look_alikes *look_alikes;
     struct announcer *announcer;
     struct entity_table *entities;
     struct components *components; /* XEP-0114 */

@@ -8,6 +8,7 @@
 #include "chassis/base/encoding.h"
 #include "proto/xmpp/jid.h"
 #include "proto/xmpp/precis.h"
+#include "proto/xmpp/precis_look_alike.h"
 #include "proto/xmpp/scram.h"
 #include "starlingctl/ctl.h"
 
@@ -108,7 +109,7 @@ static enum ctl_exit store_verifiers(struct ctl *ctl, struct str owner, struct s
 /* What a command with a password does to the account's row. */
 struct account_change {
     const char *sql;
-    struct ctl_parameter parameters[2]; /* the bare JID first */
+    struct ctl_parameter parameters[3]; /* the bare JID first */
     int count;
     enum ctl_exit when_empty;
     const char *empty_text;
@@ -206,19 +207,27 @@ static enum ctl_exit make_account(struct ctl *ctl, struct str bare, struct str p
     if (code != CTL_OK) {
         return code;
     }
+    uint8_t bytes[LOOK_ALIKE_MARK_BYTES];
+    struct buf mark;
+    precis_look_alike_mark(bare, bytes);
+    buf_init(&mark, 0);
+    hex_encode(&mark, str_from(bytes, sizeof(bytes)));
     /* The notice brings the welcome message of the host. */
     const struct account_change change = {
-        .sql = "WITH made AS (INSERT INTO router.account (bare) SELECT $1::text WHERE NOT EXISTS"
+        .sql = "WITH made AS (INSERT INTO router.account (bare, look_alike)"
+               " SELECT $1::text, decode($3, 'hex') WHERE NOT EXISTS"
                " (SELECT FROM router.tombstone WHERE name = decode($2, 'hex') AND until > current_date)"
                " ON CONFLICT (bare) DO NOTHING RETURNING id),"
                " notice AS (INSERT INTO router.account_notice (owner, kind) SELECT id, 1 FROM made)"
                " SELECT id FROM made",
-        .parameters = { ctl_text(bare), ctl_text(str_from_cstr(hash)) },
-        .count = 2,
+        .parameters = { ctl_text(bare), ctl_text(str_from_cstr(hash)), ctl_text(buf_view(&mark)) },
+        .count = 3,
         .when_empty = CTL_EXISTS,
         .empty_text = "exists already, or did (the name is blocked)",
     };
-    return change_with_password(ctl, &change, bare, password);
+    code = change_with_password(ctl, &change, bare, password);
+    buf_fini(&mark);
+    return code;
 }
 
 static enum ctl_exit renew_password(struct ctl *ctl, struct str bare, struct str password)

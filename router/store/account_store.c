@@ -2,6 +2,7 @@
 #include "router/store/account_store.h"
 
 #include "chassis/base/mem.h"
+#include "proto/xmpp/precis_look_alike.h"
 #include "router/store/store_request.h"
 #include "router/store/tombstone_name.h"
 
@@ -171,13 +172,39 @@ static void add_verifiers(struct pg_query *query, const struct verifier *verifie
     " salt = excluded.salt, stored_key = excluded.stored_key,"                     \
     " server_key = excluded.server_key RETURNING owner"
 
+struct new_account {
+    struct str bare;
+    const struct verifier *verifiers;
+    account_changed done;
+    void *context;
+};
+
+static void send_create(
+        struct account_store *store, const char *sql, const struct new_account *account)
+{
+    uint8_t name[TOMBSTONE_NAME_BYTES];
+    uint8_t mark[LOOK_ALIKE_MARK_BYTES];
+    tombstone_name(store->name_key, account->bare, name);
+    precis_look_alike_mark(account->bare, mark);
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql);
+    pg_add_text(query, account->bare);
+    add_verifiers(query, account->verifiers);
+    pg_add_bytes(query, str_from(name, sizeof(name)));
+    pg_add_bytes(query, str_from(mark, sizeof(mark)));
+    send_change(query, ERR_EXISTS, account->done, account->context);
+}
+
 /* The row of an erased account goes after its tombstone has come: one of both is always seen. */
-static const char sql_create[] =
-        "WITH target AS (INSERT INTO router.account (bare) SELECT $1::text WHERE NOT EXISTS"
-        " (SELECT FROM router.tombstone WHERE name = $6::bytea AND until > current_date)"
-        " ON CONFLICT (bare) DO NOTHING RETURNING id),"
-        " notice AS (INSERT INTO router.account_notice (owner, kind) SELECT id, 1 FROM target)" //
-        SQL_VERIFIERS;
+#define SQL_CREATE_IF(condition)                                                               \
+    "WITH target AS (INSERT INTO router.account (bare, look_alike) SELECT $1::text, $7::bytea" \
+    " WHERE NOT EXISTS (SELECT FROM router.tombstone"                                          \
+    " WHERE name = $6::bytea AND until > current_date)" condition                              \
+    " ON CONFLICT (bare) DO NOTHING RETURNING id),"                                            \
+    " notice AS (INSERT INTO router.account_notice (owner, kind) SELECT id, 1 FROM target)" SQL_VERIFIERS
+static const char sql_create[] = SQL_CREATE_IF("");
+static const char sql_register[] =
+        SQL_CREATE_IF(" AND NOT EXISTS (SELECT FROM router.account WHERE look_alike = $7::bytea)");
 
 void account_create(struct account_store *store,
         struct str bare,
@@ -185,14 +212,16 @@ void account_create(struct account_store *store,
         account_changed done,
         void *context)
 {
-    uint8_t name[TOMBSTONE_NAME_BYTES];
-    tombstone_name(store->name_key, bare, name);
-    struct pg_query *query = pg_query_create(store->pool);
-    pg_query_statement(query, sql_create);
-    pg_add_text(query, bare);
-    add_verifiers(query, verifiers);
-    pg_add_bytes(query, str_from(name, sizeof(name)));
-    send_change(query, ERR_EXISTS, done, context);
+    send_create(store, sql_create, &(struct new_account){ bare, verifiers, done, context });
+}
+
+void account_register(struct account_store *store,
+        struct str bare,
+        const struct verifier verifiers[VERIFIERS],
+        account_changed done,
+        void *context)
+{
+    send_create(store, sql_register, &(struct new_account){ bare, verifiers, done, context });
 }
 
 static const char sql_set[] =

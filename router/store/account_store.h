@@ -55,8 +55,16 @@ void account_load_verifier(struct account_store *store,
         void *context);
 
 typedef void (*account_changed)(void *context, enum err err, int64_t id);
-/* ERR_EXISTS: taken, or blocked by a tombstone. Verifiers for all digests. It is to be welcomed. */
+/* ERR_EXISTS: taken, or blocked by a tombstone. Verifiers for all digests. It is to be welcomed.
+ * Any name: for whoever may decide that. */
 void account_create(struct account_store *store,
+        struct str bare,
+        const struct verifier verifiers[VERIFIERS],
+        account_changed done,
+        void *context);
+/* ERR_EXISTS for a name that looks like one of its host, too, while that one is not erased. Two
+ * that look alike may both come through when they come in the same moment. */
+void account_register(struct account_store *store,
         struct str bare,
         const struct verifier verifiers[VERIFIERS],
         account_changed done,

@@ -80,6 +80,16 @@ static struct answer create(const char *bare, uint8_t seed)
     return answer;
 }
 
+static enum err register_name(const char *bare)
+{
+    struct verifier verifiers[VERIFIERS];
+    fill(verifiers, 1);
+    struct answer answer = { .is_done = false };
+    account_register(store, str_from_cstr(bare), verifiers, on_changed, &answer);
+    await(&answer);
+    return answer.err;
+}
+
 static struct answer load(const char *bare)
 {
     struct answer answer = { .is_done = false };
@@ -247,6 +257,30 @@ static void accounts_are_counted_listed_and_disabled(void **state)
     assert_count(ACCOUNT_ACTIVE, "2");
 }
 
+/* C33 */
+static void who_looks_like_an_account_is_not_registered(void **state)
+{
+    (void)state;
+    assert_int_equal(create("paypal@looks.example", 1).err, ERR_OK);
+    assert_int_equal(register_name("paypa1@looks.example"), ERR_EXISTS);
+    assert_int_equal(load("paypa1@looks.example").err, ERR_NOT_FOUND);
+    assert_int_equal(register_name("paypal@looks.example"), ERR_EXISTS);
+    assert_int_equal(register_name("paypa1@other.example"), ERR_OK);
+    assert_int_equal(register_name("paypals@looks.example"), ERR_OK);
+    assert_int_equal(
+            register_name("paypa1s@looks.example"), ERR_EXISTS);     /* registered ones count */
+    assert_int_equal(create("paypa1@looks.example", 1).err, ERR_OK); /* who administrates may */
+
+    /* One that is not erased yet still counts; afterwards its look-alikes are free. */
+    assert_int_equal(create("modern@looks.example", 1).err, ERR_OK);
+    struct answer gone = { .is_done = false };
+    account_delete(store, STR("modern@looks.example"), on_changed, &gone);
+    await(&gone);
+    assert_int_equal(register_name("modem@looks.example"), ERR_EXISTS);
+    scratch_sql(&database, "DELETE FROM router.account WHERE bare = 'modern@looks.example'");
+    assert_int_equal(register_name("modem@looks.example"), ERR_OK);
+}
+
 /* B22: a store that is down is unavailable, never "no such account". */
 static void a_dead_store_is_unavailable(void **state)
 {
@@ -282,6 +316,7 @@ int main(void)
         cmocka_unit_test(a_deleted_name_stays_blocked),
         cmocka_unit_test(odd_names_are_only_names),
         cmocka_unit_test(accounts_are_counted_listed_and_disabled),
+        cmocka_unit_test(who_looks_like_an_account_is_not_registered),
         cmocka_unit_test(a_dead_store_is_unavailable),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -3,6 +3,7 @@
 #include "router/store/lifecycle_store.h"
 
 #include "chassis/base/mem.h"
+#include "proto/xmpp/precis_look_alike.h"
 #include "router/store/store_request.h"
 #include "router/store/tombstone_name.h"
 
@@ -107,6 +108,19 @@ void lifecycle_list_accounts(struct lifecycle_store *store,
         void *context)
 {
     list(store, sql_accounts, (const int64_t[]){ after_id, max }, done, context);
+}
+
+static const char sql_unmarked[] =
+        "SELECT id, bare, 0, state, 0, 0::bigint, 0::bigint FROM router.account"
+        " WHERE look_alike IS NULL AND id > $1::bigint ORDER BY id LIMIT $2::bigint";
+
+void lifecycle_list_unmarked(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
+        lifecycle_listed done,
+        void *context)
+{
+    list(store, sql_unmarked, (const int64_t[]){ after_id, max }, done, context);
 }
 
 /* ---- changes */
@@ -247,6 +261,35 @@ void lifecycle_delete_inactive(struct lifecycle_store *store,
     pg_add_int8(query, id);
     pg_add_int4(query, (int32_t)idle_days);
     send_change(query, ERR_NOT_FOUND, done, context);
+}
+
+static const char sql_mark[] =
+        "WITH found AS (SELECT a.id, n.mark FROM router.account a"
+        " JOIN unnest($1::bigint[], $2::bytea[]) AS n (id, mark) ON n.id = a.id"
+        " WHERE a.look_alike IS NULL FOR NO KEY UPDATE OF a SKIP LOCKED)"
+        " UPDATE router.account a SET look_alike = found.mark FROM found WHERE a.id = found.id";
+
+void lifecycle_mark(struct lifecycle_store *store,
+        const struct lifecycle_row *rows,
+        size_t count,
+        lifecycle_done done,
+        void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql_mark);
+    pg_add_array_begin(query, PG_ARRAY_INT8);
+    for (size_t i = 0; i < count; i++) {
+        pg_add_int8(query, rows[i].id);
+    }
+    pg_add_array_end(query);
+    pg_add_array_begin(query, PG_ARRAY_BYTEA);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t mark[LOOK_ALIKE_MARK_BYTES];
+        precis_look_alike_mark(rows[i].bare, mark);
+        pg_add_bytes(query, str_from(mark, sizeof(mark)));
+    }
+    pg_add_array_end(query);
+    send_change(query, ERR_OK, done, context);
 }
 
 static const char sql_forget[] = "DELETE FROM router.tombstone WHERE until <= current_date";

@@ -61,6 +61,13 @@ void lifecycle_list_accounts(struct lifecycle_store *store,
         lifecycle_listed done,
         void *context);
 
+/* Accounts from before there were marks of look-alikes. */
+void lifecycle_list_unmarked(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
+        lifecycle_listed done,
+        void *context);
+
 /* ERR_NOT_FOUND: there was nothing (any more) to do it to. */
 typedef void (*lifecycle_done)(void *context, enum err err);
 /* The tombstone of a deleted account: its name is blocked for `days`. */
@@ -97,6 +104,12 @@ void lifecycle_set_stage(struct lifecycle_store *store,
 void lifecycle_delete_inactive(struct lifecycle_store *store,
         int64_t id,
         int64_t idle_days,
+        lifecycle_done done,
+        void *context);
+/* precis_look_alike_mark of rows that have none; one that somebody else works on is left alone. */
+void lifecycle_mark(struct lifecycle_store *store,
+        const struct lifecycle_row *rows,
+        size_t count,
         lifecycle_done done,
         void *context);
 /* Tombstones that block nothing any more, and notices nobody took for a week. */

@@ -198,6 +198,49 @@ static void notices_wait_until_they_are_told(void **state)
     assert_int_equal(await(&ended), ERR_OK);
 }
 
+static struct answer list_unmarked(int64_t after_id)
+{
+    struct answer answer = { .is_done = false };
+    lifecycle_list_unmarked(store, after_id, 10, on_listed, &answer);
+    assert_int_equal(await(&answer), ERR_OK);
+    return answer;
+}
+
+/* C33 */
+static void accounts_from_before_get_their_marks(void **state)
+{
+    (void)state;
+    (void)create("marked@example.net");
+    assert_int_equal(list_unmarked(0).count, 0);
+    int64_t id = create("modern@example.net").id;
+    scratch_sql(&database,
+            "UPDATE router.account SET look_alike = NULL WHERE bare = 'modern@example.net'");
+    struct verifier verifiers[VERIFIERS];
+    memset(verifiers, 7, sizeof(verifiers));
+    for (int i = 0; i < VERIFIERS; i++) {
+        verifiers[i].iterations = 10000;
+        verifiers[i].salt_len = 16;
+    }
+    struct answer answer = list_unmarked(0);
+    assert_int_equal(answer.count, 1);
+    assert_int_equal(answer.first.id, id);
+    assert_string_equal(answer.text, "modern@example.net");
+    assert_int_equal(list_unmarked(id).count, 0);
+    const struct lifecycle_row rows[] = {
+        { .id = id, .bare = STR("modern@example.net") },
+        { .id = id + 1000000, .bare = STR("gone@example.net") }, /* meanwhile */
+    };
+    for (int i = 0; i < 2; i++) { /* a repeat changes nothing */
+        answer.is_done = false;
+        lifecycle_mark(store, rows, 2, on_done, &answer);
+        assert_int_equal(await(&answer), ERR_OK);
+        assert_int_equal(list_unmarked(0).count, 0);
+    }
+    answer.is_done = false;
+    account_register(accounts, STR("modem@example.net"), verifiers, on_account, &answer);
+    assert_int_equal(await(&answer), ERR_EXISTS);
+}
+
 /* C30 */
 static void a_tombstone_blocks_the_name_for_its_time(void **state)
 {
@@ -264,6 +307,7 @@ int main(void)
         cmocka_unit_test(stages_come_once_and_a_login_takes_them_back),
         cmocka_unit_test(what_somebody_disabled_is_not_the_policys),
         cmocka_unit_test(notices_wait_until_they_are_told),
+        cmocka_unit_test(accounts_from_before_get_their_marks),
         cmocka_unit_test(a_tombstone_blocks_the_name_for_its_time),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -18,6 +18,7 @@
 #include "proto/wire/wire.h"
 #include "proto/xmpp/jid.h"
 #include "proto/xmpp/ns.h"
+#include "proto/xmpp/precis_look_alike.h"
 #include "router/auth.h"
 #include "router/cluster.h"
 #include "router/commit.h"
@@ -707,6 +708,26 @@ void account_create(struct account_store *store,
     call->done = (void (*)(void))done;
     call->err = fake_find_account(bare) ? ERR_EXISTS : ERR_OK;
     buf_printf(&fake.out, "CREATE " STR_FMT "\n", STR_ARG(bare));
+}
+/* The store says ERR_EXISTS for what looks like an account, too. */
+void account_register(struct account_store *store,
+        struct str bare,
+        const struct verifier verifiers[VERIFIERS],
+        account_changed done,
+        void *context)
+{
+    (void)store;
+    (void)verifiers;
+    struct fake_call *call = fake_add_call(fake_answer_change, context);
+    uint8_t mark[LOOK_ALIKE_MARK_BYTES];
+    precis_look_alike_mark(bare, mark);
+    call->done = (void (*)(void))done;
+    for (size_t i = 0; i < fake.account_count; i++) {
+        uint8_t other[LOOK_ALIKE_MARK_BYTES];
+        precis_look_alike_mark(str_from_cstr(fake.accounts[i].bare), other);
+        call->err = memcmp(mark, other, sizeof(mark)) == 0 ? ERR_EXISTS : call->err;
+    }
+    buf_printf(&fake.out, "REGISTER " STR_FMT "\n", STR_ARG(bare));
 }
 void account_set_state(struct account_store *store,
         struct str bare,

@@ -398,7 +398,8 @@ async def test_registration_changes_nobody_else():
 
 
 async def test_names_that_look_like_others_cannot_be_registered():
-    """C33: the same normal form is the same name; letters of other scripts among Latin ones are not acceptable. An administrator may."""
+    """C33: the same normal form is the same name; letters of other scripts among Latin ones are not acceptable; what looks like an account of the
+    host is a conflict, whoever made that one, until it is erased, and also when it is from before there were marks. An administrator may."""
     boss, name = await client().login("boss"), user("paypal")
     for other in (name.upper(), "\uff50" + name[1:], name.replace("l", "\uff4c")):
         assert condition(await register(other)) == "conflict", other
@@ -408,7 +409,31 @@ async def test_names_that_look_like_others_cannot_be_registered():
         assert condition(await register(other)) in ("jid-malformed", "not-acceptable"), other
     assert (await register("\u043f\u0430\u0443\u0440\u0430\u04cf")).get("type") == "result", "a name in one script is one"
     await done(boss, "add-user", fields(accountjid="p\u0430ypal@localhost", password="x", password_verify="x"))
+
+    look_alike = name.replace("paypal", "paypa1")
+    assert condition(await register(look_alike)) == "conflict"  # of one that starlingctl made
+    assert sql(f"SELECT count(*) FROM router.account WHERE bare = '{look_alike}@localhost'") == "0"
+    first, second = name + "modern", name + "modem"
+    assert (await register(first)).get("type") == "result"
+    assert condition(await register(second, edge=1)) == "conflict"  # of one that was registered
+    await done(boss, "add-user", fields(accountjid=f"{look_alike}@localhost", password="x", password_verify="x"))
+    cluster.add_account(second, "secret")
+    await (await client().login(second)).close()
+    made = name + "burn"
+    await done(boss, "add-user", fields(accountjid=f"{made}@localhost", password="x", password_verify="x"))
+    assert condition(await register(name + "bum")) == "conflict"  # of one that an administrator made
+    assert sql(f"SELECT count(DISTINCT look_alike) FROM router.account WHERE bare IN ('{name}@localhost', '{look_alike}@localhost')") == "1"
     await boss.close()
+
+
+async def test_accounts_from_before_get_marks_of_their_look_alikes():
+    """C33: what an older version has made (NULL) is found at the start of a router; afterwards its look-alikes are refused."""
+    name = user("old-modern")
+    sql(f"UPDATE router.account SET look_alike = NULL WHERE bare = '{name}@localhost'")
+    cluster.routers[1].kill()
+    await until(lambda: sql(f"SELECT look_alike IS NULL FROM router.account WHERE bare = '{name}@localhost'") == "f", 40)
+    await asyncio.to_thread(cluster.routers[1].wait_ready)
+    assert condition(await register(name.replace("rn", "m"))) == "conflict"
 
 
 def audit():
