@@ -63,8 +63,12 @@ struct look_alikes *look_alikes_create(struct router *router)
     struct look_alikes *looks = MEM_NEW(struct look_alikes);
     looks->router = router;
     timer_init(&looks->timer, on_due, looks);
-    look_in(looks, FIRST_MS);
     return looks;
+}
+
+void look_alikes_start(struct look_alikes *looks)
+{
+    look_in(looks, FIRST_MS);
 }
 
 void look_alikes_destroy(struct look_alikes *looks)

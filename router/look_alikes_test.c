@@ -49,6 +49,7 @@ static int start(void **state)
     unmarked = marked = 0;
     lists = 0;
     looks = look_alikes_create(&fake.router);
+    look_alikes_start(looks);
     return result;
 }
 

@@ -397,6 +397,7 @@ static void on_keys_checked(void *context, enum err err)
     } else if (!router->is_draining) {
         shard_table_begin(router->shards);
         lifecycle_start(router->lifecycle);
+        look_alikes_start(router->look_alikes);
         timer_start(loop_timers(router->loop), &process->registry_due, 0);
     }
 }
