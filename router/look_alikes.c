@@ -55,7 +55,8 @@ static void on_due(struct timer *timer, void *context)
 {
     (void)timer;
     struct look_alikes *looks = context;
-    lifecycle_list_unmarked(looks->router->lifecycle_store, looks->after, PAGE, on_listed, looks);
+    const struct lifecycle_page page = { LIFECYCLE_UNMARKED, looks->after, PAGE };
+    lifecycle_read(looks->router->lifecycle_store, &page, on_listed, looks);
 }
 
 struct look_alikes *look_alikes_create(struct router *router)
