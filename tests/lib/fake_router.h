@@ -1621,17 +1621,28 @@ static inline void fake_post_resume(const char *edge, const char *bare, uint32_t
     fake_post_resume_of(edge, bare, h, -1);
 }
 
-/* The connection is lost. */
-static inline void fake_detach(const char *edge, const char *full, uint32_t attach)
+static inline void fake_end_stream(
+        const char *edge, const char *full, bool is_resumable, uint32_t attach)
 {
     Wire__Id session = WIRE_ID_INIT(fake_session(fake_resource(full)));
     Wire__Close close = WIRE__CLOSE__INIT;
     close.session = &session;
     close.bare = wire_bytes(fake_bare(full));
-    close.is_resumable = true;
+    close.is_resumable = is_resumable;
     close.attach = attach;
     entity_on_close(fake.router.entities, edge, &close);
     fake_run();
+}
+
+/* The connection is lost. */
+static inline void fake_detach(const char *edge, const char *full, uint32_t attach)
+{
+    fake_end_stream(edge, full, true, attach);
+}
+
+static inline void fake_close(const char *edge, const char *full)
+{
+    fake_end_stream(edge, full, false, 0);
 }
 
 /* An edge that holds it and says that stream management is off. */
@@ -1644,16 +1655,6 @@ static inline void fake_announce_plain(const char *edge, const char *full, uint3
     announce.handled = handled;
     announce.is_available = true;
     entity_on_announce(fake.router.entities, edge, &announce);
-    fake_run();
-}
-
-static inline void fake_close(const char *edge, const char *full)
-{
-    Wire__Id session = WIRE_ID_INIT(fake_session(fake_resource(full)));
-    Wire__Close close = WIRE__CLOSE__INIT;
-    close.session = &session;
-    close.bare = wire_bytes(fake_bare(full));
-    entity_on_close(fake.router.entities, edge, &close);
     fake_run();
 }
 
