@@ -296,8 +296,7 @@ static void on_notices(void *context, enum err err, const struct lifecycle_row *
 
 static void list_notices(struct lifecycle *lifecycle, int64_t after)
 {
-    const struct lifecycle_page page = { LIFECYCLE_NOTICES, after, PAGE };
-    lifecycle_read(lifecycle->router->lifecycle_store, &page, on_notices, lifecycle);
+    lifecycle_list_notices(lifecycle->router->lifecycle_store, after, PAGE, on_notices, lifecycle);
 }
 
 static void list_deleted(struct lifecycle *lifecycle);
@@ -325,8 +324,11 @@ static void on_deleted(void *context, enum err err, const struct lifecycle_row *
 
 static void list_deleted(struct lifecycle *lifecycle)
 {
-    const struct lifecycle_page page = { LIFECYCLE_DELETED, lifecycle->erase_after, PAGE };
-    lifecycle_read(lifecycle->router->lifecycle_store, &page, on_deleted, lifecycle);
+    lifecycle_list_deleted(lifecycle->router->lifecycle_store,
+            lifecycle->erase_after,
+            PAGE,
+            on_deleted,
+            lifecycle);
 }
 
 static void on_look(struct timer *timer, void *context)
@@ -497,8 +499,8 @@ static void on_sweep(struct timer *timer, void *context)
         sweep_in(lifecycle, SWEEP_MS);
         return;
     }
-    const struct lifecycle_page page = { LIFECYCLE_ACCOUNTS, lifecycle->sweep_after, PAGE };
-    lifecycle_read(router->lifecycle_store, &page, on_page, lifecycle);
+    lifecycle_list_accounts(
+            router->lifecycle_store, lifecycle->sweep_after, PAGE, on_page, lifecycle);
 }
 
 void lifecycle_sweep(struct lifecycle *lifecycle)

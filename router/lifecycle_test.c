@@ -133,21 +133,38 @@ void login_days_note(struct login_days *days, int64_t owner, bool is_login)
     assert_false(is_login);
     buf_printf(&out, "USED %d\n", (int)owner);
 }
-void lifecycle_read(struct lifecycle_store *store,
-        const struct lifecycle_page *page,
+void lifecycle_list_deleted(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
         lifecycle_listed done,
         void *context)
 {
     (void)store;
-    switch (page->list) {
-    case LIFECYCLE_DELETED: done(context, ERR_OK, deleted, deleted_count); break;
-    case LIFECYCLE_NOTICES: done(context, ERR_OK, notices, notice_count); break;
-    case LIFECYCLE_ACCOUNTS:
-        assert_int_equal(page->after_id, 0);
-        done(context, ERR_OK, accounts, row_count);
-        break;
-    case LIFECYCLE_UNMARKED: fail(); break;
-    }
+    (void)after_id;
+    (void)max;
+    done(context, ERR_OK, deleted, deleted_count);
+}
+void lifecycle_list_notices(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
+        lifecycle_listed done,
+        void *context)
+{
+    (void)store;
+    (void)after_id;
+    (void)max;
+    done(context, ERR_OK, notices, notice_count);
+}
+void lifecycle_list_accounts(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
+        lifecycle_listed done,
+        void *context)
+{
+    (void)store;
+    (void)max;
+    assert_int_equal(after_id, 0);
+    done(context, ERR_OK, accounts, row_count);
 }
 void lifecycle_end_notice(struct lifecycle_store *store,
         int64_t owner,

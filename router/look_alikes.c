@@ -55,8 +55,7 @@ static void on_due(struct timer *timer, void *context)
 {
     (void)timer;
     struct look_alikes *looks = context;
-    const struct lifecycle_page page = { LIFECYCLE_UNMARKED, looks->after, PAGE };
-    lifecycle_read(looks->router->lifecycle_store, &page, on_listed, looks);
+    lifecycle_list_unmarked(looks->router->lifecycle_store, looks->after, PAGE, on_listed, looks);
 }
 
 struct look_alikes *look_alikes_create(struct router *router)

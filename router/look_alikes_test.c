@@ -12,21 +12,20 @@ static size_t marked;
 static unsigned lists;
 static int64_t last_after;
 
-void lifecycle_read(struct lifecycle_store *store,
-        const struct lifecycle_page *page,
+void lifecycle_list_unmarked(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
         lifecycle_listed done,
         void *context)
 {
     (void)store;
     struct lifecycle_row rows[PAGE];
-    assert_int_equal(page->list, LIFECYCLE_UNMARKED);
-    assert_int_equal(page->max, PAGE);
+    assert_int_equal(max, PAGE);
     lists++;
-    last_after = page->after_id;
+    last_after = after_id;
     size_t count = unmarked < PAGE ? unmarked : PAGE;
     for (size_t i = 0; i < count; i++) {
-        rows[i] =
-                (struct lifecycle_row){ .id = page->after_id + 1 + (int64_t)i, .bare = STR("a@b") };
+        rows[i] = (struct lifecycle_row){ .id = after_id + 1 + (int64_t)i, .bare = STR("a@b") };
     }
     done(context, fake.is_store_down ? ERR_UNAVAILABLE : ERR_OK, rows, count);
 }

@@ -56,41 +56,71 @@ static void on_listed(
     free(rows);
 }
 
+static void list(struct lifecycle_store *store,
+        const char *sql,
+        const int64_t parameters[2],
+        lifecycle_listed done,
+        void *context)
+{
+    struct pg_query *query = pg_query_create(store->pool);
+    pg_query_statement(query, sql);
+    pg_add_int8(query, parameters[0]);
+    pg_add_int8(query, parameters[1]);
+    store_send(query, on_listed, (store_done)done, context, ERR_OK);
+}
+
 static const char sql_deleted[] =
         "SELECT id, bare, 0, state, 0, 0::bigint, 0::bigint FROM router.account"
         " WHERE state = 2 AND id > $1::bigint ORDER BY id LIMIT $2::bigint";
+
+void lifecycle_list_deleted(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
+        lifecycle_listed done,
+        void *context)
+{
+    list(store, sql_deleted, (const int64_t[]){ after_id, max }, done, context);
+}
 
 static const char sql_notices[] =
         "SELECT a.id, a.bare, n.kind, a.state, 0, 0::bigint, 0::bigint"
         " FROM router.account_notice n JOIN router.account a ON a.id = n.owner"
         " WHERE n.owner > $1::bigint ORDER BY n.owner LIMIT $2::bigint";
 
+void lifecycle_list_notices(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
+        lifecycle_listed done,
+        void *context)
+{
+    list(store, sql_notices, (const int64_t[]){ after_id, max }, done, context);
+}
+
 static const char sql_accounts[] =
         "SELECT id, bare, 0, state, inactive_stage, (current_date - counted_from)::bigint,"
         " (current_date - coalesce(stage_day, current_date))::bigint FROM router.account"
         " WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint";
 
+void lifecycle_list_accounts(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
+        lifecycle_listed done,
+        void *context)
+{
+    list(store, sql_accounts, (const int64_t[]){ after_id, max }, done, context);
+}
+
 static const char sql_unmarked[] =
         "SELECT id, bare, 0, state, 0, 0::bigint, 0::bigint FROM router.account"
         " WHERE look_alike IS NULL AND id > $1::bigint ORDER BY id LIMIT $2::bigint";
 
-static const char *const sql_lists[] = {
-    [LIFECYCLE_DELETED] = sql_deleted,
-    [LIFECYCLE_NOTICES] = sql_notices,
-    [LIFECYCLE_ACCOUNTS] = sql_accounts,
-    [LIFECYCLE_UNMARKED] = sql_unmarked,
-};
-
-void lifecycle_read(struct lifecycle_store *store,
-        const struct lifecycle_page *page,
+void lifecycle_list_unmarked(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
         lifecycle_listed done,
         void *context)
 {
-    struct pg_query *query = pg_query_create(store->pool);
-    pg_query_statement(query, sql_lists[page->list]);
-    pg_add_int8(query, page->after_id);
-    pg_add_int8(query, page->max);
-    store_send(query, on_listed, (store_done)done, context, ERR_OK);
+    list(store, sql_unmarked, (const int64_t[]){ after_id, max }, done, context);
 }
 
 /* ---- changes */

@@ -28,9 +28,9 @@ enum inactive_stage {
 struct lifecycle_row {
     int64_t id;
     struct str bare;
-    enum notice_kind notice; /* LIFECYCLE_NOTICES */
+    enum notice_kind notice; /* lifecycle_list_notices */
     enum account_state state;
-    enum inactive_stage stage; /* LIFECYCLE_ACCOUNTS */
+    enum inactive_stage stage; /* lifecycle_list_accounts */
     int64_t idle_days;
     int64_t stage_days; /* since it came to that stage */
 };
@@ -39,22 +39,32 @@ struct lifecycle_row {
 struct lifecycle_store *lifecycle_store_create(struct pg_pool *pool, struct str name_key);
 void lifecycle_store_destroy(struct lifecycle_store *store); /* accepts NULL */
 
-enum lifecycle_list {
-    LIFECYCLE_DELETED, /* accounts whose erasure is not finished */
-    LIFECYCLE_NOTICES,
-    LIFECYCLE_ACCOUNTS, /* all of them, whatever their state is */
-    LIFECYCLE_UNMARKED, /* from before there were marks of look-alikes */
-};
-struct lifecycle_page {
-    enum lifecycle_list list;
-    int64_t after_id; /* the rows behind it, in order */
-    int64_t max;
-};
-/* Rows are valid during the callback. ERR_UNAVAILABLE, ERR_CLOSED: none. */
+/* Rows are valid during the callback; the ones behind `after_id`, in order, at most `max`.
+ * ERR_UNAVAILABLE, ERR_CLOSED: none. */
 typedef void (*lifecycle_listed)(
         void *context, enum err err, const struct lifecycle_row *rows, size_t count);
-void lifecycle_read(struct lifecycle_store *store,
-        const struct lifecycle_page *page,
+/* Deleted accounts whose erasure is not finished. */
+void lifecycle_list_deleted(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
+        lifecycle_listed done,
+        void *context);
+void lifecycle_list_notices(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
+        lifecycle_listed done,
+        void *context);
+/* All of them, whatever their state is. */
+void lifecycle_list_accounts(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
+        lifecycle_listed done,
+        void *context);
+
+/* Accounts from before there were marks of look-alikes. */
+void lifecycle_list_unmarked(struct lifecycle_store *store,
+        int64_t after_id,
+        int64_t max,
         lifecycle_listed done,
         void *context);
 

@@ -93,8 +93,7 @@ static void age(int days)
 static struct lifecycle_row row_of(int64_t id)
 {
     struct answer answer = { .is_done = false };
-    const struct lifecycle_page page = { LIFECYCLE_ACCOUNTS, id - 1, 1 };
-    lifecycle_read(store, &page, on_listed, &answer);
+    lifecycle_list_accounts(store, id - 1, 1, on_listed, &answer);
     assert_int_equal(await(&answer), ERR_OK);
     assert_int_equal(answer.first.id, id);
     return answer.first;
@@ -186,8 +185,7 @@ static void notices_wait_until_they_are_told(void **state)
     scratch_sql(&database, "DELETE FROM router.account_notice");
     int64_t id = create("new@example.net").id;
     struct answer listed = { .is_done = false };
-    const struct lifecycle_page page = { LIFECYCLE_NOTICES, 0, 10 };
-    lifecycle_read(store, &page, on_listed, &listed);
+    lifecycle_list_notices(store, 0, 10, on_listed, &listed);
     assert_int_equal(await(&listed), ERR_OK);
     assert_int_equal(listed.count, 1);
     assert_int_equal(listed.first.id, id);
@@ -203,8 +201,7 @@ static void notices_wait_until_they_are_told(void **state)
 static struct answer list_unmarked(int64_t after_id)
 {
     struct answer answer = { .is_done = false };
-    const struct lifecycle_page page = { LIFECYCLE_UNMARKED, after_id, 10 };
-    lifecycle_read(store, &page, on_listed, &answer);
+    lifecycle_list_unmarked(store, after_id, 10, on_listed, &answer);
     assert_int_equal(await(&answer), ERR_OK);
     return answer;
 }
@@ -257,8 +254,7 @@ static void a_tombstone_blocks_the_name_for_its_time(void **state)
     assert_int_equal(await(&answer), ERR_OK);
     assert_int_equal(create("dead@example.net").err, ERR_EXISTS); /* the row */
     struct answer listed = { .is_done = false };
-    const struct lifecycle_page page = { LIFECYCLE_DELETED, id - 1, 10 };
-    lifecycle_read(store, &page, on_listed, &listed);
+    lifecycle_list_deleted(store, id - 1, 10, on_listed, &listed);
     assert_int_equal(await(&listed), ERR_OK);
     assert_int_equal(listed.first.id, id);
     for (int i = 0; i < 2; i++) { /* a repeat changes nothing */
