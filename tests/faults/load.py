@@ -28,6 +28,7 @@ logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it reports what is wr
 SID, RECEIPTS, STATES = "urn:xmpp:sid:0", "urn:xmpp:receipts", "http://jabber.org/protocol/chatstates"
 LOST = (Closed, ConnectionError, OSError, asyncio.TimeoutError, ssl.SSLError)
 SILENCE = 2.5   # seconds until a client asks, and once more until it gives the connection up
+FILLER = random.Random()  # not the one by which a fault chooses, or its seed would not bring the same choice back
 EXPECTED_ENDS = {"reset", "conflict", "system-shutdown", "internal-server-error", "connection-timeout", "remote-connection-failed",
                  "resource-constraint"}
 
@@ -249,7 +250,7 @@ class Load:
     is_sending = False
 
     def next_message(self, user):
-        filler = random.randbytes(random.choice((8, 40, 400))).hex()
+        filler = FILLER.randbytes(FILLER.choice((8, 40, 400))).hex()
         text = f"{user.sequence}:{filler}"
         text += ":" + hashlib.sha256(text.encode()).hexdigest()
         ident = f"{self.round}-{user.pair}-{user.sequence}"

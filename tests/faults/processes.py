@@ -413,7 +413,7 @@ def cpu_seconds(pid):
 
 def memory_cgroup_works():
     try:
-        probe = f"/sys/fs/cgroup/memory/starling-probe-{os.getpid()}"
+        probe = f"/sys/fs/cgroup/memory/starling-probe-{os.getpid()}-{os.urandom(2).hex()}"
         os.mkdir(probe)
         os.rmdir(probe)
         return True
