@@ -83,6 +83,11 @@ int64_t loop_now_ms(const struct loop *loop)
     return loop->time->now_ms;
 }
 
+void loop_refresh(struct loop *loop)
+{
+    loop->time->is_stale = true;
+}
+
 int64_t loop_wall_us(const struct loop *loop)
 {
     refresh_time(loop);

@@ -23,6 +23,8 @@ void loop_stop(struct loop *loop);
 /* Cached for the turn: cheap. */
 int64_t loop_now_ms(const struct loop *loop);
 int64_t loop_wall_us(const struct loop *loop);
+/* Reads it again: before something that must not happen if the process has slept in this turn. */
+void loop_refresh(struct loop *loop);
 struct timer_wheel *loop_timers(struct loop *loop);
 
 /* ---- file descriptors */

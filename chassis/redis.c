@@ -68,6 +68,7 @@ struct redis {
     void *on_change_context;
     bool (*may_write)(void *context); /* may be NULL */
     void *may_write_context;
+    bool has_guarded; /* commands it is asked about wait to be written */
     bool up_announced;
     bool is_closing;
 };
@@ -216,9 +217,11 @@ void redis_command(
         struct redis *redis, const struct str *args, size_t count, redis_done done, void *context)
 {
     ASSERT(count > 0);
-    if (done == NULL && redis->may_write != NULL && !redis->may_write(redis->may_write_context)) {
+    bool is_guarded = done == NULL && redis->may_write != NULL;
+    if (is_guarded && !redis->may_write(redis->may_write_context)) {
         return;
     }
+    redis->has_guarded |= is_guarded;
     struct redis_request *request = request_create(redis, done, context);
     if (redis_is_up(redis) && redis->in_flight.count < (size_t)redis->config.max_pending) {
         request_send(redis, request, args, count);
@@ -315,6 +318,7 @@ static void clean_up(void *context)
     redis->events = 0;
     redis->async = NULL;
     redis->drop_reason = NULL;
+    redis->has_guarded = false;
     redis->phase = REDIS_PHASE_WAITING;
     loop_task_cancel(redis->loop, &redis->write_task);
     loop_task_cancel(redis->loop, &redis->drop_task);
@@ -329,13 +333,31 @@ static void clean_up(void *context)
     }
 }
 
+/* What was said before we slept must not be heard after it. */
+static bool may_still_write(struct redis *redis)
+{
+    if (!redis->has_guarded) {
+        return true;
+    }
+    loop_refresh(redis->loop);
+    return redis->may_write(redis->may_write_context);
+}
+
 static void write_now(void *context)
 {
     struct redis *redis = context;
-    if (redis->async != NULL) {
-        redis->is_writing = true;
-        redisAsyncHandleWrite(redis->async);
-        redis->is_writing = false;
+    if (redis->async == NULL) {
+        return;
+    }
+    if (!may_still_write(redis)) {
+        redis_drop(redis, "writes that are too late");
+        return;
+    }
+    redis->is_writing = true;
+    redisAsyncHandleWrite(redis->async);
+    redis->is_writing = false;
+    if ((redis->events & LOOP_WRITABLE) == 0) {
+        redis->has_guarded = false;
     }
 }
 

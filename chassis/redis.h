@@ -58,7 +58,9 @@ bool redis_is_up(const struct redis *redis);
 /* After each connect (is_up) and each loss. A fresh connect may mean an empty Redis: owners write
  * again what they own. */
 void redis_on_change(struct redis *redis, void (*fn)(void *context, bool is_up), void *context);
-/* As long as `may_write` says no, commands nobody waits for (`done` NULL) are left out. */
+/* As long as `may_write` says no, commands nobody waits for (`done` NULL) are left out. It is asked
+ * again before they leave, with the time read anew: if it says no then, the connection is dropped.
+ */
 void redis_guard_writes(struct redis *redis, bool (*may_write)(void *context), void *context);
 /* `done` may be NULL. Arguments are copied. Never fails synchronously: without a connection `done`
  * gets ERR_UNAVAILABLE (from the loop, never from inside this call). */

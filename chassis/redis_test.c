@@ -157,11 +157,39 @@ static void test_guarded_writes_are_left_out_and_questions_are_not(void **state)
         may_write = i % 2 == 0;
         redis_command(fixture.redis, push, 3, NULL, NULL);
     }
+    may_write = true;
     struct answer length = { 0 };
     ask(&length, "LLEN", "guarded", NULL);
     await(&length);
     assert_int_equal(length.err, ERR_OK);
     assert_int_equal(length.integer, 2);
+    may_write = false;
+    struct answer question = { 0 };
+    ask(&question, "LLEN", "guarded", NULL);
+    await(&question);
+    assert_int_equal(question.err, ERR_OK);
+}
+
+/* The process was stopped between the command and the end of its turn. */
+static void test_guarded_writes_that_are_late_never_leave(void **state)
+{
+    (void)state;
+    open_up();
+    bool may_write = true;
+    redis_guard_writes(fixture.redis, is_allowed, &may_write);
+    const struct str push[] = { STR("RPUSH"), STR("late"), STR("x") };
+    redis_command(fixture.redis, push, 3, NULL, NULL);
+    struct answer length = { 0 };
+    ask(&length, "LLEN", "late", NULL);
+    may_write = false;
+    await(&length);
+    assert_int_equal(length.err, ERR_UNAVAILABLE);
+    await_up();
+    struct answer again = { 0 };
+    ask(&again, "LLEN", "late", NULL);
+    await(&again);
+    assert_int_equal(again.err, ERR_OK);
+    assert_int_equal(again.integer, 0);
 }
 
 /* G09 */
@@ -436,6 +464,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_commands_of_one_turn_are_answered_in_order),
         TEST(test_guarded_writes_are_left_out_and_questions_are_not),
+        TEST(test_guarded_writes_that_are_late_never_leave),
         TEST(test_errors_nil_and_unexpected_types_are_values),
         TEST(test_nested_arrays_are_read_by_index),
         TEST(test_binary_and_empty_arguments_survive),

@@ -157,21 +157,26 @@ static void answer_gone(struct downlink *downlink,
     (void)!link_send(peer, buf_view(&downlink->record));
 }
 
-static void write_stanza(struct downlink *downlink,
-        struct session *session,
-        const struct stanza *stanza,
-        struct str to)
+/* One target of a Deliver. */
+struct delivery {
+    const struct stanza *stanza;
+    int64_t log_id; /* 0: volatile */
+    const Wire__Target *target;
+};
+
+static void write_stanza(
+        struct downlink *downlink, struct session *session, const struct delivery *delivery)
 {
-    struct stanza copy = *stanza;
-    if (!str_is_empty(to)) {
-        copy.to = to;
+    struct stanza copy = *delivery->stanza;
+    if (delivery->target->to.len > 0) {
+        copy.to = wire_str(delivery->target->to);
     } else if (str_is_empty(copy.to)) {
         copy.to = session->full;
     }
     buf_clear(&downlink->xml);
     stanza_write(&downlink->xml, &copy);
     stream_write(session->stream, buf_view(&downlink->xml));
-    stream_metrics_stanza(stanza->kind, false);
+    stream_metrics_stanza(copy.kind, false);
     metric_add(&deliveries_total, 1);
 }
 
@@ -190,17 +195,15 @@ static bool is_repeat(struct downlink *downlink, struct session *session, int64_
     return true;
 }
 
-static void deliver(struct downlink *downlink,
-        struct session *session,
-        const struct stanza *stanza,
-        int64_t log_id,
-        struct str to)
+static void deliver(
+        struct downlink *downlink, struct session *session, const struct delivery *delivery)
 {
+    int64_t log_id = delivery->log_id;
     if (!session->stream || (log_id != 0 && is_repeat(downlink, session, log_id))) {
         return; /* a lingering session: its Close is under way and says all */
     }
     failpoint("edge.deliver");
-    write_stanza(downlink, session, stanza, to);
+    write_stanza(downlink, session, delivery);
     if (log_id == 0) {
         return;
     }
@@ -217,9 +220,9 @@ static void deliver(struct downlink *downlink,
 static void deliver_in_order(struct downlink *downlink,
         const struct link_peer *peer,
         struct session *session,
-        const struct stanza *stanza,
-        const Wire__Target *target)
+        const struct delivery *delivery)
 {
+    struct sm *sm = session->sm;
     if (!session->stream) {
         return; /* waits at its router */
     }
@@ -228,19 +231,22 @@ static void deliver_in_order(struct downlink *downlink,
         return; /* what it has is in the queue of the next one, which counts on from what we wrote
                  */
     }
-    switch (sm_take_sequence(session->sm, target->sequence)) {
+    switch (sm_take_sequence(sm, delivery->target->sequence)) {
     case SM_REPEAT: metric_add(&repeats_total, 1); break;
     case SM_GAP:
         log_error("downlink",
                 "deliveries are missing",
                 log_jid("session", session->full),
-                log_int("written", session->sm->written),
-                log_int("sequence", target->sequence));
+                log_int("written", sm->written),
+                log_int("sequence", delivery->target->sequence));
         stream_fail(session->stream, STREAM_ERROR_RESET, STR_NULL);
         break;
     case SM_NEXT:
         failpoint("edge.deliver");
-        write_stanza(downlink, session, stanza, wire_str(target->to));
+        write_stanza(downlink, session, delivery);
+        if (delivery->log_id != 0) {
+            sm_written_push(&sm->entries, sm->written, delivery->log_id, sm->acked);
+        }
         sm_acks_written(session->stream);
         break;
     }
@@ -256,15 +262,16 @@ static void take_deliver(
     }
     for (size_t i = 0; i < message->n_targets; i++) {
         const Wire__Target *target = message->targets[i];
+        struct delivery delivery = { &stanza, message->log_id, target };
         struct id128 id = wire_id(target->session);
         struct session *session = session_table_find(downlink->edge->sessions, id);
         if (session && !session_is_meant(session, target->attach)) {
             continue;
         }
         if (session && session_has_sm(session)) {
-            deliver_in_order(downlink, peer, session, &stanza, target);
+            deliver_in_order(downlink, peer, session, &delivery);
         } else if (session) {
-            deliver(downlink, session, &stanza, message->log_id, wire_str(target->to));
+            deliver(downlink, session, &delivery);
         } else {
             answer_gone(downlink, peer, id, wire_str(target->bare), target->attach);
         }

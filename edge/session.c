@@ -112,7 +112,10 @@ void session_destroy(struct session *session)
     free(session->full_text);
     free(session->token);
     free(session->attach_token);
-    free(session->sm);
+    if (session->sm) {
+        sm_written_fini(&session->sm->entries);
+        free(session->sm);
+    }
     free(session);
 }
 

@@ -1,13 +1,33 @@
 /* A session's state as records of the bus. */
 #include "edge/session_records.h"
 
+#include "chassis/base/arena.h"
 #include "chassis/base/buf.h"
 #include "edge/session.h"
 #include "edge/sm.h"
 #include "proto/wire/wire.h"
 
+static void announce_sm(
+        struct arena *arena, const struct session *session, Wire__Announce *announce)
+{
+    const struct sm *sm = session->sm;
+    announce->has_sm = true;
+    announce->acked = sm->acked;
+    announce->written = sm->written;
+    announce->attach = sm->attach;
+    announce->attach_token = wire_bytes(str_from(session->attach_token, session->attach_token_len));
+    size_t count = sm->entries.count;
+    announce->sequences = arena_alloc(arena, count * sizeof(*announce->sequences));
+    announce->log_ids = arena_alloc(arena, count * sizeof(*announce->log_ids));
+    announce->n_sequences = count;
+    announce->n_log_ids = count;
+    sm_written_list(&sm->entries, announce->sequences, announce->log_ids);
+}
+
 void session_record_announce(struct buf *record, const struct session *session)
 {
+    struct arena arena;
+    arena_init(&arena, 0);
     Wire__Id id = WIRE_ID_INIT(session->id);
     Wire__Announce announce = WIRE__ANNOUNCE__INIT;
     announce.session = &id;
@@ -18,17 +38,13 @@ void session_record_announce(struct buf *record, const struct session *session)
     announce.priority = session->priority;
     announce.has_carbons = session->has_carbons;
     if (session_has_sm(session)) {
-        announce.has_sm = true;
-        announce.acked = session->sm->acked;
-        announce.written = session->sm->written;
-        announce.attach = session->sm->attach;
-        announce.attach_token =
-                wire_bytes(str_from(session->attach_token, session->attach_token_len));
+        announce_sm(&arena, session, &announce);
     }
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_ANNOUNCE;
     envelope.announce = &announce;
     wire_pack(record, &envelope);
+    arena_fini(&arena);
 }
 
 void session_record_close(struct buf *record, const struct session *session)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "chassis/base/str.h"
+#include "edge/sm_written.h"
 
 #define SM_MAX_ID_BYTES 4000 /* XEP-0198 §5 */
 #define SM_FIRST_ATTACH 1    /* each resumption adds one */
@@ -34,6 +35,7 @@ struct sm {
     uint32_t sequence_base; /* the client's h counts from here */
     uint32_t written;
     uint32_t acked;
+    struct sm_written entries;
     /* Inputs: counters of the session. */
     uint32_t counter_base;   /* our h counts from here */
     uint32_t answer_counter; /* what was received before the <r/> */

@@ -37,12 +37,13 @@ struct shard_table {
     struct timer tick;
     struct timer expiry;
     int64_t tick_started_ms;
+    int64_t alive_ms;  /* when a tick began or ended last */
     unsigned patience; /* ticks that may still wait for an archive-svc at the start */
     bool is_ticking;
     bool wants_tick; /* another one as soon as this one is back */
     bool wants_all;  /* the whole table, whatever the version */
     bool is_failing; /* the last tick failed: logged once */
-    bool has_slept;  /* we, not PostgreSQL, were away when the lease ran out */
+    bool has_slept;  /* we, not PostgreSQL, were away while others could take over */
     bool has_begun;
     bool is_draining;
     bool has_left;
@@ -53,6 +54,12 @@ struct shard_table {
 static int64_t now_of(const struct shard_table *table)
 {
     return loop_now_ms(table->router->loop);
+}
+
+/* A lease must not wait for an answer that comes too late for it. */
+static int64_t query_timeout_ms(const struct shard_table *table)
+{
+    return table->router->settings->lease_ms / 2;
 }
 
 static void tick_in(struct shard_table *table, int64_t delay_ms)
@@ -384,6 +391,23 @@ static void apply_nodes(struct shard_table *table, const struct pg_result *resul
     }
 }
 
+/* Ticks begin and end more often than this, whatever PostgreSQL does. Asked before each word that
+ * only a home may say, since the timer that would notice may not have had its turn yet. */
+static bool has_slept(const struct shard_table *table)
+{
+    int64_t now = now_of(table);
+    bool is_long_over =
+            table->book.deadline_ms != 0 && now - table->book.deadline_ms > 2 * MARGIN_MS;
+    bool is_back = now - table->alive_ms > query_timeout_ms(table) + 2 * TICK_MS;
+    return table->has_slept || is_long_over || is_back;
+}
+
+static void note_alive(struct shard_table *table)
+{
+    table->has_slept = !shard_has_lease(table) && has_slept(table);
+    table->alive_ms = now_of(table);
+}
+
 /* From now on another router may have our shards, or none can, as PostgreSQL is away. Whoever
  * writes is fenced by its epoch, so they are kept until the table, a newer map or an append says
  * more. */
@@ -393,7 +417,7 @@ static void on_expiry(struct timer *timer, void *context)
     struct shard_table *table = context;
     log_error("shard", "the lease ran out", log_int("shards", shard_book_held_count(&table->book)));
     metric_add(&metric_lapsed, 1);
-    table->has_slept = now_of(table) - table->book.deadline_ms > 2 * MARGIN_MS;
+    note_alive(table);
     table->book.deadline_ms = 0;
     table->wants_all = true;
 }
@@ -449,6 +473,7 @@ static void on_tick_done(void *context,
         return;
     }
 
+    note_alive(table);
     table->is_ticking = false;
     if (err == ERR_OK && count == 2) {
         renew(table, results);
@@ -486,6 +511,7 @@ static void on_tick(struct timer *timer, void *context)
         return;
     }
 
+    note_alive(table);
     table->is_ticking = true;
     table->tick_started_ms = now_of(table);
     struct pg_query *query = pg_query_create(table->pg);
@@ -531,7 +557,7 @@ bool shard_has_lease(const struct shard_table *table)
 
 bool shard_may_give_up(const struct shard_table *table)
 {
-    return shard_has_lease(table) || (table->is_failing && !table->has_slept);
+    return shard_has_lease(table) || (table->is_failing && !has_slept(table));
 }
 
 uint64_t shard_epoch(const struct shard_table *table, unsigned shard)
@@ -611,7 +637,7 @@ static enum err open_pool(struct shard_table *table)
             config_get(service_config(table->router->service), &config_section_postgres_router);
     struct pg_options options = pg_config_options(config);
     options.connections = LEASE_CONNECTIONS;
-    options.query_timeout_ms = table->router->settings->lease_ms / 2;
+    options.query_timeout_ms = query_timeout_ms(table);
     options.reconnect_min_ms = 50;
     options.reconnect_max_ms = 1000;
     options.companion = table->router->pg;
@@ -651,6 +677,7 @@ enum err shard_table_open(struct router *router,
 void shard_table_begin(struct shard_table *table)
 {
     table->has_begun = true;
+    table->alive_ms = now_of(table);
     tick_in(table, 0);
 }
 

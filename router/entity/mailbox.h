@@ -28,16 +28,17 @@ enum item_kind {
 
 /* Stream management and client state. */
 struct item_sm {
-    bool has_sm;          /* ANNOUNCE */
-    bool is_resumable;    /* CLOSE, ENABLE */
-    bool is_inactive;     /* CLIENT_STATE */
-    uint32_t attach;      /* of an edge that holds it; 0: not said */
-    bool is_proved;       /* ANNOUNCE: a router has signed that attach */
-    uint32_t acked;       /* ANNOUNCE, ACKED */
-    uint32_t written;     /* ANNOUNCE */
-    uint32_t max_s;       /* ENABLE */
-    uint32_t h;           /* RESUME */
-    struct str resume_id; /* RESUME */
+    bool has_sm;               /* ANNOUNCE */
+    bool is_resumable;         /* CLOSE, ENABLE */
+    bool is_inactive;          /* CLIENT_STATE */
+    uint32_t attach;           /* of an edge that holds it; 0: not said */
+    bool is_proved;            /* ANNOUNCE: a router has signed that attach */
+    uint32_t acked;            /* ANNOUNCE, ACKED */
+    uint32_t written;          /* ANNOUNCE; the log entries among them are the item's ids ... */
+    const uint32_t *sequences; /* ... with these numbers, oldest first */
+    uint32_t max_s;            /* ENABLE */
+    uint32_t h;                /* RESUME */
+    struct str resume_id;      /* RESUME */
     /* RESUME, on the wall clock: when it came, and when its stream had authenticated (0: not
      * known). */
     int64_t asked_us, authenticated_us;
@@ -66,7 +67,7 @@ struct item {
     int8_t priority;      /* ANNOUNCE */
     struct item_sm sm;
     struct item_bind bind; /* BIND; with sm: is_resumable, max_s, is_inactive */
-    const int64_t *ids;    /* DELIVERED */
+    const int64_t *ids;    /* DELIVERED, ANNOUNCE */
     size_t id_count;
     struct stanza stanza;   /* INPUT, ROUTE */
     struct origin origin;   /* ROUTE */

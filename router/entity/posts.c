@@ -43,6 +43,20 @@ void entity_on_bind(struct entity_table *table, const char *edge, const Wire__Bi
     entity_post(entity_get(table, wire_str(bind->bare)), item);
 }
 
+static void copy_written(struct item *item, const Wire__Announce *announce)
+{
+    size_t count = announce->n_log_ids;
+    uint32_t *sequences = arena_alloc(&item->arena, count * sizeof(sequences[0]));
+    int64_t *ids = arena_alloc(&item->arena, count * sizeof(ids[0]));
+    for (size_t i = 0; i < count; i++) {
+        sequences[i] = announce->sequences[i];
+        ids[i] = announce->log_ids[i];
+    }
+    item->sm.sequences = sequences;
+    item->ids = ids;
+    item->id_count = count;
+}
+
 void entity_on_announce(
         struct entity_table *table, const char *edge, const Wire__Announce *announce)
 {
@@ -60,6 +74,9 @@ void entity_on_announce(
     item->sm.attach = announce->attach;
     item->sm.is_proved = announce->attach <= 1 || announce->attach_token.len > 0;
     item->bind.has_carbons = announce->has_carbons;
+    if (announce->n_log_ids == announce->n_sequences) { /* else of another version: not said */
+        copy_written(item, announce);
+    }
     entity_post(entity_get(table, jid.bare), item);
 }
 

@@ -422,58 +422,6 @@ void sm_await_announce(struct entity *entity, struct resource *resource)
     timer_start(timers_of(entity), &resource->sm->timer, ANNOUNCE_WAIT_MS);
 }
 
-/* What the edge says of the numbers is the truth of the stream it holds. */
-static void take_numbers(struct entity *entity, struct resource *resource, const struct item *item)
-{
-    struct sm_session *sm = resource->sm;
-    if (sm_sequence_is_after(item->sm.written, sm->queue.last)) {
-        sm->has_unknown = true;
-        sm->unknown_until = item->sm.written;
-        sm_queue_skip(&sm->queue, item->sm.written);
-    }
-    sm_ack(entity, resource, item->sm.acked);
-    sm->sent = item->sm.written;
-}
-
-/* The session is, or is about to be, with somebody who came later; or what is said of it cannot be.
- */
-static bool is_overtaken(const struct resource *resource, const struct item *item)
-{
-    const struct sm_session *sm = resource->sm;
-    uint32_t current = sm ? sm->attach : 1;
-    int32_t ahead = (int32_t)(sm_attach_of(item->sm.attach) - current);
-    bool is_same_edge = strcmp(resource->edge, item->edge) == 0;
-    bool is_known = ahead == 0 && is_same_edge;
-    if (ahead < 0 || (sm && sm->resume) || (!item->sm.is_proved && !is_known)) {
-        return true;
-    }
-    if (!sm) { /* the first attachment, which has one edge */
-        return ahead == 0 && !is_same_edge;
-    }
-    if (!item->sm.has_sm) { /* before <enabled/>, so it has never left the edge it was bound at */
-        return sm->is_detached || !is_same_edge;
-    }
-    /* Two homes, one after the other, gave the same number: who spoke here first has it. */
-    return ahead == 0 && resource->is_told && !sm->is_detached && !is_same_edge;
-}
-
-bool sm_may_announce(struct entity *entity, struct resource *resource, const struct item *item)
-{
-    const struct sm_session *sm = resource->sm;
-    struct egress *egress = entity->router->egress;
-    if (is_overtaken(resource, item)) {
-        uint32_t attach = sm_attach_of(item->sm.attach);
-        egress_kick_moved(egress, item->edge, item->session, entity->bare, attach);
-        return false;
-    }
-    bool is_held = resource->is_told && (!sm || !sm->is_detached);
-    if (is_held && strcmp(resource->edge, item->edge) != 0) {
-        uint32_t attach = sm ? sm->attach : 1;
-        egress_kick_moved(egress, resource->edge, item->session, entity->bare, attach);
-    }
-    return true;
-}
-
 /* A message no log has. */
 static bool is_nowhere_else(const struct sm_entry *entry)
 {
@@ -496,7 +444,7 @@ static void route_again(struct entity *entity, const struct sm_queue *queue)
 
 /* The edge never heard that it was on, so what was numbered did not leave for its client, as far as
  * anybody knows. What the log has comes again from there. */
-static void end_management(struct entity *entity, struct resource *resource)
+void sm_end_management(struct entity *entity, struct resource *resource)
 {
     struct sm_session *sm = resource->sm;
     sm_spool_close(entity, resource);
@@ -508,27 +456,6 @@ static void end_management(struct entity *entity, struct resource *resource)
     }
     route_again(entity, &sm->queue);
     sm_session_destroy(sm);
-}
-
-void sm_announce(struct entity *entity, struct resource *resource, const struct item *item)
-{
-    if (!item->sm.has_sm) {
-        end_management(entity, resource);
-        return;
-    }
-    if (!resource->sm) {
-        resource->sm = sm_session_create(entity, resource, item->sm.acked);
-        resource->sm->is_resumable = true; /* the id the client shows tells the rest */
-        sm_spool_open(entity);
-    }
-    resource->sm->is_queue_lost = false;
-    if (resource->sm->attach != sm_attach_of(item->sm.attach)) {
-        resource->sm->winner = (struct sm_winner){ 0, 0 }; /* another home let it win */
-    }
-    resource->sm->attach = sm_attach_of(item->sm.attach);
-    take_numbers(entity, resource, item);
-    sm_attach(entity, resource);
-    sm_flush(entity, resource);
 }
 
 /* ---- the end */

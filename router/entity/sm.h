@@ -36,14 +36,18 @@ void sm_resume_timer(struct entity *entity, struct resource *resource);
 /* A former home detached it at `since_ms` of our clock. */
 void sm_restore_detached(struct entity *entity, struct resource *resource, int64_t since_ms);
 void sm_await_announce(struct entity *entity, struct resource *resource);
-/* False: the session has moved on, that edge was told so. */
-bool sm_may_announce(struct entity *entity, struct resource *resource, const struct item *item);
-void sm_announce(struct entity *entity, struct resource *resource, const struct item *item);
+/* Its edge says that it is off: what was numbered never left. */
+void sm_end_management(struct entity *entity, struct resource *resource);
 void sm_end(struct entity *entity, struct resource *resource);
 void sm_end_over(struct entity *entity, struct resource *resource); /* the client owes acks */
 
 /* The numbers cannot go on: ended as soon as nobody iterates. */
 void sm_give_up(struct entity *entity, struct resource *resource, enum stream_condition condition);
+
+/* ---- sm_announce.c */
+/* False: the session has moved on, that edge was told so. */
+bool sm_may_announce(struct entity *entity, struct resource *resource, const struct item *item);
+void sm_announce(struct entity *entity, struct resource *resource, const struct item *item);
 
 /* ---- sm_spool.c */
 void sm_spool_init(struct sm_session *sm);
@@ -52,6 +56,9 @@ void sm_spool_push(
         struct entity *entity, const struct resource *resource, const struct sm_entry *entry);
 void sm_spool_acked(struct entity *entity, struct resource *resource);
 void sm_spool_rewrite(struct entity *entity, struct resource *resource);
+/* Once, when it is known where the stream is: what a former home may have written behind our back
+ * is gone. */
+void sm_spool_inherit(struct entity *entity, struct resource *resource);
 void sm_spool_close(struct entity *entity, const struct resource *resource);
 /* `done` when it was read or could not be; not at all when the entity has gone on meanwhile. */
 void sm_spool_load(

@@ -97,6 +97,35 @@ void sm_queue_skip(struct sm_queue *queue, uint32_t sequence)
     }
 }
 
+struct sm_queue sm_queue_split(struct sm_queue *queue, uint32_t sequence)
+{
+    struct sm_queue rest;
+    sm_queue_init(&rest, queue->last);
+    if (!sm_sequence_is_after(queue->last, sequence)) {
+        return rest;
+    }
+    ASSERT(!sm_sequence_is_after(queue->acked, sequence));
+    struct sm_entry *before = queue->kept;
+    struct sm_entry *entry = queue->unacked;
+    for (; entry && !sm_sequence_is_after(entry->sequence, sequence); entry = entry->next) {
+        before = entry;
+    }
+    queue->last = sequence;
+    queue->tail = before;
+    *(before ? &before->next : &queue->head) = NULL;
+    queue->unacked = queue->unacked == entry ? NULL : queue->unacked;
+    rest.head = entry;
+    rest.unacked = entry;
+    for (; entry; entry = entry->next) {
+        rest.tail = entry;
+        rest.bytes += entry->bytes;
+        rest.count++;
+    }
+    queue->bytes -= rest.bytes;
+    queue->count -= rest.count;
+    return rest;
+}
+
 void sm_queue_fill(struct sm_queue *queue, struct sm_entry *entry, const struct stanza *stanza)
 {
     if (entry->has_stanza || sm_queue_is_acked(queue, entry)) {

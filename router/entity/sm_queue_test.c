@@ -163,6 +163,37 @@ static void numbers_somebody_else_gave_are_skipped(void **state)
     assert_int_equal(sm_queue_after(queue, 108)->sequence, 111);
 }
 
+static void what_is_behind_a_number_is_split_off(void **state)
+{
+    struct sm_queue *queue = *state;
+    push(queue, "<a/>", 5);
+    push(queue, "<b/>", 6);
+    push(queue, "<c/>", 0);
+    push(queue, "<d/>", 7);
+    uint32_t base = queue->head->sequence - 1;
+    assert_int_equal(sm_queue_ack(queue, base + 1, hear, NULL), ERR_OK);
+    size_t bytes = queue->bytes;
+    struct sm_queue rest = sm_queue_split(queue, base + 2);
+    assert_int_equal(queue->count, 1);
+    assert_int_equal(queue->last, base + 2);
+    assert_int_equal(queue->tail->log_id, 6);
+    assert_int_equal(rest.count, 2);
+    assert_int_equal(rest.head->sequence, base + 3);
+    assert_int_equal(rest.bytes + queue->bytes, bytes);
+    sm_queue_fini(&rest);
+    rest = sm_queue_split(queue, base + 2);
+    assert_null(rest.head);
+    rest = sm_queue_split(queue, base + 1); /* the acknowledged one stays */
+    assert_int_equal(rest.count, 1);
+    assert_null(queue->unacked);
+    assert_int_equal(queue->bytes, 0);
+    assert_int_equal(queue->tail->log_id, 5);
+    sm_queue_fini(&rest);
+    push(queue, "<e/>", 8);
+    assert_int_equal(queue->tail->sequence, base + 2);
+    assert_int_equal(sm_queue_ack(queue, base + 2, hear, NULL), ERR_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +207,7 @@ int main(void)
                 acknowledged_ones_are_remembered_until_the_log_forgets, setup, teardown),
         cmocka_unit_test_setup_teardown(restored_queue_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_somebody_else_gave_are_skipped, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_behind_a_number_is_split_off, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

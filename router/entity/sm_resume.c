@@ -154,6 +154,7 @@ void sm_finish_resume(struct entity *entity, struct resource *resource)
     sm->attach++;
     resource_set_edge(resource, resume->edge);
     resource->handled_sent = resource->handled;
+    sm_spool_inherit(entity, resource);
     sm_ack(entity, resource, resume->acked);
     sm->sent = resume->acked;
     metric_family_add(&resumes, "resumed", 1);

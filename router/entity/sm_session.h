@@ -40,6 +40,7 @@ struct sm_session {
     enum stream_condition over;
 
     bool is_spooled;    /* Redis has a list of it */
+    bool is_inherited;  /* a former home wrote that list, and may not have stopped in time */
     bool is_queue_lost; /* a former home had a queue that could not be read */
     struct timer trim_timer;
     int64_t settled_watermark; /* of the account, known to be in the log by now */

@@ -159,9 +159,17 @@ void sm_spool_acked(struct entity *entity, struct resource *resource)
     }
 }
 
+void sm_spool_inherit(struct entity *entity, struct resource *resource)
+{
+    if (resource->sm->is_inherited && entity->router->redis) {
+        sm_spool_rewrite(entity, resource);
+    }
+}
+
 void sm_spool_rewrite(struct entity *entity, struct resource *resource)
 {
     struct sm_session *sm = resource->sm;
+    sm->is_inherited = false;
     struct spool_key key = key_of(entity, resource);
     spool_erase(entity->router->redis, &key);
     sm_spool_open(entity);
@@ -217,6 +225,7 @@ static void on_spool(
             restore(resource->sm, &elements[i]);
         }
         resource->sm->is_spooled = count > 0;
+        resource->sm->is_inherited = true;
         resource->sm->sent = resource->sm->queue.last;
     }
     load.done(entity);

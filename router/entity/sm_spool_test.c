@@ -167,7 +167,7 @@ static void living_edge_gets_what_was_on_the_way(void **state)
     assert_not_seen(fake_take_out(), "DELIVER e2");
     announce(1, 0, 1);
     const char *out = fake_take_out();
-    assert_not_seen(out, "#1 kept");
+    assert_not_seen(out, "DELIVER e2 desk #1");
     assert_before(out, "DELIVER e2 desk #2 kept", "DELIVER e2 desk #3 kept");
 }
 

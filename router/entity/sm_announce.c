@@ -1,0 +1,136 @@
+/* An edge says that it holds a session with stream management, and where its stream is: after a
+ * takeover, or when a connection of the bus was lost. */
+#include "chassis/base/arena.h"
+#include "router/entity/entity.h"
+#include "router/entity/sm.h"
+#include "router/router.h"
+
+/* ---- numbers */
+
+static void note_unknown(struct sm_session *sm, uint32_t until)
+{
+    if (sm_sequence_is_after(until, sm->queue.last)) {
+        sm->has_unknown = true;
+        sm->unknown_until = until;
+        sm_queue_skip(&sm->queue, until);
+    }
+}
+
+/* Numbers a former home gave behind the last one it could leave in Redis. What the log has is as
+ * good as read from there; what was volatile is unknown until the client has acknowledged it. */
+static void take_former(struct entity *entity, struct sm_session *sm, const struct item *item)
+{
+    for (size_t i = 0; i < item->id_count; i++) {
+        uint32_t sequence = item->sm.sequences[i];
+        if (!sm_sequence_is_after(sequence, sm->queue.last)) {
+            continue;
+        }
+        if (sm_sequence_is_after(sequence, item->sm.written)
+                || item->ids[i] > entity->log.last_id) {
+            break; /* cannot be */
+        }
+        note_unknown(sm, sequence - 1);
+        if (sm_queue_restore(&sm->queue, sequence, item->ids[i], NULL) != ERR_OK) {
+            break;
+        }
+    }
+    note_unknown(sm, item->sm.written);
+}
+
+/* What was numbered here meanwhile and never sent comes behind them, but for what was sent there.
+ */
+static void number_again(struct sm_session *sm, const struct sm_queue *ours)
+{
+    for (const struct sm_entry *entry = ours->head; entry; entry = entry->next) {
+        if (!sm_queue_find_log(&sm->queue, entry->log_id)) {
+            sm_queue_push(&sm->queue, &entry->stanza, entry->log_id);
+        }
+    }
+}
+
+/* What the edge says of the numbers is the truth of the stream it holds. */
+static void take_numbers(struct entity *entity, struct resource *resource, const struct item *item)
+{
+    struct sm_session *sm = resource->sm;
+    if (sm_sequence_is_after(item->sm.written, sm->sent)) { /* not by us */
+        struct sm_queue ours = sm_queue_split(&sm->queue, sm->sent);
+        take_former(entity, sm, item);
+        number_again(sm, &ours);
+        sm_queue_fini(&ours);
+        sm->is_inherited = true;
+    }
+    sm_spool_inherit(entity, resource);
+    sm_ack(entity, resource, item->sm.acked);
+    sm->sent = item->sm.written;
+}
+
+/* ---- who holds it */
+
+/* The session is, or is about to be, with somebody who came later; or what is said of it cannot be.
+ */
+static bool is_overtaken(const struct resource *resource, const struct item *item)
+{
+    const struct sm_session *sm = resource->sm;
+    uint32_t current = sm ? sm->attach : 1;
+    int32_t ahead = (int32_t)(sm_attach_of(item->sm.attach) - current);
+    bool is_same_edge = strcmp(resource->edge, item->edge) == 0;
+    bool is_known = ahead == 0 && is_same_edge;
+    if (ahead < 0 || (sm && sm->resume) || (!item->sm.is_proved && !is_known)) {
+        return true;
+    }
+    if (!sm) { /* the first attachment, which has one edge */
+        return ahead == 0 && !is_same_edge;
+    }
+    if (!item->sm.has_sm) { /* before <enabled/>, so it has never left the edge it was bound at */
+        return sm->is_detached || !is_same_edge;
+    }
+    /* Two homes, one after the other, gave the same number: who spoke here first has it. */
+    return ahead == 0 && resource->is_told && !sm->is_detached && !is_same_edge;
+}
+
+bool sm_may_announce(struct entity *entity, struct resource *resource, const struct item *item)
+{
+    const struct sm_session *sm = resource->sm;
+    struct egress *egress = entity->router->egress;
+    if (is_overtaken(resource, item)) {
+        uint32_t attach = sm_attach_of(item->sm.attach);
+        egress_kick_moved(egress, item->edge, item->session, entity->bare, attach);
+        return false;
+    }
+    bool is_held = resource->is_told && (!sm || !sm->is_detached);
+    if (is_held && strcmp(resource->edge, item->edge) != 0) {
+        uint32_t attach = sm ? sm->attach : 1;
+        egress_kick_moved(egress, resource->edge, item->session, entity->bare, attach);
+    }
+    return true;
+}
+
+/* Nothing is known of it here: its queue begins with the oldest number the edge knows the meaning
+ * of. */
+static uint32_t first_base(const struct item *item)
+{
+    uint32_t acked = item->sm.acked;
+    bool knows_older = item->id_count > 0 && !sm_sequence_is_after(item->sm.sequences[0], acked);
+    return knows_older ? item->sm.sequences[0] - 1 : acked;
+}
+
+void sm_announce(struct entity *entity, struct resource *resource, const struct item *item)
+{
+    if (!item->sm.has_sm) {
+        sm_end_management(entity, resource);
+        return;
+    }
+    if (!resource->sm) {
+        resource->sm = sm_session_create(entity, resource, first_base(item));
+        resource->sm->is_resumable = true; /* the id the client shows tells the rest */
+        sm_spool_open(entity);
+    }
+    resource->sm->is_queue_lost = false;
+    if (resource->sm->attach != sm_attach_of(item->sm.attach)) {
+        resource->sm->winner = (struct sm_winner){ 0, 0 }; /* another home let it win */
+    }
+    resource->sm->attach = sm_attach_of(item->sm.attach);
+    take_numbers(entity, resource, item);
+    sm_attach(entity, resource);
+    sm_flush(entity, resource);
+}
