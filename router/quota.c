@@ -51,11 +51,20 @@ struct entry {
     int64_t reserved_ns;
 };
 
+/* Asked for with each stanza, so found by its name: the keyed hash is made when something is told.
+ * Domains are few, and stay. */
+struct domain {
+    UT_hash_handle hh;
+    struct quota_bucket bucket;
+    char name[];
+};
+
 struct quota {
     const struct quota_store *store;
     void *context;
     uint8_t secret[QUOTA_SECRET_BYTES];
     struct entry *entries;
+    struct domain *domains;
     struct quota_ask *asks;
     int64_t resting_until_ns;
 };
@@ -294,7 +303,27 @@ void quota_settle(struct quota *quota, const struct quota_spend *spend, bool is_
 
 size_t quota_entries(const struct quota *quota)
 {
-    return HASH_COUNT(quota->entries);
+    return HASH_COUNT(quota->entries) + HASH_COUNT(quota->domains);
+}
+
+/* ---- domains */
+
+static struct domain *domain_get(struct quota *quota, struct str name)
+{
+    struct domain *domain;
+    HASH_FIND(hh, quota->domains, name.ptr, name.len, domain);
+    if (!domain) {
+        domain = mem_calloc(1, sizeof(*domain) + name.len);
+        memcpy(domain->name, name.ptr, name.len);
+        HASH_ADD_KEYPTR(hh, quota->domains, domain->name, name.len, domain);
+    }
+    return domain;
+}
+
+bool quota_take_of_domain(struct quota *quota, const struct quota_spend *spend)
+{
+    return spend->limit.cost_ns == 0
+            || quota_take(quota, &domain_get(quota, spend->identity)->bucket, spend);
 }
 
 /* ---- life */
@@ -317,6 +346,11 @@ void quota_destroy(struct quota *quota)
     ASSERT(!quota->asks);
     while (quota->entries) {
         entry_free(quota, quota->entries);
+    }
+    while (quota->domains) {
+        struct domain *domain = quota->domains;
+        HASH_DEL(quota->domains, domain);
+        free(domain);
     }
     secret_wipe(quota->secret, sizeof(quota->secret));
     free(quota);

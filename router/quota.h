@@ -30,8 +30,9 @@ enum quota_kind {
     QUOTA_SUBSCRIPTIONS,
     QUOTA_STRANGERS,
     QUOTA_ACCOUNT_KINDS,
-    /* Of whatever comes; the buckets lie in a table here. */
+    /* Of a domain served here: a bucket for each, which stays. */
     QUOTA_HOST_STANZAS = QUOTA_ACCOUNT_KINDS,
+    /* Of whatever comes; the buckets lie in a table here. */
     QUOTA_HOST_REGISTRATIONS,
     QUOTA_ADDRESS_REGISTRATIONS,
     QUOTA_ADDRESS_FAILURES,
@@ -84,5 +85,8 @@ bool quota_take_shared(struct quota *quota, const struct quota_spend *spend);
  * the same kind, identity and tokens has to follow. */
 bool quota_reserve(struct quota *quota, const struct quota_spend *spend);
 void quota_settle(struct quota *quota, const struct quota_spend *spend, bool is_spent);
+
+/* The same with the bucket of a domain served here (QUOTA_HOST_STANZAS). */
+bool quota_take_of_domain(struct quota *quota, const struct quota_spend *spend);
 
 size_t quota_entries(const struct quota *quota);

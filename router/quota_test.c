@@ -269,6 +269,44 @@ static void keys_tell_kinds_apart_and_nothing_else(void **state)
     quota_destroy(quota);
 }
 
+static void a_domain_is_told_when_there_is_something_to_tell(void **state)
+{
+    (void)state;
+    struct quota *quota = router();
+    struct quota_spend spend = spend_of(QUOTA_HOST_STANZAS, 160, "example.org");
+    for (int i = 0; i < 9; i++) {
+        assert_true(quota_take_of_domain(quota, &spend));
+    }
+    assert_int_equal(shared.said_count, 0);
+    assert_true(quota_take_of_domain(quota, &spend)); /* a sixteenth is unsaid */
+    assert_int_equal(shared.said_count, 1);
+    answer_all(ERR_OK, NOW_NS);
+    int count = 10;
+    while (quota_take_of_domain(quota, &spend)) {
+        answer_all(ERR_OK, NOW_NS);
+        count++;
+    }
+    assert_int_equal(count, 160);
+    spend.identity = STR("example.net");
+    assert_true(quota_take_of_domain(quota, &spend));
+    assert_int_equal(quota_entries(quota), 2);
+    quota_destroy(quota);
+}
+
+/* Routers of an earlier version have the bucket in their table. */
+static void a_domain_has_the_same_key_everywhere(void **state)
+{
+    (void)state;
+    struct quota *quota = router();
+    struct quota_spend spend = spend_of(QUOTA_HOST_STANZAS, 1, "example.org");
+    assert_true(quota_take_of_domain(quota, &spend));
+    assert_true(quota_take_shared(quota, &spend));
+    assert_int_equal(shared.said_count, 2);
+    assert_memory_equal(shared.said[0].key, shared.said[1].key, QUOTA_KEY_BYTES);
+    answer_all(ERR_OK, NOW_NS);
+    quota_destroy(quota);
+}
+
 static void idle_buckets_leave(void **state)
 {
     (void)state;
@@ -295,6 +333,8 @@ int main(void)
         cmocka_unit_test_setup(a_slow_talker_is_not_worth_a_word, start),
         cmocka_unit_test_setup(what_is_kept_aside_counts_until_it_is_settled, start),
         cmocka_unit_test_setup(keys_tell_kinds_apart_and_nothing_else, start),
+        cmocka_unit_test_setup(a_domain_is_told_when_there_is_something_to_tell, start),
+        cmocka_unit_test_setup(a_domain_has_the_same_key_everywhere, start),
         cmocka_unit_test_setup(idle_buckets_leave, start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

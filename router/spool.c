@@ -46,7 +46,10 @@ static void write_key(struct buf *out, const struct spool_key *key)
     char session[ID128_TEXT_SIZE];
     id128_format(key->session, session);
     buf_init(out, 0);
-    buf_printf(out, "q:{" STR_FMT "}:%s", STR_ARG(key->bare), session);
+    buf_append_literal(out, "q:{");
+    buf_append_str(out, key->bare);
+    buf_append_literal(out, "}:");
+    buf_append_str(out, str_from_cstr(session));
 }
 
 void spool_push(struct redis *redis,

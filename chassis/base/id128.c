@@ -1,9 +1,6 @@
 /* Random identifiers as 32 hex digits. */
 #include "chassis/base/id128.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "chassis/base/digest.h"
 #include "chassis/base/encoding.h"
 
@@ -16,7 +13,13 @@ struct id128 id128_random(void)
 
 void id128_format(struct id128 id, char text_out[ID128_TEXT_SIZE])
 {
-    snprintf(text_out, ID128_TEXT_SIZE, "%016" PRIx64 "%016" PRIx64, id.hi, id.lo);
+    static const char digits[] = "0123456789abcdef";
+    for (unsigned i = 0; i < 16; i++) {
+        unsigned shift = 60 - 4 * i;
+        text_out[i] = digits[id.hi >> shift & 15];
+        text_out[16 + i] = digits[id.lo >> shift & 15];
+    }
+    text_out[32] = '\0';
 }
 
 static uint64_t load_u64be(const uint8_t *bytes)

@@ -64,15 +64,40 @@ static size_t character_length(const char *at, const char *end, bool is_attribut
     }
 }
 
+/* ASCII that stands for itself in text and in attribute values, and ends neither: most of what
+ * there is. */
+/* clang-format off */
+static const bool IS_PLAIN[256] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, /* & ' */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1, /* < > */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+};
+/* clang-format on */
+
+static const char *skip_plain(const char *at, const char *end)
+{
+    while (at < end && IS_PLAIN[(uint8_t)*at]) {
+        at++;
+    }
+    return at;
+}
+
+/* `stop` is < or '. */
 static bool scan_characters(struct canonical_scan *scan, char stop, struct str *value_out)
 {
     const char *start = scan->at;
+    scan->at = skip_plain(start, scan->end);
     while (scan->at < scan->end && *scan->at != stop) {
         size_t len = character_length(scan->at, scan->end, stop == '\'');
         if (len == 0) {
             return false;
         }
-        scan->at += len;
+        scan->at = skip_plain(scan->at + len, scan->end);
     }
     *value_out = str_from(start, (size_t)(scan->at - start));
     return true;

@@ -122,12 +122,38 @@ static void test_depth_and_elements_are_limited(void **state)
     buf_fini(&xml);
 }
 
+static bool is_valid_with(const char *before, char byte, const char *after)
+{
+    struct buf xml;
+    buf_init(&xml, 0);
+    buf_append_str(&xml, str_from_cstr(before));
+    buf_append_char(&xml, byte);
+    buf_append_str(&xml, str_from_cstr(after));
+    bool is_valid = canonical_is_valid(buf_view(&xml), 4, 6);
+    buf_fini(&xml);
+    return is_valid;
+}
+
+static void test_each_byte_is_judged_where_it_stands(void **state)
+{
+    (void)state;
+    for (int byte = 0; byte < 256; byte++) {
+        bool is_ascii = byte >= 0x20 && byte < 0x80 && !strchr("&<>", byte);
+        bool is_text = is_ascii || byte == '\t' || byte == '\n';
+        assert_int_equal(is_valid_with("<a>x", (char)byte, "y</a>"), is_text);
+        assert_int_equal(is_valid_with("<a>", (char)byte, "</a>"), is_text);
+        assert_int_equal(is_valid_with("<a b='x", (char)byte, "y'/>"), is_ascii && byte != '\'');
+        assert_int_equal(is_valid_with("<a b='&amp;", (char)byte, "'/>"), is_ascii && byte != '\'');
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accepts_what_the_reader_writes),
         cmocka_unit_test(test_refuses_everything_else),
         cmocka_unit_test(test_depth_and_elements_are_limited),
+        cmocka_unit_test(test_each_byte_is_judged_where_it_stands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,7 +124,9 @@ bool entity_is_quiet(const struct entity *entity); /* nothing waits, runs or fli
 /* A reference for callbacks that may come after the entity is gone. */
 struct entity_ref;
 struct entity_ref *entity_ref_create(struct entity *entity);
-/* Frees the reference; NULL: that activation is gone. */
+/* NULL: that activation is gone. */
+struct entity *entity_ref_find(const struct entity_ref *ref);
+/* The same, and frees the reference. */
 struct entity *entity_ref_take(struct entity_ref *ref);
 
 /* ---- activation.c */

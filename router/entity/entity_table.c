@@ -81,13 +81,16 @@ struct entity_ref *entity_ref_create(struct entity *entity)
     return ref;
 }
 
+struct entity *entity_ref_find(const struct entity_ref *ref)
+{
+    struct entity *entity = ref->table->is_closed ? NULL : entity_find(ref->table, ref->bare);
+    return entity && entity->serial == ref->serial ? entity : NULL;
+}
+
 struct entity *entity_ref_take(struct entity_ref *ref)
 {
     struct entity_table *table = ref->table;
-    struct entity *entity = table->is_closed ? NULL : entity_find(table, ref->bare);
-    if (entity && entity->serial != ref->serial) {
-        entity = NULL;
-    }
+    struct entity *entity = entity_ref_find(ref);
     free(ref);
     table->refs--;
     if (table->is_closed && table->refs == 0) {

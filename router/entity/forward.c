@@ -24,14 +24,6 @@ struct part {
 
 static void on_part_decided(void *context, enum err err);
 
-/* entity_ref_take frees: the part goes on with a new one. */
-static struct entity *part_sender(struct part *part)
-{
-    struct entity *entity = part->ref ? entity_ref_take(part->ref) : NULL;
-    part->ref = entity ? entity_ref_create(entity) : NULL;
-    return entity;
-}
-
 static void leave_routed(struct part *part)
 {
     if (part->prev) {
@@ -53,17 +45,15 @@ void forward_forget(struct entity *entity)
 
 static void part_destroy(struct part *part)
 {
-    if (part->ref) {
-        (void)entity_ref_take(part->ref);
-    }
+    (void)entity_ref_take(part->ref);
     struct arena arena = part->arena;
     arena_fini(&arena);
 }
 
 static void on_part_appended(void *context)
 {
-    struct part *part = context;
-    struct entity *entity = part_sender(part);
+    const struct part *part = context;
+    struct entity *entity = entity_ref_find(part->ref);
     if (entity) {
         inputs_part_appended(entity, part->origin.session, part->origin.counter);
     }
@@ -162,7 +152,7 @@ static void answer_failed(struct entity *entity, const struct part *part)
 static void on_part_decided(void *context, enum err err)
 {
     struct part *part = context;
-    struct entity *entity = part_sender(part);
+    struct entity *entity = entity_ref_find(part->ref);
     leave_routed(part);
     if (!entity) {
         part_destroy(part); /* the edge repeats to the next home of the sender */

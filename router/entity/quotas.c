@@ -43,5 +43,5 @@ bool entity_take_host_quota(struct entity *entity, const struct host *host)
         .tokens = 1,
         .now_ns = loop_wall_us(entity->router->loop) * 1000,
     };
-    return quota_take_shared(entity->router->quota, &spend);
+    return quota_take_of_domain(entity->router->quota, &spend);
 }

@@ -71,18 +71,26 @@ def wait_for_port(port, process, log, seconds=60):
         raise RuntimeError("the server did not start:\n" + file.read()[-3000:])
 
 
+# Limits that are asked for with each stanza, too high to be reached.
+LIMITS = {"limits": {"stanzas_per_second": 1000000, "bytes_per_second": "1GiB", "burst_bytes": "1GiB", "strangers_per_hour": 120, "offline_max_messages": 1000000,
+                     "offline_max_bytes": "64GiB"}}
+HOST_LIMITS = {"stanzas_per_second": 10000000}
+
+
 class Starling:
     """The release build: edges, routers, one archive-svc. Limits of one address are lifted, since all clients come from one, and so is the rate of one client,
-    as with ejabberd (shaper none) and Prosody (no mod_limits)."""
+    as with ejabberd (shaper none) and Prosody (no mod_limits), unless `limited`."""
 
-    def __init__(self, accounts, certificate=None, archived=True, edges=1, routers=1, durability=None):
+    def __init__(self, accounts, certificate=None, archived=True, edges=1, routers=1, durability=None, limited=False):
         edge = {"c2s": {"bytes_per_second": "1000MiB", "burst_bytes": "100MiB", "max_connections_per_address": 100000, "max_attempts_per_minute": 10000000, "max_connections": 19500}}
         if certificate:
             edge["certificates"] = [{"host": "", "cert_file": certificate[0], "key_file": certificate[1]}]
         config = {"edge": edge}
         if durability or not archived:
             config["router"] = {"messages": {"durability": durability or "routed"}}
-        self.cluster = starling.Cluster(edges=edges, routers=routers, archives=1, config=config, hosts=[{"domain": HOST}])
+        if limited:
+            config["router"] = {**config.get("router", {}), **LIMITS}
+        self.cluster = starling.Cluster(edges=edges, routers=routers, archives=1, config=config, hosts=[{"domain": HOST, **(HOST_LIMITS if limited else {})}])
         self.targets = [f"127.0.0.1:{node.c2s}" for node in self.cluster.edges]
         self.add_accounts(accounts)
 
