@@ -315,12 +315,12 @@ class Load:
 
     def is_tail(self, ident):
         """Sent by a client without stream management on a connection that died, behind the last message that arrived from there: nobody ever
-        said that it was taken."""
+        said that it was taken. And where messages bounce, its error may have gone to that connection."""
         pair, sequence, _, incarnation, _ = self.sent[ident]
         user = self.users[pair]
         if user.is_managed or incarnation == user.incarnation and user.online.is_set():
             return False
-        return not any(self.sent[other][3] == incarnation
+        return bool(self.bounced) or not any(self.sent[other][3] == incarnation
                        for later in range(sequence + 1, user.sequence)
                        if (other := f"{self.round}-{pair}-{later}") in self.delivered or other in self.bounced)
 
