@@ -61,7 +61,8 @@ static const char sql_messages[] =
         " JOIN router.shard s ON s.shard = r.shard AND s.epoch = r.epoch"
         " ON CONFLICT DO NOTHING";
 
-/* The last word about a session counts. */
+/* The last word about a session counts. A repeat may come when later batches are written already: a
+ * counter (modulo 2^32) goes forward only. */
 static const char sql_inputs[] =
         "WITH last AS ("
         "  SELECT DISTINCT ON (r.owner, r.session) r.owner, r.session, r.h, r.is_closed"
@@ -73,9 +74,10 @@ static const char sql_inputs[] =
         "  DELETE FROM archive.session_input i USING last l"
         "  WHERE l.is_closed AND i.owner = l.owner AND i.session = l.session"
         ")"
-        " INSERT INTO archive.session_input (owner, session, h)"
+        " INSERT INTO archive.session_input AS i (owner, session, h)"
         " SELECT owner, session, h FROM last WHERE NOT is_closed"
-        " ON CONFLICT (owner, session) DO UPDATE SET h = excluded.h, updated = now()";
+        " ON CONFLICT (owner, session) DO UPDATE SET h = excluded.h, updated = now()"
+        " WHERE ((excluded.h - i.h) & 4294967295) < 2147483648";
 
 static const char sql_watermarks[] =
         "INSERT INTO archive.cursor AS c (owner, watermark)"

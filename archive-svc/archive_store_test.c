@@ -301,6 +301,53 @@ static void test_a_repeated_batch_has_one_effect(void **state)
     assert_true(log.waiting_bytes > 0);
 }
 
+/* A copy that comes late, after a later batch: nothing goes back, not across 2^32 either. */
+static void test_a_late_repeat_takes_nothing_back(void **state)
+{
+    (void)state;
+    int64_t owner = new_owner();
+    (void)append(one_of_each(owner));
+    struct batch *later = one_of_each(owner);
+    later->append.n_inputs = 0;
+    add_input(later, 1, owner, &later->ids[MAX_ROWS - 1], 7);
+    add_mark(later, 1, owner, base_us + 2);
+    (void)append(later);
+    assert_int_equal(append(one_of_each(owner)).err, ERR_OK);
+    struct answer log = open_log(owner, 0);
+    assert_int_equal(log.h, 7);
+    assert_int_equal(log.watermark, base_us + 2);
+    assert_int_equal(log.count, 2);
+}
+
+/* Two archive-svcs at work on the same batch at once, and a probe. */
+static void test_copies_at_the_same_time_have_one_effect(void **state)
+{
+    (void)state;
+    int64_t owner = new_owner();
+    struct answer answers[8] = { 0 };
+    struct answer probe = { 0 };
+    int64_t rows = 0;
+    for (size_t i = 0; i < 8; i++) {
+        struct batch *batch = one_of_each(owner);
+        assert_int_equal(
+                archive_store_append(fixture.store, &batch->append, on_appended, &answers[i]),
+                ERR_OK);
+        free(batch);
+    }
+    Wire__Append nothing = WIRE__APPEND__INIT;
+    assert_int_equal(archive_store_append(fixture.store, &nothing, on_appended, &probe), ERR_OK);
+    for (size_t i = 0; i < 8; i++) {
+        await(&answers[i]);
+        assert_int_equal(answers[i].err, ERR_OK);
+        assert_int_equal(answers[i].fenced_count, 0);
+        rows += answers[i].rows;
+    }
+    assert_int_equal(rows, 2);
+    assert_int_equal(open_log(owner, 0).count, 2);
+    await(&probe);
+    assert_int_equal(probe.err, ERR_OK);
+}
+
 static void test_a_closed_session_is_forgotten(void **state)
 {
     (void)state;
@@ -714,6 +761,8 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_repeated_batch_has_one_effect),
+        cmocka_unit_test(test_a_late_repeat_takes_nothing_back),
+        cmocka_unit_test(test_copies_at_the_same_time_have_one_effect),
         cmocka_unit_test(test_a_closed_session_is_forgotten),
         cmocka_unit_test(test_a_fenced_shard_writes_nothing_anywhere),
         cmocka_unit_test(test_only_the_fenced_shards_of_a_mixed_batch_are_left_out),

@@ -244,9 +244,9 @@ void redis_command(
     if (is_guarded && !redis->may_write(redis->may_write_context)) {
         return;
     }
-    redis->has_guarded |= is_guarded;
     struct redis_request *request = request_create(redis, done, context);
     if (redis_is_up(redis) && redis->in_flight.count < (size_t)redis->config.max_pending) {
+        redis->has_guarded |= is_guarded;
         request_send(redis, request, args, count);
     } else {
         list_push(&redis->refused, request);

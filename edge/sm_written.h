@@ -6,8 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SM_WRITTEN_REMEMBERED 64   /* also when they are acknowledged */
-#define SM_WRITTEN_MAX        8192 /* in all; of more the oldest are forgotten, and come again */
+#include "proto/wire/wire.h"
+
+#define SM_WRITTEN_REMEMBERED 64 /* also when they are acknowledged */
+/* In all; of more the oldest are forgotten, and come again. */
+#define SM_WRITTEN_MAX WIRE_MAX_WRITTEN
 
 struct sm_written_entry {
     int64_t log_id;

@@ -32,6 +32,14 @@ static bool is_proved(
                     || signer_token_is_valid(signer, &session, wire_str(announce->attach_token)));
 }
 
+/* A client acknowledges what was written to it, and what was written has names and numbers. */
+static bool is_possible(const Wire__Announce *announce)
+{
+    return (int32_t)(announce->acked - announce->written) <= 0
+            && announce->n_sequences == announce->n_log_ids
+            && announce->n_log_ids <= WIRE_MAX_WRITTEN;
+}
+
 static bool is_full_jid(const struct ingress *ingress, struct str full, struct jid *jid_out)
 {
     if (!str_is_utf8(full) || jid_split(full, jid_out) != ERR_OK || jid_is_bare(jid_out)) {
@@ -53,8 +61,9 @@ void ingress_on_announce(struct ingress *ingress, struct peer *peer, const Wire_
     if (!ingress_accept_work(ingress, peer, full.bare)) {
         return;
     }
-    if (!is_proved(ingress, edge, announce)) {
-        ingress_violation(ingress, peer, "token");
+    bool may_be = is_possible(announce);
+    if (!may_be || !is_proved(ingress, edge, announce)) {
+        ingress_violation(ingress, peer, may_be ? "token" : "numbers");
         egress_kick(ingress->router->egress,
                 edge,
                 wire_id(announce->session),

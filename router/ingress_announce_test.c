@@ -119,6 +119,10 @@ static struct buf token_of(const char *node, uint32_t attach)
 struct said {
     uint32_t attach;
     bool has_sm;
+    uint32_t acked;
+    uint32_t written;
+    size_t sequences;
+    size_t log_ids;
 };
 
 /* `proof`: of the attachment; NULL: none. */
@@ -139,6 +143,10 @@ static bool is_believed(const char *node, const struct buf *proof, struct said s
     }
     announce.attach = said.attach;
     announce.has_sm = said.has_sm;
+    announce.acked = said.acked;
+    announce.written = said.written;
+    announce.n_sequences = said.sequences;
+    announce.n_log_ids = said.log_ids;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_ANNOUNCE;
     envelope.announce = &announce;
@@ -152,9 +160,9 @@ static bool is_believed(const char *node, const struct buf *proof, struct said s
 static void first_holder_is_believed(void **state)
 {
     (void)state;
-    assert_true(is_believed("e1", NULL, (struct said){ 0, false }));
-    assert_true(is_believed("e1", NULL, (struct said){ 1, true }));
-    assert_false(is_believed("e2", NULL, (struct said){ 1, true }));
+    assert_true(is_believed("e1", NULL, (struct said){ .attach = 0, .has_sm = false }));
+    assert_true(is_believed("e1", NULL, (struct said){ .attach = 1, .has_sm = true }));
+    assert_false(is_believed("e2", NULL, (struct said){ .attach = 1, .has_sm = true }));
 }
 
 static void former_holder_cannot_say_that_it_is_the_newest(void **state)
@@ -163,12 +171,13 @@ static void former_holder_cannot_say_that_it_is_the_newest(void **state)
     struct buf first = token_of("e1", 1);
     struct buf second = token_of("e1", 2);
     struct buf of_another = token_of("e2", 3);
-    assert_false(is_believed("e1", &first, (struct said){ 2, true }));
-    assert_false(is_believed("e1", &first, (struct said){ UINT32_MAX, true }));
-    assert_true(is_believed("e1", &second, (struct said){ 2, true }));
-    assert_false(is_believed("e1", &second, (struct said){ 3, true }));
-    assert_false(is_believed("e1", &of_another, (struct said){ 3, true }));
-    assert_true(is_believed("e1", NULL, (struct said){ 2, true })); /* its home compares */
+    assert_false(is_believed("e1", &first, (struct said){ .attach = 2, .has_sm = true }));
+    assert_false(is_believed("e1", &first, (struct said){ .attach = UINT32_MAX, .has_sm = true }));
+    assert_true(is_believed("e1", &second, (struct said){ .attach = 2, .has_sm = true }));
+    assert_false(is_believed("e1", &second, (struct said){ .attach = 3, .has_sm = true }));
+    assert_false(is_believed("e1", &of_another, (struct said){ .attach = 3, .has_sm = true }));
+    assert_true(is_believed(
+            "e1", NULL, (struct said){ .attach = 2, .has_sm = true })); /* its home compares */
     buf_fini(&first);
     buf_fini(&second);
     buf_fini(&of_another);
@@ -178,8 +187,24 @@ static void resumed_session_has_stream_management(void **state)
 {
     (void)state;
     struct buf token = token_of("e1", 2);
-    assert_false(is_believed("e1", &token, (struct said){ 2, false }));
+    assert_false(is_believed("e1", &token, (struct said){ .attach = 2, .has_sm = false }));
     buf_fini(&token);
+}
+
+static void numbers_have_to_be_possible(void **state)
+{
+    (void)state;
+    struct said said = { .attach = 1, .has_sm = true, .acked = 4, .written = 4 };
+    assert_true(is_believed("e1", NULL, said));
+    said.acked = 5;
+    assert_false(is_believed("e1", NULL, said));
+    said.written = UINT32_MAX;
+    said.acked = 3; /* wrapped */
+    assert_false(is_believed("e1", NULL, said));
+    said = (struct said){ .attach = 1, .has_sm = true, .sequences = 2, .log_ids = 3 };
+    assert_false(is_believed("e1", NULL, said));
+    said.sequences = said.log_ids = WIRE_MAX_WRITTEN + 1;
+    assert_false(is_believed("e1", NULL, said));
 }
 
 int main(void)
@@ -188,6 +213,7 @@ int main(void)
         cmocka_unit_test(first_holder_is_believed),
         cmocka_unit_test(former_holder_cannot_say_that_it_is_the_newest),
         cmocka_unit_test(resumed_session_has_stream_management),
+        cmocka_unit_test(numbers_have_to_be_possible),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -56,10 +56,12 @@ static int64_t now_of(const struct shard_table *table)
     return loop_now_ms(table->router->loop);
 }
 
-/* A lease must not wait for an answer that comes too late for it. */
+/* That PostgreSQL is away has to be known before the lease runs out. */
 static int64_t query_timeout_ms(const struct shard_table *table)
 {
-    return table->router->settings->lease_ms / 2;
+    int64_t lease_ms = table->router->settings->lease_ms;
+    int64_t left_ms = lease_ms - MARGIN_MS - TICK_MS - 5 * SOON_MS;
+    return left_ms < lease_ms / 2 ? left_ms : lease_ms / 2;
 }
 
 static void tick_in(struct shard_table *table, int64_t delay_ms)

@@ -26,7 +26,8 @@ void wire_stanza_pack(struct buf *out, const struct stanza *stanza);
 MUST_USE enum err wire_stanza_unpack(
         struct arena *arena, struct str packed, struct stanza *stanza_out);
 
-#define WIRE_ALL_SHARDS UINT32_MAX /* NotOwner.shard */
+#define WIRE_ALL_SHARDS  UINT32_MAX /* NotOwner.shard */
+#define WIRE_MAX_WRITTEN 4096       /* Announce.log_ids */
 
 /* clang-format off */
 static inline ProtobufCBinaryData wire_bytes(struct str s)

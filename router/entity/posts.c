@@ -74,9 +74,7 @@ void entity_on_announce(
     item->sm.attach = announce->attach;
     item->sm.is_proved = announce->attach <= 1 || announce->attach_token.len > 0;
     item->bind.has_carbons = announce->has_carbons;
-    if (announce->n_log_ids == announce->n_sequences) { /* else of another version: not said */
-        copy_written(item, announce);
-    }
+    copy_written(item, announce);
     entity_post(entity_get(table, jid.bare), item);
 }
 

@@ -22,41 +22,57 @@ static void take_former(struct entity *entity, struct sm_session *sm, const stru
 {
     for (size_t i = 0; i < item->id_count; i++) {
         uint32_t sequence = item->sm.sequences[i];
-        if (!sm_sequence_is_after(sequence, sm->queue.last)) {
+        int64_t log_id = item->ids[i];
+        bool is_known = !sm_sequence_is_after(sequence, sm->queue.last)
+                || sm_queue_find_log(&sm->queue, log_id);
+        bool is_possible = !sm_sequence_is_after(sequence, item->sm.written) && log_id > 0
+                && log_id <= entity->log.last_id;
+        if (is_known || !is_possible) {
             continue;
         }
-        if (sm_sequence_is_after(sequence, item->sm.written)
-                || item->ids[i] > entity->log.last_id) {
-            break; /* cannot be */
-        }
         note_unknown(sm, sequence - 1);
-        if (sm_queue_restore(&sm->queue, sequence, item->ids[i], NULL) != ERR_OK) {
-            break;
+        if (sm_queue_restore(&sm->queue, sequence, log_id, NULL) != ERR_OK) {
+            break; /* not in order */
         }
     }
     note_unknown(sm, item->sm.written);
 }
 
-/* What was numbered here meanwhile and never sent comes behind them, but for what was sent there.
- */
-static void number_again(struct sm_session *sm, const struct sm_queue *ours)
+/* The last number that means the same here and at the edge. In a queue from Redis there may be some
+ * that another home gave and never sent. */
+static uint32_t last_agreed(const struct sm_session *sm, const struct item *item)
 {
-    for (const struct sm_entry *entry = ours->head; entry; entry = entry->next) {
-        if (!sm_queue_find_log(&sm->queue, entry->log_id)) {
-            sm_queue_push(&sm->queue, &entry->stanza, entry->log_id);
+    const struct sm_entry *entry = sm->is_inherited ? sm->queue.unacked : NULL;
+    for (size_t i = 0; i < item->id_count && entry; i++) {
+        uint32_t sequence = item->sm.sequences[i];
+        if (!sm_sequence_is_after(sequence, sm->queue.acked)) {
+            continue;
         }
+        while (entry && entry->log_id == 0 && sm_sequence_is_after(sequence, entry->sequence)) {
+            entry = entry->next;
+        }
+        if (!entry || sm_sequence_is_after(sequence, sm->sent)) {
+            break;
+        }
+        if (entry->sequence != sequence || entry->log_id != item->ids[i]) {
+            uint32_t first =
+                    sm_sequence_is_after(sequence, entry->sequence) ? entry->sequence : sequence;
+            return first - 1;
+        }
+        entry = entry->next;
     }
+    return sm_sequence_is_after(sm->queue.acked, sm->sent) ? sm->queue.acked : sm->sent;
 }
 
 /* What the edge says of the numbers is the truth of the stream it holds. */
 static void take_numbers(struct entity *entity, struct resource *resource, const struct item *item)
 {
     struct sm_session *sm = resource->sm;
-    if (sm_sequence_is_after(item->sm.written, sm->sent)) { /* not by us */
-        struct sm_queue ours = sm_queue_split(&sm->queue, sm->sent);
+    uint32_t agreed = last_agreed(sm, item);
+    if (sm_sequence_is_after(item->sm.written, agreed)) { /* the rest was not given by us */
+        struct sm_queue ours = sm_queue_split(&sm->queue, agreed);
         take_former(entity, sm, item);
-        number_again(sm, &ours);
-        sm_queue_fini(&ours);
+        sm_queue_join(&sm->queue, &ours);
         sm->is_inherited = true;
     }
     sm_spool_inherit(entity, resource);

@@ -180,6 +180,63 @@ static void what_cannot_be_is_not_believed(void **state)
     assert_seen(fake_take_out(), "DELIVER e2 desk #3 kept");
 }
 
+/* One home gave a number, left it in Redis and died before it could send; the one before it had
+ * given the same number to something else, and sent that. */
+static void what_another_home_never_sent_comes_behind(void **state)
+{
+    (void)state;
+    say(2, "<body>a</body>");
+    say(3, "<body>b</body>");
+    say(4, "<body>c</body>");
+    take_over(2);
+    struct said said = said_all(0, 2, 2);
+    said.log_ids[1] = fake.entries[2].id;
+    announce(&said);
+    const char *out = fake_take_out();
+    assert_seen(out, "DELIVER e2 desk #3 kept <message");
+    assert_seen(out, "<body>b</body>");
+    assert_not_seen(out, "<body>c</body>");
+    assert_not_seen(out, "DELIVER e2 desk #4");
+    fake_acked("e2", BOB, 3);
+    assert_int_equal(fake.watermarks[2], fake.entries[2].id);
+}
+
+/* Whatever an edge says: one number for an entry, and each is filled or given up. */
+static void one_entry_has_one_number(void **state)
+{
+    (void)state;
+    say(2, "<body>a</body>");
+    say(3, "<body>b</body>");
+    take_over(1);
+    struct said said = said_all(0, 3, 2);
+    said.sequences[2] = 3;
+    said.log_ids[2] = fake.entries[1].id;
+    said.count = 3;
+    announce(&said);
+    said = said_all(0, 0, 0); /* takes it all back: sent once more */
+    announce(&said);
+    fake_advance(10);
+    fake_clear();
+    say(4, "<body>c</body>");
+    fake_advance(10);
+    assert_seen(fake_take_out(), "DELIVER e2 desk #4 kept");
+}
+
+/* The edge and the former home died together: what the client has beyond the queue is nothing that
+ * was numbered here since. */
+static void a_client_that_has_more_than_the_queue_cannot_resume(void **state)
+{
+    (void)state;
+    say(2, "<body>a</body>");
+    take_over(1);
+    say(3, "<body>b</body>");
+    fake_clear();
+    fake_post_resume("e3", "bob@example.org", 2);
+    fake_run();
+    assert_seen(fake_take_out(), "NOT-RESUMED e3");
+    assert_int_not_equal(fake.watermarks[2], fake.entries[1].id);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +250,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(
                 an_edge_alone_knows_what_was_written, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(what_cannot_be_is_not_believed, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_another_home_never_sent_comes_behind, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(one_entry_has_one_number, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                a_client_that_has_more_than_the_queue_cannot_resume, start_managed, fake_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

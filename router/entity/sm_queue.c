@@ -39,22 +39,30 @@ static void keep_stanza(struct sm_entry *entry, const struct stanza *stanza)
     entry->has_stanza = true;
 }
 
-static struct sm_entry *append(struct sm_queue *queue, uint32_t sequence, int64_t log_id)
+static void link_last(struct sm_queue *queue, struct sm_entry *entry, uint32_t sequence)
 {
-    struct sm_entry *entry = MEM_NEW(struct sm_entry);
     entry->sequence = sequence;
-    entry->log_id = log_id;
     entry->weight = 1;
+    entry->next = NULL;
     *(queue->tail ? &queue->tail->next : &queue->head) = entry;
     queue->tail = entry;
     queue->last = sequence;
-    queue->newest_log_id = log_id > queue->newest_log_id ? log_id : queue->newest_log_id;
+    if (entry->log_id > queue->newest_log_id) {
+        queue->newest_log_id = entry->log_id;
+    }
+}
+
+static struct sm_entry *append(struct sm_queue *queue, uint32_t sequence, int64_t log_id)
+{
+    struct sm_entry *entry = MEM_NEW(struct sm_entry);
+    entry->log_id = log_id;
+    link_last(queue, entry, sequence);
     return entry;
 }
 
-static void count_in(struct sm_queue *queue, struct sm_entry *entry, const struct stanza *stanza)
+static void count_in(struct sm_queue *queue, struct sm_entry *entry, size_t bytes)
 {
-    entry->bytes = ENTRY_OVERHEAD + (stanza ? stanza_bytes(stanza) : 0);
+    entry->bytes = bytes;
     queue->bytes += entry->bytes;
     queue->count++;
     if (!queue->unacked) {
@@ -62,11 +70,16 @@ static void count_in(struct sm_queue *queue, struct sm_entry *entry, const struc
     }
 }
 
+static size_t bytes_of(const struct stanza *stanza)
+{
+    return ENTRY_OVERHEAD + (stanza ? stanza_bytes(stanza) : 0);
+}
+
 struct sm_entry *sm_queue_push(struct sm_queue *queue, const struct stanza *stanza, int64_t log_id)
 {
     struct sm_entry *entry = append(queue, queue->last + 1, log_id);
     keep_stanza(entry, stanza);
-    count_in(queue, entry, stanza);
+    count_in(queue, entry, bytes_of(stanza));
     return entry;
 }
 
@@ -82,7 +95,7 @@ enum err sm_queue_restore(
         if (stanza) {
             keep_stanza(entry, stanza);
         }
-        count_in(queue, entry, stanza);
+        count_in(queue, entry, bytes_of(stanza));
     } else {
         queue->last = last;
         queue->kept = entry;
@@ -124,6 +137,21 @@ struct sm_queue sm_queue_split(struct sm_queue *queue, uint32_t sequence)
     queue->bytes -= rest.bytes;
     queue->count -= rest.count;
     return rest;
+}
+
+void sm_queue_join(struct sm_queue *queue, struct sm_queue *rest)
+{
+    while (rest->head) {
+        struct sm_entry *entry = rest->head;
+        rest->head = entry->next;
+        if (sm_queue_find_log(queue, entry->log_id)) {
+            entry_destroy(entry);
+            continue;
+        }
+        link_last(queue, entry, queue->last + 1);
+        count_in(queue, entry, entry->bytes);
+    }
+    sm_queue_fini(rest);
 }
 
 void sm_queue_fill(struct sm_queue *queue, struct sm_entry *entry, const struct stanza *stanza)

@@ -56,9 +56,10 @@ MUST_USE enum err sm_queue_restore(
         struct sm_queue *queue, uint32_t sequence, int64_t log_id, const struct stanza *stanza);
 /* Numbers up to `sequence` were given by somebody else; what they mean is not known here. */
 void sm_queue_skip(struct sm_queue *queue, uint32_t sequence);
-/* Takes off everything behind `sequence`, which is numbered but was never sent, as a queue of its
- * own (the caller ends it). */
+/* Takes off everything behind `sequence` (not acknowledged), as a queue of its own. */
 struct sm_queue sm_queue_split(struct sm_queue *queue, uint32_t sequence);
+/* Appends all of `rest`, numbered anew, but for log entries that are in the queue by now. */
+void sm_queue_join(struct sm_queue *queue, struct sm_queue *rest);
 void sm_queue_fill(struct sm_queue *queue, struct sm_entry *entry, const struct stanza *stanza);
 
 /* The client has everything up to `sequence`; `acked` hears of each durable one. Old news is

@@ -190,8 +190,17 @@ static void what_is_behind_a_number_is_split_off(void **state)
     assert_int_equal(queue->tail->log_id, 5);
     sm_queue_fini(&rest);
     push(queue, "<e/>", 8);
-    assert_int_equal(queue->tail->sequence, base + 2);
-    assert_int_equal(sm_queue_ack(queue, base + 2, hear, NULL), ERR_OK);
+    push(queue, "<f/>", 9);
+    rest = sm_queue_split(queue, base + 1);
+    assert_int_equal(sm_queue_restore(queue, base + 2, 9, NULL), ERR_OK);
+    sm_queue_join(queue, &rest); /* 9 has a number now */
+    assert_null(rest.head);
+    assert_int_equal(queue->tail->sequence, base + 3);
+    assert_int_equal(queue->tail->log_id, 8);
+    assert_true(queue->tail->has_stanza);
+    assert_int_equal(queue->count, 2);
+    assert_int_equal(sm_queue_ack(queue, base + 3, hear, NULL), ERR_OK);
+    assert_int_equal(queue->bytes, 0);
 }
 
 int main(void)

@@ -183,7 +183,8 @@ void sm_cancel_resume(struct entity *entity, struct resource *resource)
 
 static Wire__Status check_h(const struct sm_session *sm, uint32_t acked)
 {
-    if (sm->is_queue_lost) {
+    /* What the client has beyond the queue of a former home is not what was numbered here since. */
+    if (sm->is_queue_lost || (sm->is_inherited && sm_sequence_is_after(acked, sm->sent))) {
         return WIRE__STATUS__STATUS_NOT_FOUND;
     }
     if (sm_sequence_is_after(acked, sm->queue.last)

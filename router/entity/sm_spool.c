@@ -161,7 +161,9 @@ void sm_spool_acked(struct entity *entity, struct resource *resource)
 
 void sm_spool_inherit(struct entity *entity, struct resource *resource)
 {
-    if (resource->sm->is_inherited && entity->router->redis) {
+    bool is_inherited = resource->sm->is_inherited;
+    resource->sm->is_inherited = false;
+    if (is_inherited && entity->router->redis) {
         sm_spool_rewrite(entity, resource);
     }
 }
