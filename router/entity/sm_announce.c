@@ -38,11 +38,21 @@ static void take_former(struct entity *entity, struct sm_session *sm, const stru
     note_unknown(sm, item->sm.written);
 }
 
+/* The first one not acknowledged that the edge's list reaches back to. */
+static const struct sm_entry *first_listed(const struct sm_session *sm, const struct item *item)
+{
+    const struct sm_entry *entry = item->id_count > 0 ? sm->queue.unacked : NULL;
+    while (entry && sm_sequence_is_after(item->sm.sequences[0], entry->sequence)) {
+        entry = entry->next;
+    }
+    return entry;
+}
+
 /* The last number that means the same here and at the edge. In a queue from Redis there may be some
  * that another home gave and never sent. */
 static uint32_t last_agreed(const struct sm_session *sm, const struct item *item)
 {
-    const struct sm_entry *entry = sm->is_inherited ? sm->queue.unacked : NULL;
+    const struct sm_entry *entry = sm->is_inherited ? first_listed(sm, item) : NULL;
     for (size_t i = 0; i < item->id_count && entry; i++) {
         uint32_t sequence = item->sm.sequences[i];
         if (!sm_sequence_is_after(sequence, sm->queue.acked)) {

@@ -201,6 +201,23 @@ static void what_another_home_never_sent_comes_behind(void **state)
     assert_int_equal(fake.watermarks[2], fake.entries[2].id);
 }
 
+/* The edge has forgotten what was acknowledged long ago, and Redis does not know that it was. */
+static void what_the_edge_has_forgotten_is_agreed(void **state)
+{
+    (void)state;
+    say(2, "<body>a</body>");
+    say(3, "<body>b</body>");
+    say(4, "<body>c</body>");
+    take_over(3);
+    struct said said = { .acked = 2, .written = 3, .count = 1 };
+    said.sequences[0] = 3;
+    said.log_ids[0] = fake.entries[2].id;
+    announce(&said);
+    assert_not_seen(fake_take_out(), "DELIVER e2 desk");
+    say(5, "<body>d</body>");
+    assert_seen(fake_take_out(), "DELIVER e2 desk #4 kept");
+}
+
 /* Whatever an edge says: one number for an entry, and each is filled or given up. */
 static void one_entry_has_one_number(void **state)
 {
@@ -252,6 +269,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_cannot_be_is_not_believed, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 what_another_home_never_sent_comes_behind, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_the_edge_has_forgotten_is_agreed, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(one_entry_has_one_number, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 a_client_that_has_more_than_the_queue_cannot_resume, start_managed, fake_stop),
