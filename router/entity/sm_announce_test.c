@@ -15,29 +15,17 @@ static int start_managed(void **state)
 {
     (void)fake_start(state);
     fake.is_redis_up = true;
-    fake_login("e1", ALICE, 0);
-    fake_login("e2", BOB, 0);
-    fake_enable("e2", BOB, true);
-    fake_clear();
+    fake_login_managed();
     return 0;
 }
 
 /* Bob's next home finds the first `spooled` elements of his queue. */
 static void take_over(size_t spooled)
 {
-    entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
-    fake.records[0] = fake.written;
-    fake.records[0].resource = STR("desk");
-    fake.records[0].edge = STR("e2");
-    fake.record_count = 1;
     while (fake.spool_count > spooled) {
         buf_fini(&fake.spool[--fake.spool_count].packed);
     }
-    fake.live[0] = "bob@example.org";
-    fake.live_count = 1;
-    entity_revive_shard(fake.router.entities, 0);
-    fake_run();
-    fake_advance(10);
+    fake_take_over_bob();
     fake_clear();
 }
 

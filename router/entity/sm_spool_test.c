@@ -15,27 +15,8 @@ static int start_managed(void **state)
 {
     (void)fake_start(state);
     fake.is_redis_up = true;
-    fake_login("e1", ALICE, 0);
-    fake_login("e2", BOB, 0);
-    fake_enable("e2", BOB, true);
-    fake_clear();
+    fake_login_managed();
     return 0;
-}
-
-/* Bob's router is gone; the next one finds what is in Redis. */
-static void take_over(void)
-{
-    entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
-    fake.records[0] = fake.written;
-    fake.records[0].resource = STR("desk");
-    fake.records[0].edge = STR("e2");
-    fake.record_count = 1;
-    fake_clear();
-    fake.live[0] = "bob@example.org";
-    fake.live_count = 1;
-    entity_revive_shard(fake.router.entities, 0);
-    fake_run();
-    fake_advance(10);
 }
 
 static void announce(uint32_t handled, uint32_t acked, uint32_t written)
@@ -125,7 +106,7 @@ static void detached_session_is_resumed_at_the_next_home(void **state)
     say(3, BOB, "<state/>");
     fake_detach("e2", BOB, 0);
     say(4, BOB, "<body>b</body>");
-    take_over();
+    fake_take_over_bob();
     assert_non_null(bob()); /* nobody has asked for it */
     assert_int_equal(bob()->resource_count, 1);
     fake_clear();
@@ -148,7 +129,7 @@ static void acknowledged_messages_do_not_come_again(void **state)
     say(3, BOB, "<body>b</body>");
     fake_acked("e2", BOB, 2);
     fake.watermarks[2] = 0; /* was not committed */
-    take_over();
+    fake_take_over_bob();
     announce(1, 2, 2);
     const char *out = fake_take_out();
     assert_not_seen(out, "DELIVER e2 desk");
@@ -162,7 +143,7 @@ static void living_edge_gets_what_was_on_the_way(void **state)
     (void)state;
     say(2, BOB, "<body>a</body>");
     say(3, BOB, "<body>b</body>");
-    take_over();
+    fake_take_over_bob();
     say(4, BOB, "<body>c</body>"); /* before the edge has said where its stream is */
     assert_not_seen(fake_take_out(), "DELIVER e2");
     announce(1, 0, 1);
@@ -176,7 +157,7 @@ static void time_of_a_detached_session_goes_on(void **state)
     (void)state;
     fake_detach("e2", BOB, 0);
     fake_advance(200000);
-    take_over();
+    fake_take_over_bob();
     fake_advance(99000);
     assert_int_equal(bob()->resource_count, 1);
     fake_advance(2000);
@@ -187,7 +168,7 @@ static void time_of_a_detached_session_goes_on(void **state)
 static void edge_that_never_announces_has_lost_the_stream(void **state)
 {
     (void)state;
-    take_over();
+    fake_take_over_bob();
     fake_advance(16000);
     say(2, BOB, "<body>a</body>");
     assert_not_seen(fake_take_out(), "DELIVER");
@@ -201,7 +182,7 @@ static void announced_counter_wins_over_the_stored_one(void **state)
     (void)state;
     struct stanza message = fake_message(BOB, "alice@example.org", "<body>x</body>");
     fake_input("e2", 2, &message);
-    take_over();
+    fake_take_over_bob();
     announce(1, 0, 0);
     fake_clear();
     fake_input("e2", 2, &message);
@@ -214,7 +195,7 @@ static void resume_without_the_former_edge_uses_the_stored_one(void **state)
     (void)state;
     struct stanza message = fake_message(BOB, "alice@example.org", "<body>x</body>");
     fake_input("e2", 2, &message);
-    take_over();
+    fake_take_over_bob();
     fake_clear();
     resume(0);
     assert_seen(fake_take_out(), "RESUMED e3 desk handled=2");
@@ -246,7 +227,7 @@ static void spool_with_a_gap_is_no_queue(void **state)
     fake_detach("e2", BOB, 0);
     fake.spool[1].element.sequence = 3;
     fake.spool[2].element.sequence = 4;
-    take_over();
+    fake_take_over_bob();
     fake_clear();
     resume(1);
     assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=");

@@ -14,10 +14,7 @@ static void say(uint32_t counter, const char *from, const char *to, const char *
 static int start_managed(void **state)
 {
     (void)fake_start(state);
-    fake_login("e1", ALICE, 0);
-    fake_login("e2", BOB, 0);
-    fake_enable("e2", BOB, true);
-    fake_clear();
+    fake_login_managed();
     return 0;
 }
 

@@ -1591,6 +1591,31 @@ static inline void fake_enable(const char *edge, const char *full, bool may_resu
     fake_run();
 }
 
+/* Alice's phone at e1, and Bob's desk at e2 with stream management. */
+static inline void fake_login_managed(void)
+{
+    fake_login("e1", "alice@example.org/phone", 0);
+    fake_login("e2", "bob@example.org/desk", 0);
+    fake_enable("e2", "bob@example.org/desk", true);
+    fake_clear();
+}
+
+/* Bob's router is gone; the next one finds what is in Redis. */
+static inline void fake_take_over_bob(void)
+{
+    entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
+    fake.records[0] = fake.written;
+    fake.records[0].resource = STR("desk");
+    fake.records[0].edge = STR("e2");
+    fake.record_count = 1;
+    fake_clear();
+    fake.live[0] = "bob@example.org";
+    fake.live_count = 1;
+    entity_revive_shard(fake.router.entities, 0);
+    fake_run();
+    fake_advance(10);
+}
+
 static inline void fake_acked(const char *edge, const char *full, uint32_t sequence)
 {
     Wire__Id session = WIRE_ID_INIT(fake_session(fake_resource(full)));
