@@ -71,6 +71,7 @@ struct redis {
     void *may_write_context;
     bool has_guarded; /* commands it is asked about wait to be written */
     bool up_announced;
+    int64_t down_since_ms; /* when it is not announced */
     bool is_closing;
 };
 
@@ -352,6 +353,7 @@ static void clean_up(void *context)
     }
     if (redis->up_announced) {
         redis->up_announced = false;
+        redis->down_since_ms = loop_now_ms(redis->loop);
         change(redis, false);
     }
 }
@@ -633,6 +635,7 @@ enum err redis_open(struct loop *loop, const struct redis_config *config, struct
 {
     struct redis *redis = MEM_NEW(struct redis);
     redis->loop = loop;
+    redis->down_since_ms = loop_now_ms(loop);
     buf_init(&redis->command, 0);
     copy_config(&redis->config, config);
     list_init(&redis->in_flight);
@@ -672,6 +675,11 @@ void redis_close(struct redis *redis)
 bool redis_is_up(const struct redis *redis)
 {
     return redis->phase == REDIS_PHASE_UP && redis->drop_reason == NULL;
+}
+
+int64_t redis_down_ms(const struct redis *redis)
+{
+    return redis->up_announced ? 0 : loop_now_ms(redis->loop) - redis->down_since_ms;
 }
 
 void redis_on_change(struct redis *redis, void (*fn)(void *context, bool is_up), void *context)

@@ -55,6 +55,8 @@ MUST_USE enum err redis_open(
 /* Pending commands end with ERR_UNAVAILABLE. Not from a callback of this client. Accepts NULL. */
 void redis_close(struct redis *redis);
 bool redis_is_up(const struct redis *redis);
+/* Milliseconds since the connection was lost, or since redis_open; 0 while it is up. */
+int64_t redis_down_ms(const struct redis *redis);
 /* After each connect (is_up) and each loss. A fresh connect may mean an empty Redis: owners write
  * again what they own. */
 void redis_on_change(struct redis *redis, void (*fn)(void *context, bool is_up), void *context);

@@ -14,6 +14,7 @@ struct tracked {
     int64_t id;
     bool is_done;
     bool is_of_page;
+    bool is_page_pending;
     size_t bytes;
     size_t target_count;
     struct id128 *targets;
@@ -103,6 +104,28 @@ static struct tracked *find_tracked(const struct account_log *log, int64_t id)
     return NULL;
 }
 
+/* The next page waits for those who can confirm this one. Not for a client that is gone, lest
+ * another device of the account waits until its session ends; without another one it does. */
+static void settle_page(struct account_log *log, struct tracked *entry)
+{
+    bool is_pending = false;
+    for (size_t i = 0; i < entry->target_count && entry->is_of_page && !is_pending; i++) {
+        is_pending = log->ops->is_live(log->context, entry->targets[i]);
+    }
+    is_pending = is_pending
+            || (entry->is_of_page && log->ops->audience(log->context) != ACCOUNT_LOG_LIVE);
+    if (is_pending != entry->is_page_pending) {
+        entry->is_page_pending = is_pending;
+        log->page_pending += is_pending ? 1 : SIZE_MAX; /* or one less */
+    }
+}
+
+static void leave_page(struct account_log *log, struct tracked *entry)
+{
+    entry->is_of_page = false;
+    settle_page(log, entry);
+}
+
 static struct tracked *track(struct account_log *log,
         int64_t id,
         bool is_of_page,
@@ -128,7 +151,7 @@ static struct tracked *track(struct account_log *log,
         log->tail = entry;
     }
     log->tracked_count++;
-    log->page_pending += is_of_page ? 1 : 0;
+    settle_page(log, entry);
     return entry;
 }
 
@@ -137,14 +160,6 @@ static void rebuild_tail(struct account_log *log)
     log->tail = log->head;
     while (log->tail && log->tail->next) {
         log->tail = log->tail->next;
-    }
-}
-
-static void leave_page(struct account_log *log, struct tracked *entry)
-{
-    if (entry->is_of_page) {
-        entry->is_of_page = false;
-        log->page_pending--;
     }
 }
 
@@ -193,9 +208,9 @@ static bool is_page_nearly_confirmed(const struct account_log *log)
 
 static void read_next(struct account_log *log)
 {
-    if (log->has_backlog && !log->is_reading && is_page_nearly_confirmed(log)
+    if (log->has_backlog && !log->is_reading && !log->is_replaying && is_page_nearly_confirmed(log)
             && log->tracked_count < ACCOUNT_LOG_MAX_TRACKED
-            && log->ops->has_eligible(log->context)) {
+            && log->ops->audience(log->context) != ACCOUNT_LOG_NO_SESSION) {
         log->is_reading = true;
         log->read_until = log->backlog_until;
         log->ops->read(log->context, log->backlog_after);
@@ -227,8 +242,19 @@ void account_log_poke(struct account_log *log)
     read_next(log);
 }
 
+void account_log_on_link(struct account_log *log)
+{
+    for (struct tracked *entry = log->head; entry; entry = entry->next) {
+        settle_page(log, entry);
+    }
+    read_next(log);
+}
+
 void account_log_on_eligible(struct account_log *log)
 {
+    for (struct tracked *entry = log->head; entry; entry = entry->next) {
+        leave_page(log, entry); /* the pages begin anew */
+    }
     for (const struct tracked *entry = log->head; entry; entry = entry->next) {
         if (!entry->is_done) {
             backlog_add(log, log->tail->id);
@@ -246,7 +272,8 @@ void account_log_on_committed(struct account_log *log, int64_t id, const struct 
     if (id <= log->watermark || find_tracked(log, id)) {
         return; /* a page was faster than the commit's reply */
     }
-    bool is_catching_up = log->has_backlog && log->ops->has_eligible(log->context);
+    bool is_catching_up =
+            log->has_backlog && log->ops->audience(log->context) != ACCOUNT_LOG_NO_SESSION;
     if (!is_catching_up && log->tracked_count < ACCOUNT_LOG_MAX_TRACKED) {
         struct id128 targets[ACCOUNT_LOG_MAX_TARGETS];
         struct account_log_send send = { .stanza = stanza, .id = id };
@@ -304,6 +331,7 @@ void account_log_on_session_end(struct account_log *log, struct id128 session)
         struct tracked *entry = *at;
         remove_target(entry, session);
         if (entry->target_count > 0 || entry->is_done) {
+            settle_page(log, entry);
             at = &entry->next;
             continue;
         }
@@ -325,10 +353,8 @@ static void add_targets(
     entry->targets = mem_realloc(entry->targets, total * sizeof(entry->targets[0]));
     memcpy(entry->targets + entry->target_count, targets, count * sizeof(targets[0]));
     entry->target_count = total;
-    if (!entry->is_of_page) {
-        entry->is_of_page = true;
-        log->page_pending++;
-    }
+    entry->is_of_page = true;
+    settle_page(log, entry);
 }
 
 /* False: whom it is for cannot take it now; the page ends before it. */
@@ -378,6 +404,7 @@ void account_log_on_page(struct account_log *log, const Wire__LogReadReply *page
     struct arena arena;
     arena_init(&arena, 0);
     bool is_whole = true;
+    log->is_replaying = true;
     for (size_t i = 0; i < page->n_entries && is_whole; i++) {
         is_whole = replay_entry(log, &arena, page->entries[i]);
         if (is_whole && page->entries[i]->id > log->backlog_after) {
@@ -385,6 +412,7 @@ void account_log_on_page(struct account_log *log, const Wire__LogReadReply *page
         }
         arena_reset(&arena);
     }
+    log->is_replaying = false;
     arena_fini(&arena);
     if (is_whole && page->is_complete) {
         if (log->read_until > log->backlog_after) {

@@ -28,9 +28,16 @@ struct account_log_send {
     size_t except_count;
 };
 
+enum account_log_audience {
+    ACCOUNT_LOG_NO_SESSION, /* none would take messages to the bare JID */
+    ACCOUNT_LOG_AWAY,       /* what they are sent is kept for them: their clients are not there */
+    ACCOUNT_LOG_LIVE,
+};
+
 struct account_log_ops {
-    /* A session would take messages to the bare JID. */
-    bool (*has_eligible)(void *context);
+    enum account_log_audience (*audience)(void *context);
+    /* Its client is there and may confirm. */
+    bool (*is_live)(void *context, struct id128 session);
     /* Reads the next page behind `after_id`; the answer comes with account_log_on_page, never from
      * inside. */
     void (*read)(void *context, int64_t after_id);
@@ -52,12 +59,13 @@ struct account_log {
     struct tracked *head; /* by id */
     struct tracked *tail;
     size_t tracked_count;
-    size_t page_pending; /* entries of pages that are not confirmed */
+    size_t page_pending; /* entries of pages the next one waits for */
     size_t page_size;    /* of the last page */
     bool has_backlog;
     int64_t backlog_after; /* everything in the backlog is newer than this */
     int64_t backlog_until; /* newest entry known to be in it */
     bool is_reading;
+    bool is_replaying;  /* a page is being sent */
     int64_t read_until; /* backlog_until when the read was sent */
     /* Above the watermark, those that wait for their commit included (C34). */
     struct account_log_size {
@@ -93,6 +101,8 @@ void account_log_on_page(struct account_log *log, const Wire__LogReadReply *page
 /* A new session takes messages to the bare JID: it gets what nobody has confirmed yet, too. Should
  * the sessions those were sent to turn out dead, order has been kept (P3). */
 void account_log_on_eligible(struct account_log *log);
+/* A client has come back to its session, or has left it. */
+void account_log_on_link(struct account_log *log);
 /* A failed read or delivery may work now. */
 void account_log_poke(struct account_log *log);
 bool account_log_is_quiet(

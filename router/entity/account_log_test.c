@@ -17,6 +17,7 @@ static struct {
     int64_t committed[64];
     size_t count;
     const char *sessions; /* eligible ones, a letter each */
+    const char *away;     /* those without their client */
     char sent[256];       /* "5a 5b " */
     int64_t watermark;
     int64_t read_after; /* -1: no read */
@@ -24,10 +25,21 @@ static struct {
     int64_t for_nobody; /* this id has no recipient any more */
 } fake;
 
-static bool has_eligible(void *context)
+static enum account_log_audience audience(void *context)
 {
     (void)context;
-    return fake.sessions[0] != '\0';
+    if (fake.sessions[0] == '\0') {
+        return ACCOUNT_LOG_NO_SESSION;
+    }
+    return strspn(fake.sessions, fake.away) == strlen(fake.sessions) ? ACCOUNT_LOG_AWAY
+                                                                     : ACCOUNT_LOG_LIVE;
+}
+
+static bool is_live(void *context, struct id128 session)
+{
+    (void)context;
+    char letter = (char)session.lo;
+    return strchr(fake.sessions, letter) && !strchr(fake.away, letter);
 }
 
 static void start_read(void *context, int64_t after_id)
@@ -78,7 +90,7 @@ static void watermark(void *context, int64_t id)
 }
 
 static const struct account_log_ops ops = {
-    has_eligible, start_read, cancel_read, deliver, watermark
+    audience, is_live, start_read, cancel_read, deliver, watermark
 };
 
 static int start(void **state)
@@ -86,6 +98,7 @@ static int start(void **state)
     (void)state;
     memset(&fake, 0, sizeof(fake));
     fake.sessions = "";
+    fake.away = "";
     fake.read_after = -1;
     account_log_init(&fake.log, &ops, NULL);
     account_log_open(&fake.log, 0, 0);
@@ -147,6 +160,12 @@ static void leave(char letter, const char *rest)
 {
     fake.sessions = rest;
     account_log_on_session_end(&fake.log, session(letter));
+}
+
+static void turn_away(const char *sessions)
+{
+    fake.away = sessions;
+    account_log_on_link(&fake.log);
 }
 
 static void expect_sent(const char *text)
@@ -483,6 +502,60 @@ static void what_is_gone_from_the_log_does_not_count_for_ever(void **state)
     assert_true(account_log_has_room(&fake.log, 10, 1, 10));
 }
 
+/* Its stream has died, and the client comes as another session. */
+static void page_of_a_dead_session_keeps_nobody_waiting(void **state)
+{
+    (void)state;
+    commit(5);
+    commit(6);
+    come("a");
+    answer();
+    expect_sent("5a 6a ");
+    fake.sessions = "ab";
+    account_log_on_eligible(&fake.log);
+    answer();
+    expect_sent("5b 6b ");
+    account_log_on_delivered(&fake.log, session('b'), 5);
+    account_log_on_delivered(&fake.log, session('b'), 6);
+    assert_int_equal(fake.watermark, 6);
+}
+
+/* Messages to one device's full JID. */
+static void page_of_a_client_that_is_gone_keeps_no_other_waiting(void **state)
+{
+    (void)state;
+    for (int64_t id = 1; id <= 4; id++) {
+        commit(id);
+    }
+    come("a");
+    answer();
+    fake.sessions = "ab";
+    assert_int_equal(fake.read_after, -1); /* the client has not confirmed */
+    turn_away("a");
+    assert_int_not_equal(fake.read_after, -1);
+    fake.sent[0] = '\0';
+    answer();
+    expect_sent("3a 3b 4a 4b ");
+}
+
+/* Nobody else waits: its queue is not to grow over what it may owe. */
+static void page_of_an_only_client_that_is_gone_waits_for_it(void **state)
+{
+    (void)state;
+    for (int64_t id = 1; id <= 4; id++) {
+        commit(id);
+    }
+    come("a");
+    answer();
+    turn_away("a");
+    assert_int_equal(fake.read_after, -1);
+    turn_away("");
+    assert_int_equal(fake.read_after, -1);
+    account_log_on_delivered(&fake.log, session('a'), 1);
+    account_log_on_delivered(&fake.log, session('a'), 2);
+    assert_int_equal(fake.read_after, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -514,6 +587,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_waits_is_counted, start, stop),
         cmocka_unit_test_setup_teardown(
                 what_is_gone_from_the_log_does_not_count_for_ever, start, stop),
+        cmocka_unit_test_setup_teardown(page_of_a_dead_session_keeps_nobody_waiting, start, stop),
+        cmocka_unit_test_setup_teardown(
+                page_of_a_client_that_is_gone_keeps_no_other_waiting, start, stop),
+        cmocka_unit_test_setup_teardown(
+                page_of_an_only_client_that_is_gone_waits_for_it, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
-/* What an entity reads before its first turn: account row, roster, sessions (Redis, best
- * effort), then the tail of its log. A store that is away is asked again with backoff; meanwhile
- * what waits too long is answered (G01). */
+/* What an entity reads before its first turn: account row, roster, sessions, then the tail of its
+ * log. A store that is away is asked again with backoff; meanwhile what waits too long is answered
+ * (G01). While Redis counts as connected, or has just been lost, its word is waited for, since
+ * clients that cannot resume lose more than that; one that is away is not. */
 #include "chassis/log.h"
 #include "chassis/loop.h"
 #include "chassis/redis.h"
@@ -19,8 +20,8 @@
 #include "router/spool.h"
 #include "router/turn.h"
 
-#define REDIS_WAIT_MS     300
-#define SPOOL_WAIT_MS     2000 /* sessions are there, so Redis is: what they were sent comes, too */
+#define REDIS_GRACE_MS    1500 /* a connection that is lost comes back by then, or Redis is away */
+#define REDIS_POLL_MS     50
 #define UNTOLD_WAIT_MS    15000 /* edges announce what they hold as soon as they see a new home */
 #define BACKOFF_FIRST_MS  100
 #define BACKOFF_DOUBLINGS 6 /* to 6.4 s */
@@ -264,7 +265,6 @@ static void on_log(void *context, enum err err, const Wire__LogOpenReply *reply)
 
 static void open_log(struct entity *entity)
 {
-    timer_stop(&entity->load_timer);
     entity->state = ENTITY_LOADING_LOG;
     int64_t after = loop_wall_us(entity->router->loop) - ORIGINS_WINDOW_US;
     entity->pending_watermark =
@@ -342,10 +342,26 @@ static void load_spools(struct entity *entity)
             sm_spool_load(entity, resource, on_spool);
         }
     }
-    if (entity->spools_loading > 1) {
-        timer_start(loop_timers(entity->router->loop), &entity->load_timer, SPOOL_WAIT_MS);
-    }
     on_spool(entity);
+}
+
+static void ask_sessions(struct entity *entity);
+
+static void on_redis_poll(struct timer *timer, void *context)
+{
+    (void)timer;
+    ask_sessions(context);
+}
+
+static bool may_ask_again(const struct entity *entity)
+{
+    return loop_now_ms(entity->router->loop) < entity->redis_until_ms;
+}
+
+static void ask_again_soon(struct entity *entity)
+{
+    timer_init(&entity->load_timer, on_redis_poll, entity);
+    timer_start(loop_timers(entity->router->loop), &entity->load_timer, REDIS_POLL_MS);
 }
 
 static void on_sessions(
@@ -353,7 +369,11 @@ static void on_sessions(
 {
     struct entity *entity = entity_ref_take(context);
     if (!entity || entity->state != ENTITY_LOADING_SESSIONS) {
-        return; /* too late: edges announce what is missing */
+        return;
+    }
+    if (err != ERR_OK && may_ask_again(entity)) {
+        ask_again_soon(entity);
+        return;
     }
     entity->knows_sessions = err == ERR_OK && !entity->is_nobody;
     for (size_t i = 0; entity->knows_sessions && i < count; i++) {
@@ -367,11 +387,15 @@ static void on_sessions(
     load_spools(entity);
 }
 
-static void on_sessions_late(struct timer *timer, void *context)
+static void ask_sessions(struct entity *entity)
 {
-    (void)timer;
-    struct entity *entity = context;
-    if (entity->state == ENTITY_LOADING_SESSIONS) {
+    const struct router *router = entity->router;
+    if (redis_is_up(router->redis)) {
+        session_registry_load(router->redis, entity->bare, on_sessions, entity_ref_create(entity));
+    } else if (may_ask_again(entity)) {
+        ask_again_soon(entity);
+    } else {
+        log_info("entity", "activation without Redis", log_jid("jid", entity->bare));
         open_log(entity);
     }
 }
@@ -379,14 +403,14 @@ static void on_sessions_late(struct timer *timer, void *context)
 static void load_sessions(struct entity *entity)
 {
     struct router *router = entity->router;
-    if (entity->resources || !router->redis || !redis_is_up(router->redis)) {
+    if (entity->resources || !router->redis) {
         open_log(entity);
         return;
     }
     entity->state = ENTITY_LOADING_SESSIONS;
-    timer_init(&entity->load_timer, on_sessions_late, entity);
-    timer_start(loop_timers(router->loop), &entity->load_timer, REDIS_WAIT_MS);
-    session_registry_load(router->redis, entity->bare, on_sessions, entity_ref_create(entity));
+    int64_t grace_ms = REDIS_GRACE_MS - redis_down_ms(router->redis);
+    entity->redis_until_ms = loop_now_ms(router->loop) + grace_ms;
+    ask_sessions(entity);
 }
 
 /* ---- the account */

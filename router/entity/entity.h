@@ -98,7 +98,8 @@ struct entity {
     } * stored_inputs;
     size_t stored_input_count, stored_input_capacity;
 
-    struct timer load_timer;   /* time-out of Redis, backoff */
+    struct timer load_timer;   /* backoff */
+    int64_t redis_until_ms;    /* until then a Redis that was lost is waited for */
     struct timer untold_timer; /* sessions from Redis whose edges do not announce them */
     struct timer retry_timer;  /* reads and deliveries that failed */
     int64_t idle_since_ms;

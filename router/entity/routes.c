@@ -108,9 +108,32 @@ static void answer_condition(
 
 /* ---- the log's view of us */
 
-static bool log_has_eligible(void *context)
+/* As far as we know: an edge that has not announced it yet probably will. */
+static bool is_live(const struct resource *resource)
 {
-    return state_of(context) == DELIVER_ONLINE;
+    const struct sm_session *sm = resource->sm;
+    return !resource->is_lost && !resource->is_closing && !(sm && (sm->is_detached || sm->resume));
+}
+
+static enum account_log_audience log_audience(void *context)
+{
+    const struct entity *entity = context;
+    enum account_log_audience audience = ACCOUNT_LOG_NO_SESSION;
+    if (state_of(entity) != DELIVER_ONLINE) {
+        return audience;
+    }
+    for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
+        if (resource_is_eligible(resource) && is_live(resource)) {
+            return ACCOUNT_LOG_LIVE;
+        }
+    }
+    return ACCOUNT_LOG_AWAY;
+}
+
+static bool log_is_live(void *context, struct id128 session)
+{
+    const struct resource *resource = entity_find_session(context, session);
+    return resource && is_live(resource);
 }
 
 static void on_page(void *context, enum err err, const Wire__LogReadReply *reply)
@@ -222,7 +245,8 @@ static size_t log_deliver(
 }
 
 const struct account_log_ops routes_log_ops = {
-    .has_eligible = log_has_eligible,
+    .audience = log_audience,
+    .is_live = log_is_live,
     .read = log_read_page,
     .cancel_read = log_cancel_page,
     .deliver = log_deliver,

@@ -387,6 +387,7 @@ void sm_detach(struct entity *entity, struct resource *resource)
     metric_add(&detached_gauge, 1);
     timer_start(timers_of(entity), &sm->timer, sm->max_ms);
     sessions_write_record(entity->router, entity, resource);
+    account_log_on_link(&entity->log);
 }
 
 void sm_attach(struct entity *entity, struct resource *resource)
@@ -399,6 +400,7 @@ void sm_attach(struct entity *entity, struct resource *resource)
     }
     resource->is_told = true;
     sessions_write_record(entity->router, entity, resource);
+    account_log_on_link(&entity->log);
 }
 
 void sm_restore_detached(struct entity *entity, struct resource *resource, int64_t since_ms)

@@ -251,7 +251,7 @@ void sm_handle_resume(struct entity *entity, const struct item *item)
     Wire__Status status = check_h(resource->sm, ids.sequence + item->sm.h);
     if (status == WIRE__STATUS__STATUS_NOT_FOUND) {
         refuse_with_h(entity, item, &ids);
-        if (resource->sm->is_queue_lost && resource->sm->is_detached) {
+        if (!sm_session_is_attached(resource->sm) && !resource->sm->resume) {
             sessions_end(entity, resource); /* nobody will ever resume it: no target any more */
         }
     } else if (status != WIRE__STATUS__STATUS_OK) {

@@ -231,6 +231,53 @@ static void spool_with_a_gap_is_no_queue(void **state)
     fake_clear();
     resume(1);
     assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=");
+    assert_int_equal(bob()->resource_count, 0); /* nobody will come for it */
+}
+
+/* Its edge died with the former home, so nothing here says that it is detached. */
+static void session_that_cannot_be_resumed_is_no_target(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    say(3, BOB, "<body>b</body>");
+    fake.spool[0].element.sequence = 2;
+    fake_take_over_bob();
+    assert_int_equal(bob()->resource_count, 1);
+    resume(1);
+    assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=");
+    fake_login("e3", "bob@example.org/bag", 0);
+    const char *out = fake_take_out();
+    assert_before(out, "DELIVER e3 bag kept", "<body>b</body>");
+    assert_int_equal(bob()->resource_count, 1);
+}
+
+static void lose_redis_with_the_home(void)
+{
+    say(2, BOB, "<body>a</body>");
+    fake_detach("e2", BOB, 0);
+    fake.is_redis_up = false;
+    fake.redis_lost_ms = loop_now_ms(NULL);
+    fake_take_over_bob();
+    resume(0);
+    fake_advance(1000);
+    assert_not_seen(fake_take_out(), "RESUMED");
+}
+
+static void redis_that_was_just_lost_is_waited_for(void **state)
+{
+    (void)state;
+    lose_redis_with_the_home();
+    fake.is_redis_up = true;
+    fake_advance(100);
+    assert_seen(fake_take_out(), "\nRESUMED e3");
+}
+
+static void redis_that_stays_away_is_not(void **state)
+{
+    (void)state;
+    lose_redis_with_the_home();
+    fake_advance(600);
+    assert_seen(fake_take_out(), "NOT-RESUMED e3 9");
 }
 
 static void redis_that_comes_back_is_told_the_queue(void **state)
@@ -269,6 +316,11 @@ int main(void)
                 resume_without_the_former_edge_uses_the_stored_one, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(spool_with_a_gap_is_no_queue, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(lost_queue_answers_with_h, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                session_that_cannot_be_resumed_is_no_target, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                redis_that_was_just_lost_is_waited_for, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(redis_that_stays_away_is_not, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 redis_that_comes_back_is_told_the_queue, start_managed, fake_stop),
     };

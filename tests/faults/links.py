@@ -7,8 +7,15 @@ from catalogue import fault, pick
 from network import POSTGRES, REDIS, RESET
 
 
-def nodes_of_a_pair(load):
-    return pick(load.cluster.edges), pick(load.cluster.routers)
+async def nodes_of_a_pair(load, seconds=30):
+    """An edge and a router that have something to say to each other: after a fault before this one a router may still be without accounts."""
+    pair = pick(load.cluster.edges), pick(load.cluster.routers)
+    query = f"SELECT count(*) FROM router.shard WHERE owner = '{pair[1].name}'"
+    for _ in range(seconds * 2):
+        if await asyncio.to_thread(load.cluster.postgres.query, query) != "0":
+            return pair
+        await asyncio.sleep(0.5)
+    raise AssertionError(f"{pair[1].name} got no shards in {seconds} s")
 
 
 async def healed(load, seconds=30):
@@ -22,7 +29,7 @@ async def healed(load, seconds=30):
 def partition(seconds):
     """An edge and a router do not hear each other, silently. Their clients go to another edge or wait; nothing they sent is acknowledged (F06)."""
     async def cut(load):
-        load.net.pair(*nodes_of_a_pair(load))
+        load.net.pair(*await nodes_of_a_pair(load))
         await asyncio.sleep(seconds)
         await healed(load)
     return cut
@@ -34,7 +41,7 @@ for _seconds in (5, 60, 600):
 
 @fault("T06", needs=("network",), quick=True)
 async def partition_one_way(load):
-    pair = nodes_of_a_pair(load)
+    pair = await nodes_of_a_pair(load)
     load.net.pair(*random.sample(pair, 2), direction="original")
     await asyncio.sleep(5)
     await healed(load)
@@ -43,7 +50,7 @@ async def partition_one_way(load):
 @fault("T06", needs=("network",))
 async def partition_one_way_30(load):
     """Longer than bus.peer_timeout of one side, while the other side still hears it."""
-    pair = nodes_of_a_pair(load)
+    pair = await nodes_of_a_pair(load)
     load.net.pair(*random.sample(pair, 2), direction="original")
     await asyncio.sleep(30)
     await healed(load)
@@ -51,7 +58,7 @@ async def partition_one_way_30(load):
 
 @fault("T06", needs=("network",), quick=True)
 async def partition_reset(load):
-    load.net.pair(*nodes_of_a_pair(load), verdict=RESET)
+    load.net.pair(*await nodes_of_a_pair(load), verdict=RESET)
     await asyncio.sleep(5)
     await healed(load)
 

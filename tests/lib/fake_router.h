@@ -132,6 +132,7 @@ struct fake {
     struct session_record records[8];
     size_t record_count;
     bool is_redis_up;
+    int64_t redis_lost_ms; /* when; 0: long ago */
     bool is_store_down;
     bool is_fenced;
     struct fake_datum {
@@ -1164,6 +1165,12 @@ bool redis_is_up(const struct redis *redis)
 {
     (void)redis;
     return fake.is_redis_up;
+}
+int64_t redis_down_ms(const struct redis *redis)
+{
+    (void)redis;
+    int64_t since_ms = fake.redis_lost_ms > 0 ? loop_now_ms(NULL) - fake.redis_lost_ms : INT32_MAX;
+    return fake.is_redis_up ? 0 : since_ms;
 }
 void session_registry_write(
         struct redis *redis, struct str bare, const struct session_record *record)
