@@ -361,12 +361,21 @@ struct route_answer {
     struct peer *peer;
     uint64_t peer_boot;
     uint64_t request;
+    unsigned shard;
 };
 
 static void answer_route(const struct route_answer *answer, Wire__Status status)
 {
+    struct router *router = answer->router;
     if (answer->peer->is_dead || answer->peer->boot_epoch != answer->peer_boot) {
         return; /* request numbers of a new incarnation mean other routes */
+    }
+    if (status != WIRE__STATUS__STATUS_OK && status != WIRE__STATUS__STATUS_REFUSED) {
+        refusals_add(&answer->peer->refusals,
+                shard_count(router->shards),
+                answer->shard,
+                answer->request,
+                loop_now_ms(router->loop));
     }
 
     Wire__RouteReply reply = WIRE__ROUTE_REPLY__INIT;
@@ -375,7 +384,7 @@ static void answer_route(const struct route_answer *answer, Wire__Status status)
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_ROUTE_REPLY;
     envelope.route_reply = &reply;
-    egress_envelope(answer->router->egress, answer->peer->link, &envelope);
+    egress_envelope(router->egress, answer->peer->link, &envelope);
 }
 
 static Wire__Status route_status(enum err err)
@@ -408,9 +417,12 @@ static void on_route(struct ingress *ingress, struct peer *peer, const Wire__Env
         return;
     }
 
-    struct route_answer answer = { router, peer, peer->boot_epoch, route->request };
-    unsigned shard;
-    if (!is_owned(ingress, to.bare, &shard)) {
+    struct route_answer answer = { router, peer, peer->boot_epoch, route->request, 0 };
+    bool is_at_home = is_owned(ingress, to.bare, &answer.shard);
+    bool is_behind = route->request != 0
+            && refusals_is_behind(
+                    peer->refusals, answer.shard, route->request, loop_now_ms(router->loop));
+    if (!is_at_home || is_behind) {
         if (route->request != 0) {
             answer_route(&answer, WIRE__STATUS__STATUS_NOT_OWNER);
         }

@@ -18,6 +18,7 @@ void peers_destroy(struct peers *peers)
     }
 
     for (size_t i = 0; i < peers->count; i++) {
+        refusals_destroy(peers->items[i]->refusals);
         free(peers->items[i]);
     }
     free(peers->items);

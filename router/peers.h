@@ -8,6 +8,7 @@
 
 #include "chassis/link.h"
 #include "chassis/loop.h"
+#include "router/refusals.h"
 
 struct peer {
     struct link_peer *link;
@@ -19,6 +20,7 @@ struct peer {
     uint64_t online_accounts;   /* of a router: what it told last */
     int64_t down_since_ms;      /* while not up */
     int64_t violation_noted_ms; /* of the last log line about a violation */
+    struct refusals *refusals;  /* of a router: routes refused here that come again */
 };
 
 struct peers {

@@ -402,7 +402,7 @@ class Load:
                 problems.append(f"{sender} out of order: {sequences[max(0, at - 3):at + 3]}")
         if self.failed_resumes and not sessions_may_end:
             problems.append(f"{self.failed_resumes} resumes found no session")
-        if len(self.sent) < 2 * min(self.rate, len(self.users)):
+        if len(self.sent) < min(self.rate, len(self.users)):
             problems.append(f"only {len(self.sent)} messages were sent")
         if max_median_gap and self.gaps and statistics.median(self.gaps) > max_median_gap:
             problems.append(f"half of the clients were away for more than {statistics.median(self.gaps):.1f} s")
