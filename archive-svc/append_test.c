@@ -219,6 +219,24 @@ static void test_a_new_incarnation_hears_nothing_of_the_old_ones_appends(void **
     assert_int_equal(fixture.archive.appends_pending, 0);
 }
 
+/* What piled up before a process that was frozen. */
+static void test_a_repeat_of_what_is_at_work_is_answered_once(void **state)
+{
+    (void)state;
+    int64_t id = new_id();
+    give_append(fixture.asker, 5, 1, 11, id);
+    give_append(fixture.asker, 5, 1, 11, id);
+    give_append(fixture.asker, 5, 2, 11, new_id());
+    give_append(fixture.asker, 5, 1, 11, id);
+    assert_int_equal(fixture.archive.appends_pending, 2);
+    await_replies(&fixture.peer, 2);
+    run_for(50);
+    assert_int_equal(fixture.peer.count, 2);
+    give_append(fixture.asker, 5, 1, 11, id); /* it was answered: so is this */
+    await_replies(&fixture.peer, 3);
+    assert_int_equal(fixture.peer.replies[2].status, WIRE__STATUS__STATUS_OK);
+}
+
 static void test_replies_wait_for_room_in_order(void **state)
 {
     (void)state;
@@ -405,6 +423,7 @@ int main(void)
         TEST(test_malformed_appends_are_answered_invalid_and_do_not_stop_the_queue),
         TEST(test_garbage_is_ignored),
         TEST(test_a_new_incarnation_hears_nothing_of_the_old_ones_appends),
+        TEST(test_a_repeat_of_what_is_at_work_is_answered_once),
         TEST(test_replies_wait_for_room_in_order),
         TEST(test_open_read_and_erase_are_answered),
         TEST(test_drain_finishes_what_runs_and_refuses_what_comes),

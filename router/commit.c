@@ -16,6 +16,7 @@
 #define BACKOFF_MAX_MS    500
 #define LARGE_GROUP       64 /* entries; it does not wait for more */
 #define BATCHES_PER_FRAME 2  /* leaves room for the row that goes over the limit */
+#define PROBE_REQUEST     UINT64_MAX
 
 static struct metric metric_seconds = METRIC_HISTOGRAM_INIT(
         "commit_seconds", "From the first row of a group to the answer of archive-svc.", NULL);
@@ -96,9 +97,39 @@ static void fly(struct commit *commit, struct peer *peer)
     commit->sent_ms = now_of(commit);
     enum err err = link_send(peer->link, buf_view(&commit->frame));
     commit->needs_send = err != ERR_OK;
+    if (err == ERR_OK) {
+        peer->owed_append = commit_queue_head(&commit->queue)->seq;
+    } else if (err == ERR_LIMIT) {
+        peer->unwell_since_ms = commit->sent_ms; /* it takes nothing */
+    }
     if (err == ERR_INVALID) { /* a single row, stanza limits beyond bus.max_frame: never sent */
         refuse_head(commit, "larger than bus.max_frame");
     }
+}
+
+/* Who was passed over and owes nothing more (it could not write) is asked to commit nothing, once
+ * in a while: its answer brings it back, and no batch has to wait for it. */
+static void probe(struct commit *commit)
+{
+    struct peer *peer = peers_find_unwell(commit->router->peers,
+            LINK_ROLE_ARCHIVE,
+            now_of(commit) - commit->router->settings->archive_patience_ms);
+    if (peer == NULL) {
+        return;
+    }
+
+    Wire__Append append = WIRE__APPEND__INIT;
+    append.request = PROBE_REQUEST;
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_APPEND;
+    envelope.append = &append;
+    struct buf frame;
+    buf_init(&frame, 0);
+    wire_pack(&frame, &envelope);
+    if (link_send(peer->link, buf_view(&frame)) == ERR_OK) {
+        peer->owed_append = PROBE_REQUEST;
+    }
+    buf_fini(&frame);
 }
 
 static void pack_head(struct commit *commit, struct commit_batch *batch)
@@ -177,11 +208,24 @@ static int64_t start_next(struct commit *commit)
     commit->not_before_ms = 0;
     pack_head(commit, head);
     fly(commit, peer);
+    probe(commit);
     return 0;
 }
 
+/* Somebody does his work and has not got the batch in flight. Whoever is silent, too, is not asked
+ * again before commit_timeout: then an answer may have been lost. */
+static bool has_better(struct commit *commit)
+{
+    const struct peer *other = peers_choose(commit->router->peers,
+            LINK_ROLE_ARCHIVE,
+            str_from_cstr(commit->router->node),
+            commit->target);
+    return other != NULL && other != commit->target && other->unwell_since_ms == 0
+            && other->owed_append != commit_queue_head(&commit->queue)->seq;
+}
+
 /* When the batch in flight has to be looked at again; 0: it has to be sent (elsewhere) now. */
-static int64_t patience_ms(const struct commit *commit)
+static int64_t patience_ms(struct commit *commit)
 {
     const struct peer *target = commit->target;
     int64_t now = now_of(commit);
@@ -192,7 +236,9 @@ static int64_t patience_ms(const struct commit *commit)
         return 0;
     }
 
-    int64_t until = commit->sent_ms + commit->router->settings->commit_timeout_ms;
+    const struct settings *settings = commit->router->settings;
+    int64_t until = commit->sent_ms
+            + (has_better(commit) ? settings->archive_patience_ms : settings->commit_timeout_ms);
     if (!target->is_up) {
         int64_t gone = target->down_since_ms + LINK_DOWN_MS;
         until = gone < until ? gone : until;
@@ -202,6 +248,9 @@ static int64_t patience_ms(const struct commit *commit)
 
 static void repeat(struct commit *commit)
 {
+    if (!commit->needs_send && commit->target->unwell_since_ms == 0) {
+        commit->target->unwell_since_ms = now_of(commit);
+    }
     struct peer *other = peers_choose(commit->router->peers,
             LINK_ROLE_ARCHIVE,
             str_from_cstr(commit->router->node),
@@ -411,10 +460,40 @@ void commit_drop_shard(struct commit *commit, unsigned shard)
 
 /* ---- what comes back */
 
-void commit_on_reply(struct commit *commit, const Wire__AppendReply *reply)
+/* Any answer, however late, tells how its sender is. */
+static void note_health(struct commit *commit, struct peer *peer, const Wire__AppendReply *reply)
 {
+    if (peer->owed_append == reply->request) {
+        peer->owed_append = 0;
+    }
+    peer->unwell_since_ms = reply->status == WIRE__STATUS__STATUS_TEMPORARY ? now_of(commit) : 0;
+}
+
+/* Not committed, or not known to be. While another archive-svc has the batch, that one's answer is
+ * waited for. */
+static void on_temporary(struct commit *commit, const struct peer *peer)
+{
+    if (peer != commit->target || commit->needs_send) {
+        return;
+    }
+
+    commit->backoff_ms = commit->backoff_ms ? 2 * commit->backoff_ms : BACKOFF_MIN_MS;
+    if (commit->backoff_ms > BACKOFF_MAX_MS) {
+        commit->backoff_ms = BACKOFF_MAX_MS;
+    }
+    commit->not_before_ms = now_of(commit) + commit->backoff_ms;
+    commit->needs_send = true;
+    review(commit);
+}
+
+void commit_on_reply(struct commit *commit, struct peer *peer, const Wire__AppendReply *reply)
+{
+    note_health(commit, peer, reply);
     const struct commit_batch *head = commit_queue_head(&commit->queue);
     if (head == NULL || !head->was_sent || head->seq != reply->request) {
+        if (is_flying(commit)) {
+            review(commit); /* perhaps its sender is the one to ask now */
+        }
         return; /* of a repeat whose other answer has come already */
     }
 
@@ -425,13 +504,7 @@ void commit_on_reply(struct commit *commit, const Wire__AppendReply *reply)
     }
 
     if (reply->status != WIRE__STATUS__STATUS_OK) {
-        commit->backoff_ms = commit->backoff_ms ? 2 * commit->backoff_ms : BACKOFF_MIN_MS;
-        if (commit->backoff_ms > BACKOFF_MAX_MS) {
-            commit->backoff_ms = BACKOFF_MAX_MS;
-        }
-        commit->not_before_ms = now_of(commit) + commit->backoff_ms;
-        commit->needs_send = true;
-        review(commit);
+        on_temporary(commit, peer);
         return;
     }
 
@@ -468,6 +541,8 @@ enum err commit_create(struct router *router, struct commit **commit_out)
             config_get(service_config(router->service), &config_section_bus);
     size_t max_batch_bytes = (size_t)bus->max_frame_bytes / BATCHES_PER_FRAME;
     commit_queue_init(&commit->queue, router->settings->shards, max_batch_bytes);
+    /* From the time: no answer to a former incarnation of us fits. */
+    commit_queue_begin_after(&commit->queue, (uint64_t)loop_wall_us(router->loop));
     buf_init(&commit->frame, 0);
     timer_init(&commit->review, on_review, commit);
     timer_init(&commit->housekeeping, on_housekeeping, commit);

@@ -1,6 +1,7 @@
 /* One group of log writes per loop turn (DESIGN 3.3): gathered here, sent to an archive-svc as one
  * Append, one in flight, the next one holds all that came meanwhile. Repeats a batch to any
- * archive-svc until it is answered: its keys make that harmless. */
+ * archive-svc until it is answered: its keys make that harmless. Whoever leaves it unanswered for
+ * archive_patience_ms is passed over until it has answered. */
 #pragma once
 
 #include <stdbool.h>
@@ -49,7 +50,8 @@ void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *
 /* False: more than router.max_uncommitted_bytes waits: the caller should not add (overload, P7). */
 bool commit_has_room(const struct commit *commit);
 
-void commit_on_reply(struct commit *commit, const Wire__AppendReply *reply);
+struct peer;
+void commit_on_reply(struct commit *commit, struct peer *peer, const Wire__AppendReply *reply);
 void commit_on_peer_change(struct commit *commit); /* an archive-svc came or went */
 void commit_on_room(struct commit *commit);        /* a full link has room again */
 /* Sends what waits lazily, too; `done` when nothing of the shard is left: before a hand-over. */

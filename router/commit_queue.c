@@ -15,6 +15,11 @@ void commit_queue_init(struct commit_queue *queue, unsigned shards, size_t max_b
     buf_init(&queue->scratch, 0);
 }
 
+void commit_queue_begin_after(struct commit_queue *queue, uint64_t seq)
+{
+    queue->last_seq = queue->done_seq = seq;
+}
+
 static void batch_destroy(struct commit_batch *batch)
 {
     arena_fini(&batch->arena);

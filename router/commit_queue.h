@@ -67,6 +67,8 @@ struct commit_row {
 };
 
 void commit_queue_init(struct commit_queue *queue, unsigned shards, size_t max_batch_bytes);
+/* Before the first row: request numbers begin above `seq`. */
+void commit_queue_begin_after(struct commit_queue *queue, uint64_t seq);
 /* Who waits hears ERR_CLOSED. */
 void commit_queue_fini(struct commit_queue *queue);
 

@@ -18,7 +18,11 @@ static struct {
     struct clock clock;
     struct settings settings;
     struct router router;
-    struct peer peer;
+    struct peer archives[2];
+    struct peer *items[2];
+    struct peers peers;
+    unsigned sent_to[2];
+    uint64_t probed;
     struct link_config bus;
     uint64_t epoch;
     uint64_t request; /* of the last append */
@@ -44,23 +48,59 @@ const struct config *service_config(struct service_context *service)
     return NULL;
 }
 
-struct peer *peers_choose(
-        const struct peers *peers, enum link_role role, struct str key, const struct peer *except)
+/* The links are the addresses of their peers; which one is chosen is told by the real peers.c. */
+static size_t number_of(const struct link_peer *link)
 {
-    (void)peers;
-    (void)role;
-    (void)key;
-    (void)except;
-    return &t.peer;
+    return (const void *)link == (const void *)&t.archives[1] ? 1 : 0;
+}
+
+const char *link_peer_node(const struct link_peer *link)
+{
+    return number_of(link) == 1 ? "a2" : "a1";
+}
+
+void *link_peer_data(const struct link_peer *link)
+{
+    return &t.archives[number_of(link)];
+}
+
+void link_peer_set_data(struct link_peer *link, void *data)
+{
+    (void)link;
+    (void)data;
+}
+
+enum link_role link_peer_role(const struct link_peer *link)
+{
+    (void)link;
+    return LINK_ROLE_ARCHIVE;
+}
+
+uint64_t link_peer_boot_epoch(const struct link_peer *link)
+{
+    (void)link;
+    return 0;
+}
+
+struct link_peer *link_find_peer(struct link *link, const char *node)
+{
+    (void)link;
+    (void)node;
+    return NULL;
 }
 
 enum err link_send(struct link_peer *peer, struct str record)
 {
-    (void)peer;
     struct arena arena;
     const Wire__Envelope *envelope = NULL;
     arena_init(&arena, 0);
     assert_int_equal(wire_unpack(&arena, record, &envelope), ERR_OK);
+    if (envelope->append->n_epochs == 0) {
+        t.probed = envelope->append->request;
+        arena_fini(&arena);
+        return ERR_OK;
+    }
+    t.sent_to[number_of(peer)]++;
     t.request = envelope->append->request;
     t.entries = envelope->append->n_entries;
     t.watermarks = envelope->append->n_watermarks;
@@ -101,7 +141,15 @@ static int setup(void **state)
     t.settings.max_uncommitted_bytes = 1 << 20;
     t.bus.max_frame_bytes = 1 << 20;
     t.epoch = 7;
-    t.peer.is_up = true;
+    for (size_t i = 0; i < 2; i++) {
+        t.archives[i].link = (struct link_peer *)(void *)&t.archives[i];
+        t.archives[i].role = LINK_ROLE_ARCHIVE;
+        t.items[i] = &t.archives[i];
+    }
+    t.archives[0].is_up = true;
+    t.peers = (struct peers){ .items = t.items, .count = 2 };
+    t.router.peers = &t.peers;
+    t.settings.archive_patience_ms = 2000;
     t.router.node = "me";
     t.router.settings = &t.settings;
     t.router.loop = loop_create(&t.clock);
@@ -146,12 +194,29 @@ static void write_entry(int64_t id)
     commit_wait(t.router.commit, 1, on_done, NULL);
 }
 
-static void reply(Wire__Status status)
+static void reply_to(size_t archive, uint64_t request, Wire__Status status)
 {
     Wire__AppendReply message = WIRE__APPEND_REPLY__INIT;
-    message.request = t.request;
+    message.request = request;
     message.status = status;
-    commit_on_reply(t.router.commit, &message);
+    commit_on_reply(t.router.commit, &t.archives[archive], &message);
+}
+
+static void reply(Wire__Status status)
+{
+    reply_to(0, t.request, status);
+}
+
+/* A group leaves for one of two archive-svcs, which does not answer. Returns its number. */
+static size_t go_silent(void)
+{
+    t.archives[1].is_up = true;
+    write_entry(10);
+    pass(1);
+    assert_int_equal(t.sent, 1);
+    pass(1900);
+    assert_int_equal(t.sent, 1);
+    return t.sent_to[1] == 1 ? 1 : 0;
 }
 
 /* ---- tests */
@@ -259,6 +324,85 @@ static void large_groups_wait_for_nothing(void **state)
     assert_int_equal(t.entries, 64);
 }
 
+static void a_silent_archive_is_passed_over_until_it_answers(void **state)
+{
+    (void)state;
+    size_t silent = go_silent();
+    size_t other = 1 - silent;
+    uint64_t first = t.request;
+    pass(200);
+    assert_int_equal(t.sent_to[other], 1);
+    assert_int_equal(t.request, first); /* the same batch */
+    reply_to(other, first, WIRE__STATUS__STATUS_OK);
+    assert_int_equal(t.told_count, 1);
+    assert_int_equal(t.told[0], ERR_OK);
+
+    write_entry(11);
+    pass(1);
+    assert_int_equal(t.sent_to[other], 2);
+    uint64_t second = t.request;
+    reply_to(silent, first, WIRE__STATUS__STATUS_OK); /* late: decides nothing */
+    assert_int_equal(t.told_count, 1);
+    reply_to(other, second, WIRE__STATUS__STATUS_OK);
+    assert_int_equal(t.told_count, 2);
+    write_entry(12);
+    pass(1);
+    assert_int_equal(t.sent_to[silent], 2);
+    assert_int_equal(t.probed, 0);
+}
+
+static void two_silent_archives_get_one_copy_each(void **state)
+{
+    (void)state;
+    size_t silent = go_silent();
+    for (int i = 0; i < 80; i++) {
+        pass(100);
+    }
+    assert_int_equal(t.sent, 2);
+    assert_int_equal(t.sent_to[1 - silent], 1);
+    reply_to(silent, t.request, WIRE__STATUS__STATUS_OK);
+    assert_int_equal(t.told_count, 1);
+    reply_to(1 - silent, t.request, WIRE__STATUS__STATUS_OK);
+    assert_int_equal(t.told_count, 1);
+}
+
+static void one_archive_alone_is_not_asked_twice(void **state)
+{
+    (void)state;
+    write_entry(10);
+    pass(1);
+    pass(9000);
+    assert_int_equal(t.sent, 1);
+}
+
+/* It could not write, and said so when another one had: it is asked for nothing, once in a while.
+ */
+static void an_archive_that_cannot_write_is_probed(void **state)
+{
+    (void)state;
+    size_t unwell = go_silent();
+    pass(200);
+    reply_to(unwell, t.request, WIRE__STATUS__STATUS_TEMPORARY);
+    pass(600);
+    assert_int_equal(t.sent, 2); /* the other one has it */
+    reply_to(1 - unwell, t.request, WIRE__STATUS__STATUS_OK);
+    assert_int_equal(t.told_count, 1);
+    write_entry(11);
+    pass(1);
+    assert_int_equal(t.probed, 0); /* too early */
+    reply_to(1 - unwell, t.request, WIRE__STATUS__STATUS_OK);
+    pass(2000);
+    write_entry(12);
+    pass(1);
+    assert_int_not_equal(t.probed, 0);
+    assert_int_equal(t.sent_to[1 - unwell], 3);
+    reply_to(1 - unwell, t.request, WIRE__STATUS__STATUS_OK);
+    reply_to(unwell, t.probed, WIRE__STATUS__STATUS_OK);
+    write_entry(13);
+    pass(1);
+    assert_int_equal(t.sent_to[unwell], 2);
+}
+
 #define COMMIT_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -271,6 +415,10 @@ int main(void)
         COMMIT_TEST(watermark_of_a_shard_that_is_lost_is_not_written),
         COMMIT_TEST(small_groups_wait_for_more_while_messages_flow),
         COMMIT_TEST(large_groups_wait_for_nothing),
+        COMMIT_TEST(a_silent_archive_is_passed_over_until_it_answers),
+        COMMIT_TEST(two_silent_archives_get_one_copy_each),
+        COMMIT_TEST(one_archive_alone_is_not_asked_twice),
+        COMMIT_TEST(an_archive_that_cannot_write_is_probed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

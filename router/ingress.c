@@ -476,8 +476,7 @@ static void on_route_reply(
 static void on_append_reply(
         struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
 {
-    (void)peer;
-    commit_on_reply(ingress->router->commit, envelope->append_reply);
+    commit_on_reply(ingress->router->commit, peer, envelope->append_reply);
 }
 
 static void on_log_reply(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
@@ -569,6 +568,7 @@ static void on_up(void *context, struct link_peer *link, uint64_t boot_epoch)
     peer->is_dead = false;
     peer->boot_epoch = boot_epoch;
     if (peer->role == LINK_ROLE_ARCHIVE) {
+        peer->unwell_since_ms = 0; /* what is frozen does not come */
         commit_on_peer_change(router->commit);
         log_client_on_peer_change(router->log);
         return;
@@ -591,6 +591,7 @@ static void on_dead(struct router *router, struct peer *peer)
             log_cstr("role", link_role_name(peer->role)));
     egress_on_peer_dead(router->egress, peer->link);
     route_many_on_peer_dead(router->many, peer->link);
+    peer->owed_append = 0;
     if (peer->role == LINK_ROLE_EDGE) {
         peer->lost_boot = peer->boot_epoch;
         entity_on_edge_dead(router->entities, link_peer_node(peer->link));

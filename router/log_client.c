@@ -6,10 +6,9 @@
 #include "router/peers.h"
 #include "router/router.h"
 
-#define SCAN_MS         50
-#define LINK_DOWN_MS    1000
-#define BACKOFF_MS      100
-#define ANSWER_AFTER_MS 3000 /* then another archive-svc is asked as well */
+#define SCAN_MS      50
+#define LINK_DOWN_MS 1000
+#define BACKOFF_MS   100
 
 enum log_kind {
     LOG_OPEN,
@@ -92,7 +91,7 @@ static bool needs_send(const struct log_client *client, const struct log_request
 
     return peer == NULL || peer->is_dead || peer->boot_epoch != request->peer_boot
             || (!peer->is_up && now - peer->down_since_ms >= LINK_DOWN_MS)
-            || now - request->sent_ms >= ANSWER_AFTER_MS;
+            || now - request->sent_ms >= client->router->settings->archive_patience_ms;
 }
 
 static void scan(struct log_client *client)
@@ -293,6 +292,8 @@ enum err log_client_create(struct router *router, struct log_client **client_out
 {
     struct log_client *client = MEM_NEW(struct log_client);
     client->router = router;
+    client->last_id =
+            (uint64_t)loop_wall_us(router->loop); /* no former incarnation's answer fits */
     timer_init(&client->scan, on_scan, client);
     *client_out = client;
     return ERR_OK;

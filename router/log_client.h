@@ -1,5 +1,6 @@
-/* Reading the message log: requests to any living archive-svc, repeated when it dies, ERR_TIMEOUT
- * after commit_timeout_ms. */
+/* Reading the message log: requests to any living archive-svc, repeated when it dies, asked of
+ * another one, too, when it is silent for archive_patience_ms; ERR_TIMEOUT after commit_timeout_ms.
+ */
 #pragma once
 
 #include <stdint.h>

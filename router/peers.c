@@ -72,29 +72,55 @@ static uint64_t score(struct str key, const struct peer *peer)
     return hash;
 }
 
+static bool is_up(const struct peer *peer, enum link_role role)
+{
+    return peer->role == role && peer->is_up && !peer->is_dead;
+}
+
+static bool is_better(const struct peer *left, const struct peer *right, struct str key)
+{
+    bool is_left_well = left->unwell_since_ms == 0;
+    if (is_left_well != (right->unwell_since_ms == 0)) {
+        return is_left_well;
+    }
+    if (!is_left_well && (left->owed_append == 0) != (right->owed_append == 0)) {
+        return left->owed_append == 0;
+    }
+    if (left->unwell_since_ms != right->unwell_since_ms) {
+        return left->unwell_since_ms < right->unwell_since_ms;
+    }
+    return score(key, left) > score(key, right);
+}
+
 struct peer *peers_choose(
         const struct peers *peers, enum link_role role, struct str key, const struct peer *except)
 {
     struct peer *best = NULL;
     struct peer *fallback = NULL;
-    uint64_t best_score = 0;
     for (size_t i = 0; i < peers->count; i++) {
         struct peer *peer = peers->items[i];
-        if (peer->role != role || !peer->is_up || peer->is_dead) {
+        if (!is_up(peer, role)) {
             continue;
         }
 
         if (peer == except) {
             fallback = peer;
-            continue;
-        }
-
-        uint64_t value = score(key, peer);
-        if (best == NULL || value > best_score) {
+        } else if (best == NULL || is_better(peer, best, key)) {
             best = peer;
-            best_score = value;
         }
     }
 
     return best ? best : fallback;
+}
+
+struct peer *peers_find_unwell(const struct peers *peers, enum link_role role, int64_t before_ms)
+{
+    for (size_t i = 0; i < peers->count; i++) {
+        struct peer *peer = peers->items[i];
+        if (is_up(peer, role) && peer->owed_append == 0 && peer->unwell_since_ms != 0
+                && peer->unwell_since_ms <= before_ms) {
+            return peer;
+        }
+    }
+    return NULL;
 }

@@ -46,6 +46,7 @@ struct messages_config {
     int durability;
     int64_t commit_interval_ms;
     int64_t commit_timeout_ms;
+    int64_t archive_patience_ms;
     int64_t catch_up_page_entries;
     int64_t catch_up_page_bytes;
 };
@@ -179,6 +180,10 @@ static const struct config_field messages_fields[] = {
       .offset = offsetof(struct messages_config, commit_timeout_ms), .default_text = "10s",
       .min = 500, .max = 600000,
       .help = "A message that could not even be handed to the store for so long bounces." },
+    { .name = "archive_patience", .type = CONFIG_DURATION,
+      .offset = offsetof(struct messages_config, archive_patience_ms), .default_text = "2s",
+      .min = 100, .max = 600000,
+      .help = "What an archive-svc leaves unanswered for so long is asked of another one, too; well below commit_timeout." },
     { .name = "catch_up_page_entries", .type = CONFIG_INT,
       .offset = offsetof(struct messages_config, catch_up_page_entries), .default_text = "100",
       .min = 1, .max = 10000, .help = "Stored messages sent to a client before it has confirmed some." },
@@ -440,6 +445,7 @@ static void fill_limits(struct settings *settings, const struct config *config)
     settings->is_routed = messages->durability == DURABILITY_ROUTED;
     settings->commit_interval_ms = messages->commit_interval_ms;
     settings->commit_timeout_ms = messages->commit_timeout_ms;
+    settings->archive_patience_ms = messages->archive_patience_ms;
     settings->catch_up_page_entries = messages->catch_up_page_entries;
     settings->catch_up_page_bytes = messages->catch_up_page_bytes;
     const struct sm_config *sm = config_get(config, &section_sm);

@@ -91,6 +91,7 @@ struct settings {
     int64_t commit_interval_ms;    /* 2: least time between two small groups of writes */
     int64_t commit_timeout_ms;     /* 10 s: then what was never sent comes back as a retryable error
                                       (G01) */
+    int64_t archive_patience_ms;   /* 2 s: then another archive-svc is asked as well */
     int64_t lease_ms;              /* shard lease, 3 s */
     int64_t max_entities;          /* in memory; idle ones are evicted beyond it */
     int64_t entity_idle_ms;        /* evicted after this long without session or work */

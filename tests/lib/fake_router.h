@@ -1395,6 +1395,7 @@ static inline int fake_start(void **state)
         .max_unacked_stanzas = 5,
         .max_unacked_bytes = 65536,
         .commit_timeout_ms = 10000,
+        .archive_patience_ms = 2000,
         .max_entities = 100,
         .entity_idle_ms = 60000,
         .max_mailbox = 100,
