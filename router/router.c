@@ -27,6 +27,7 @@
 #include "router/password_work.h"
 #include "router/peers.h"
 #include "router/quota_redis.h"
+#include "router/redis_mark.h"
 #include "router/registrar.h"
 #include "router/reseal.h"
 #include "router/route_many.h"
@@ -242,6 +243,12 @@ static enum err open_postgres(struct router *router, const struct config *config
     return err == ERR_OK ? ERR_OK : fail("postgres_router", err);
 }
 
+static void on_redis_emptied(void *context)
+{
+    struct router *router = context;
+    entity_on_redis_up(router->entities);
+}
+
 static void on_redis_change(void *context, bool is_up)
 {
     struct router *router = context;
@@ -436,6 +443,8 @@ enum err router_start(struct service_context *service, void **state_out)
     if (router->redis != NULL) {
         redis_on_change(router->redis, on_redis_change, router);
         redis_guard_writes(router->redis, may_write_redis, router);
+        process->redis_mark = redis_mark_create(
+                router->loop, router->redis, router->node, on_redis_emptied, router);
     }
     operator_open(router, router_drain);
     timer_start(loop_timers(router->loop), &process->health, 0);
@@ -519,6 +528,7 @@ void router_stop(void *state)
     reseal_destroy(router->reseal);
     redis_close(router->redis);
     redis_close(process->registry_redis);
+    redis_mark_destroy(process->redis_mark);
     lifecycle_destroy(router->lifecycle); /* what it waited for has been answered */
     quota_destroy(router->quota);         /* nothing is asked any more */
     quota_redis_destroy(router->quota_store);

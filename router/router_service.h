@@ -6,6 +6,7 @@
 struct router_process {
     struct router router; /* first: hooks that need only it take it */
     struct redis *registry_redis;
+    struct redis_mark *redis_mark;
     struct pg_schema *schema;
     struct timer health;
     struct timer registry_due;

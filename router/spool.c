@@ -5,11 +5,12 @@
 #include "chassis/redis.h"
 #include "proto/wire/wire.h"
 
-#define HEAD_BYTES 12
+#define HEAD_BYTES      16
+#define POSITION_DIGITS 24
 
 void spool_element_encode(struct buf *out, const struct spool_element *element)
 {
-    buf_append_u32be(out, element->sequence);
+    buf_append_u64be(out, element->position);
     buf_append_u64be(out, (uint64_t)element->log_id);
     buf_append_str(out, element->stanza);
 }
@@ -29,8 +30,8 @@ enum err spool_element_decode(struct str value, struct spool_element *element_ou
         return ERR_INVALID;
     }
     struct spool_element element = {
-        .sequence = (uint32_t)read_be(value.ptr, 4),
-        .log_id = (int64_t)read_be(value.ptr + 4, 8),
+        .position = read_be(value.ptr, 8),
+        .log_id = (int64_t)read_be(value.ptr + 8, 8),
         .stanza = str_from(value.ptr + HEAD_BYTES, value.len - HEAD_BYTES),
     };
     if (element.log_id < 0 || (element.log_id == 0) != (element.stanza.len > 0)) {
@@ -46,15 +47,25 @@ static void write_key(struct buf *out, const struct spool_key *key)
     char session[ID128_TEXT_SIZE];
     id128_format(key->session, session);
     buf_init(out, 0);
-    buf_append_literal(out, "q:{");
+    buf_append_literal(out, "u:{");
     buf_append_str(out, key->bare);
     buf_append_literal(out, "}:");
     buf_append_str(out, str_from_cstr(session));
 }
 
+static struct str print(uint64_t position, char out[POSITION_DIGITS])
+{
+    char *at = out + POSITION_DIGITS;
+    do {
+        *--at = (char)('0' + position % 10);
+        position /= 10;
+    } while (position > 0);
+    return str_from(at, (size_t)(out + POSITION_DIGITS - at));
+}
+
 void spool_push(struct redis *redis,
         const struct spool_key *key,
-        uint32_t sequence,
+        uint64_t position,
         int64_t log_id,
         const struct stanza *stanza)
 {
@@ -67,21 +78,23 @@ void spool_push(struct redis *redis,
     if (log_id == 0) {
         wire_stanza_pack(&packed, stanza);
     }
-    spool_element_encode(&value, &(struct spool_element){ sequence, log_id, buf_view(&packed) });
-    struct str push[] = { STR("RPUSH"), buf_view(&name), buf_view(&value) };
-    redis_command(redis, push, 3, NULL, NULL);
+    spool_element_encode(&value, &(struct spool_element){ position, log_id, buf_view(&packed) });
+    char score[POSITION_DIGITS];
+    struct str add[] = { STR("ZADD"), buf_view(&name), print(position, score), buf_view(&value) };
+    redis_command(redis, add, 4, NULL, NULL);
     buf_fini(&value);
     buf_fini(&packed);
     buf_fini(&name);
 }
 
-void spool_trim(struct redis *redis, const struct spool_key *key, uint32_t count)
+void spool_trim(struct redis *redis, const struct spool_key *key, uint64_t position)
 {
     struct buf name;
-    char first[16];
+    char last[POSITION_DIGITS];
     write_key(&name, key);
-    (void)snprintf(first, sizeof(first), "%u", count);
-    struct str trim[] = { STR("LTRIM"), buf_view(&name), str_from_cstr(first), STR("-1") };
+    struct str trim[] = {
+        STR("ZREMRANGEBYSCORE"), buf_view(&name), STR("-inf"), print(position, last)
+    };
     redis_command(redis, trim, 4, NULL, NULL);
     buf_fini(&name);
 }
@@ -139,7 +152,7 @@ void spool_load(struct redis *redis, const struct spool_key *key, spool_loaded d
     *load = (struct load){ done, context };
     struct buf name;
     write_key(&name, key);
-    struct str range[] = { STR("LRANGE"), buf_view(&name), STR("0"), STR("-1") };
+    struct str range[] = { STR("ZRANGE"), buf_view(&name), STR("0"), STR("-1") };
     redis_command(redis, range, 4, on_loaded, load);
     buf_fini(&name);
 }

@@ -1,7 +1,9 @@
-/* What a session with stream management was sent and has not acknowledged, in Redis: one list for
- * each session (key "q:{bare}:session"), written by the home router in the same turn in which it
- * sends, read by its next home. And one set for each shard of the accounts that have such sessions
- * (key "live:shard"), so that a next home wakes them without being asked. */
+/* What a session with stream management was sent and has not acknowledged, in Redis: one sorted set
+ * for each session (key "u:{bare}:session"), written by the home router in the same turn in
+ * which it sends, read by its next home. It is trimmed by position, not by count, so that what
+ * Redis has lost or refused (FLUSHALL, no memory) costs nothing that came later. And one set for
+ * each shard of the accounts that have such sessions (key "live:shard"), so that a next home wakes
+ * them without being asked. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,7 +24,7 @@ struct spool_key {
 };
 
 struct spool_element {
-    uint32_t sequence;
+    uint64_t position; /* its low half is the sequence, which wraps */
     int64_t log_id;    /* 0: volatile, the stanza itself is here */
     struct str stanza; /* packed */
 };
@@ -30,11 +32,11 @@ struct spool_element {
 /* `stanza` is kept when there is no log id. */
 void spool_push(struct redis *redis,
         const struct spool_key *key,
-        uint32_t sequence,
+        uint64_t position,
         int64_t log_id,
         const struct stanza *stanza);
-/* The first `count` elements. */
-void spool_trim(struct redis *redis, const struct spool_key *key, uint32_t count);
+/* Everything up to `position`. */
+void spool_trim(struct redis *redis, const struct spool_key *key, uint64_t position);
 /* It outlives its session by this much. */
 void spool_expire(struct redis *redis, const struct spool_key *key, int64_t seconds);
 void spool_erase(struct redis *redis, const struct spool_key *key);
@@ -50,6 +52,6 @@ typedef void (*spool_live_loaded)(
         void *context, enum err err, const struct str *bares, size_t count);
 void spool_load_live(struct redis *redis, unsigned shard, spool_live_loaded done, void *context);
 
-/* An element as bytes, for tests and other versions: u32 sequence, i64 log id, packed stanza. */
+/* An element as bytes, for tests and other versions: u64 position, i64 log id, packed stanza. */
 void spool_element_encode(struct buf *out, const struct spool_element *element);
 MUST_USE enum err spool_element_decode(struct str value, struct spool_element *element_out);

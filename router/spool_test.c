@@ -9,20 +9,20 @@
 static void element_comes_back(void **state)
 {
     (void)state;
-    struct spool_element in = { UINT32_MAX, 0, STR("stanza") };
+    struct spool_element in = { UINT64_C(1) << 33, 0, STR("stanza") };
     struct spool_element out;
     struct buf value;
     buf_init(&value, 0);
     spool_element_encode(&value, &in);
     assert_int_equal(spool_element_decode(buf_view(&value), &out), ERR_OK);
-    assert_int_equal(out.sequence, UINT32_MAX);
+    assert_int_equal(out.position, UINT64_C(1) << 33);
     assert_int_equal(out.log_id, 0);
     assert_true(str_equal(out.stanza, STR("stanza")));
     buf_clear(&value);
     in = (struct spool_element){ 7, INT64_C(1700000000000000), STR_NULL };
     spool_element_encode(&value, &in);
     assert_int_equal(spool_element_decode(buf_view(&value), &out), ERR_OK);
-    assert_int_equal(out.sequence, 7);
+    assert_int_equal(out.position, 7);
     assert_int_equal(out.log_id, INT64_C(1700000000000000));
     buf_fini(&value);
 }
@@ -34,12 +34,12 @@ static void broken_element_is_refused(void **state)
     assert_int_equal(spool_element_decode(STR(""), &out), ERR_INVALID);
     assert_int_equal(spool_element_decode(STR("too short"), &out), ERR_INVALID);
     /* Neither a log id nor a stanza; both; a negative id. */
-    assert_int_equal(
-            spool_element_decode(str_from("\0\0\0\1\0\0\0\0\0\0\0\0", 12), &out), ERR_INVALID);
-    assert_int_equal(
-            spool_element_decode(str_from("\0\0\0\1\0\0\0\0\0\0\0\1x", 13), &out), ERR_INVALID);
-    assert_int_equal(
-            spool_element_decode(str_from("\0\0\0\1\377\0\0\0\0\0\0\1", 12), &out), ERR_INVALID);
+    assert_int_equal(spool_element_decode(str_from("\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0", 16), &out),
+            ERR_INVALID);
+    assert_int_equal(spool_element_decode(str_from("\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1x", 17), &out),
+            ERR_INVALID);
+    assert_int_equal(spool_element_decode(str_from("\0\0\0\0\0\0\0\1\377\0\0\0\0\0\0\1", 16), &out),
+            ERR_INVALID);
 }
 
 int main(void)

@@ -15,7 +15,8 @@
 #include "router/signer.h"
 #include "router/turn.h"
 
-#define ASK_TABLE_MS     250   /* by then the shard table has been asked */
+#define FIRST_POSITION   (UINT64_C(1) << 32) /* numbers may fall back a little */
+#define ASK_TABLE_MS     250                 /* by then the shard table has been asked */
 #define ANNOUNCE_WAIT_MS 15000 /* then the edge a former home knew of does not hold it any more */
 
 static struct metric detached_gauge =
@@ -53,6 +54,8 @@ struct sm_session *sm_session_create(
     sm->attach = 1;
     sm->base_sequence = base_sequence;
     sm->sent = base_sequence;
+    sm->position = FIRST_POSITION + base_sequence;
+    sm->trimmed = base_sequence;
     sm->max_ms = entity->router->settings->resume_timeout_ms;
     sm_queue_init(&sm->queue, base_sequence);
     timer_init(&sm->timer, on_due, sm);
@@ -80,6 +83,15 @@ void sm_session_destroy(struct sm_session *sm)
     resume_free(sm);
     sm_queue_fini(&sm->queue);
     free(sm);
+}
+
+void sm_note_unknown(struct sm_session *sm, uint32_t until)
+{
+    if (sm_sequence_is_after(until, sm->queue.last)) {
+        sm->has_unknown = true;
+        sm->unknown_until = until;
+        sm_queue_skip(&sm->queue, until);
+    }
 }
 
 bool sm_session_is_attached(const struct sm_session *sm)
@@ -206,7 +218,7 @@ void sm_give_up(struct entity *entity, struct resource *resource, enum stream_co
 }
 
 /* The client has had it from a former home, and has said so: the log is told behind this send. */
-static void confirm_later(struct entity *entity, const struct resource *resource, int64_t log_id)
+void sm_confirm_later(struct entity *entity, const struct resource *resource, int64_t log_id)
 {
     struct item *item =
             item_create(ITEM_DELIVERED, NULL, strlen(resource->edge) + 2 * sizeof(item->ids[0]));
@@ -227,7 +239,7 @@ void sm_send(struct entity *entity,
     struct sm_session *sm = resource->sm;
     struct sm_entry *former = sm_queue_find_log(&sm->queue, log_id);
     if (former && sm_queue_is_acked(&sm->queue, former)) {
-        confirm_later(entity, resource, log_id);
+        sm_confirm_later(entity, resource, log_id);
         return;
     }
     if (former) {

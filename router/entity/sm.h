@@ -27,6 +27,7 @@ void sm_not_sent(struct entity *entity, struct resource *resource, uint32_t sequ
 void sm_share_newest(struct entity *entity, const struct id128 *sessions, size_t count);
 void sm_flush(struct entity *entity, struct resource *resource);
 void sm_flush_all(struct entity *entity);
+void sm_confirm_later(struct entity *entity, const struct resource *resource, int64_t log_id);
 void sm_ack(struct entity *entity, struct resource *resource, uint32_t sequence);
 bool sm_is_numbered(const struct entity *entity, struct id128 session, int64_t log_id);
 /* The stream is gone: the session waits to be resumed. */

@@ -7,15 +7,6 @@
 
 /* ---- numbers */
 
-static void note_unknown(struct sm_session *sm, uint32_t until)
-{
-    if (sm_sequence_is_after(until, sm->queue.last)) {
-        sm->has_unknown = true;
-        sm->unknown_until = until;
-        sm_queue_skip(&sm->queue, until);
-    }
-}
-
 /* Numbers a former home gave behind the last one it could leave in Redis. What the log has is as
  * good as read from there; what was volatile is unknown until the client has acknowledged it. */
 static void take_former(struct entity *entity, struct sm_session *sm, const struct item *item)
@@ -30,12 +21,12 @@ static void take_former(struct entity *entity, struct sm_session *sm, const stru
         if (is_known || !is_possible) {
             continue;
         }
-        note_unknown(sm, sequence - 1);
+        sm_note_unknown(sm, sequence - 1);
         if (sm_queue_restore(&sm->queue, sequence, log_id, NULL) != ERR_OK) {
             break; /* not in order */
         }
     }
-    note_unknown(sm, item->sm.written);
+    sm_note_unknown(sm, item->sm.written);
 }
 
 /* The first one not acknowledged that the edge's list reaches back to. */
@@ -74,19 +65,40 @@ static uint32_t last_agreed(const struct sm_session *sm, const struct item *item
     return sm_sequence_is_after(sm->queue.acked, sm->sent) ? sm->queue.acked : sm->sent;
 }
 
-/* What the edge says of the numbers is the truth of the stream it holds. */
+/* What the client has acknowledged, the log has not heard of, and Redis has lost. */
+static void take_acknowledged(
+        struct entity *entity, struct resource *resource, const struct item *item)
+{
+    struct sm_queue *queue = &resource->sm->queue;
+    for (size_t i = 0; i < item->id_count; i++) {
+        uint32_t sequence = item->sm.sequences[i];
+        int64_t log_id = item->ids[i];
+        bool is_possible = log_id > entity->log.watermark && log_id <= entity->log.last_id;
+        if (is_possible && !sm_sequence_is_after(sequence, queue->acked)
+                && !sm_queue_find_log(queue, log_id)) {
+            sm_queue_remember(queue, sequence, log_id);
+            sm_confirm_later(entity, resource, log_id);
+        }
+    }
+}
+
+/* What the edge says of the numbers is the truth of the stream it holds; those behind it were given
+ * here. */
 static void take_numbers(struct entity *entity, struct resource *resource, const struct item *item)
 {
     struct sm_session *sm = resource->sm;
     uint32_t agreed = last_agreed(sm, item);
-    if (sm_sequence_is_after(item->sm.written, agreed)) { /* the rest was not given by us */
+    if (!sm->is_inherited && !sm_sequence_is_after(item->sm.written, agreed)) {
+        sm_ack(entity, resource, item->sm.acked);
+    } else {
         struct sm_queue ours = sm_queue_split(&sm->queue, agreed);
         take_former(entity, sm, item);
+        sm_ack(entity, resource, item->sm.acked);
+        take_acknowledged(entity, resource, item);
         sm_queue_join(&sm->queue, &ours);
         sm->is_inherited = true;
     }
     sm_spool_inherit(entity, resource);
-    sm_ack(entity, resource, item->sm.acked);
     sm->sent = item->sm.written;
 }
 

@@ -132,6 +132,43 @@ static void what_was_volatile_is_a_number(void **state)
     assert_seen(fake_take_out(), "DELIVER e2 desk #4 kept");
 }
 
+/* Redis had lost what it was sent first. */
+static void what_redis_has_lost_does_not_come_again(void **state)
+{
+    (void)state;
+    say(2, "<body>a</body>");
+    say(3, "<body>b</body>");
+    say(4, "<body>c</body>");
+    fake.spool_trimmed = 1;
+    fake_take_over_bob();
+    fake_clear();
+    struct said said = said_all(0, 3, 3);
+    announce(&said);
+    fake_advance(10);
+    assert_not_seen(fake_take_out(), "DELIVER e2 desk");
+    fake_acked("e2", BOB, 3);
+    assert_int_equal(fake.watermarks[2], fake.entries[2].id);
+}
+
+/* And its client had acknowledged it, which the log has not heard of. */
+static void what_was_acknowledged_and_lost_does_not_come_again(void **state)
+{
+    (void)state;
+    say(2, "<body>a</body>");
+    say(3, "<body>b</body>");
+    fake.spool_trimmed = 1;
+    fake.written.sm.acked = 1;
+    fake_take_over_bob();
+    fake_clear();
+    struct said said = said_all(1, 2, 2);
+    announce(&said);
+    fake_advance(10);
+    assert_not_seen(fake_take_out(), "DELIVER e2 desk");
+    assert_int_equal(fake.watermarks[2], fake.entries[0].id);
+    fake_acked("e2", BOB, 2);
+    assert_int_equal(fake.watermarks[2], fake.entries[1].id);
+}
+
 /* Redis and the router were lost at once: the edge is all that is left. */
 static void an_edge_alone_knows_what_was_written(void **state)
 {
@@ -254,6 +291,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_volatile_is_a_number, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 an_edge_alone_knows_what_was_written, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_redis_has_lost_does_not_come_again, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_was_acknowledged_and_lost_does_not_come_again, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(what_cannot_be_is_not_believed, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 what_another_home_never_sent_comes_behind, start_managed, fake_stop),

@@ -42,7 +42,6 @@ static void keep_stanza(struct sm_entry *entry, const struct stanza *stanza)
 static void link_last(struct sm_queue *queue, struct sm_entry *entry, uint32_t sequence)
 {
     entry->sequence = sequence;
-    entry->weight = 1;
     entry->next = NULL;
     *(queue->tail ? &queue->tail->next : &queue->head) = entry;
     queue->tail = entry;
@@ -101,6 +100,25 @@ enum err sm_queue_restore(
         queue->kept = entry;
     }
     return ERR_OK;
+}
+
+void sm_queue_remember(struct sm_queue *queue, uint32_t sequence, int64_t log_id)
+{
+    ASSERT(!sm_sequence_is_after(sequence, queue->acked));
+    struct sm_entry *before = NULL;
+    struct sm_entry *next = queue->head;
+    while (next && !sm_sequence_is_after(next->sequence, sequence)) {
+        before = next;
+        next = next->next;
+    }
+    struct sm_entry *entry = MEM_NEW(struct sm_entry);
+    entry->sequence = sequence;
+    entry->log_id = log_id;
+    entry->next = next;
+    *(before ? &before->next : &queue->head) = entry;
+    queue->kept = next == queue->unacked ? entry : queue->kept;
+    queue->tail = next ? queue->tail : entry;
+    queue->newest_log_id = log_id > queue->newest_log_id ? log_id : queue->newest_log_id;
 }
 
 void sm_queue_skip(struct sm_queue *queue, uint32_t sequence)
@@ -176,18 +194,11 @@ static void count_out(struct sm_queue *queue, struct sm_entry *entry)
     }
 }
 
-/* A volatile one is not remembered: the one before it, or the front, stands for its element in the
- * spool. */
+/* A volatile one is not remembered. */
 static void swallow(struct sm_queue *queue, struct sm_entry *entry)
 {
     struct sm_entry *before = queue->kept;
-    if (before) {
-        before->weight += entry->weight;
-        before->next = entry->next;
-    } else {
-        queue->forgotten += entry->weight;
-        queue->head = entry->next;
-    }
+    *(before ? &before->next : &queue->head) = entry->next;
     if (queue->tail == entry) {
         queue->tail = before;
     }
@@ -222,7 +233,6 @@ uint32_t sm_queue_forget(struct sm_queue *queue, int64_t watermark)
 {
     while (queue->head && queue->head != queue->unacked && queue->head->log_id <= watermark) {
         struct sm_entry *entry = queue->head;
-        queue->forgotten += entry->weight;
         queue->head = entry->next;
         if (queue->tail == entry) {
             queue->tail = NULL;
@@ -232,9 +242,7 @@ uint32_t sm_queue_forget(struct sm_queue *queue, int64_t watermark)
         }
         entry_destroy(entry);
     }
-    uint32_t forgotten = queue->forgotten;
-    queue->forgotten = 0;
-    return forgotten;
+    return queue->head ? queue->head->sequence : queue->last + 1;
 }
 
 struct sm_entry *sm_queue_after(const struct sm_queue *queue, uint32_t sequence)

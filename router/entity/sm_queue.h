@@ -17,7 +17,6 @@ struct sm_entry {
     struct sm_entry *next;
     uint32_t sequence;
     int64_t log_id;  /* 0: volatile */
-    uint32_t weight; /* elements of the spool this one stands for: itself and what it swallowed */
     bool has_stanza; /* false: has to be read from the log */
     bool is_shared;  /* not kept, but other sessions got it as well */
     size_t bytes;    /* counted against the limit */
@@ -35,7 +34,6 @@ struct sm_queue {
     uint32_t last;            /* newest number given */
     uint32_t acked;           /* everything up to it is acknowledged */
     int64_t newest_log_id;
-    uint32_t forgotten; /* spool elements in front that nobody needs any more */
 };
 
 /* Numbers wrap: compared by this only. */
@@ -56,6 +54,8 @@ MUST_USE enum err sm_queue_restore(
         struct sm_queue *queue, uint32_t sequence, int64_t log_id, const struct stanza *stanza);
 /* Numbers up to `sequence` were given by somebody else; what they mean is not known here. */
 void sm_queue_skip(struct sm_queue *queue, uint32_t sequence);
+/* An acknowledged one that is not known here. */
+void sm_queue_remember(struct sm_queue *queue, uint32_t sequence, int64_t log_id);
 /* Takes off everything behind `sequence` (not acknowledged), as a queue of its own. */
 struct sm_queue sm_queue_split(struct sm_queue *queue, uint32_t sequence);
 /* Appends all of `rest`, numbered anew, but for log entries that are in the queue by now. */
@@ -67,8 +67,8 @@ void sm_queue_fill(struct sm_queue *queue, struct sm_entry *entry, const struct 
 typedef void (*sm_queue_acked)(void *context, int64_t log_id);
 MUST_USE enum err sm_queue_ack(
         struct sm_queue *queue, uint32_t sequence, sm_queue_acked acked, void *context);
-/* The log offers nothing up to `watermark` any more. Returns how many elements the spool may drop
- * in front; they are counted once. */
+/* The log offers nothing up to `watermark` any more. Returns the oldest number that is needed
+ * still, or will be. */
 uint32_t sm_queue_forget(struct sm_queue *queue, int64_t watermark);
 
 /* The first one behind `sequence`; NULL: none. Cheap at the end of the queue. */

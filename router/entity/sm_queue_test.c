@@ -105,7 +105,6 @@ static void numbers_wrap(void **state)
     assert_int_equal(queue->count, 1);
 }
 
-/* The spool has one element for each: what is forgotten is counted in elements of its front. */
 static void acknowledged_ones_are_remembered_until_the_log_forgets(void **state)
 {
     struct sm_queue *queue = *state;
@@ -117,14 +116,15 @@ static void acknowledged_ones_are_remembered_until_the_log_forgets(void **state)
     struct sm_entry *entry = sm_queue_find_log(queue, 5);
     assert_non_null(entry);
     assert_true(sm_queue_is_acked(queue, entry));
-    assert_int_equal(sm_queue_forget(queue, 0), 1); /* <a/> */
-    assert_int_equal(sm_queue_forget(queue, 5), 2); /* <b/> and <c/> behind it */
+    assert_int_equal(sm_queue_forget(queue, 0), 102); /* not <a/> any more */
+    assert_int_equal(sm_queue_forget(queue, 5), 104); /* nor <b/>, and <c/> behind it */
     assert_null(sm_queue_find_log(queue, 5));
     assert_non_null(sm_queue_find_log(queue, 7));
     push(queue, "<e/>", 9);
-    assert_int_equal(sm_queue_forget(queue, 9), 1);
+    assert_int_equal(sm_queue_forget(queue, 9), 105);
     assert_int_equal(queue->count, 1); /* not acknowledged: stays */
-    assert_int_equal(sm_queue_forget(queue, 9), 0);
+    assert_int_equal(sm_queue_ack(queue, 105, hear, NULL), ERR_OK);
+    assert_int_equal(sm_queue_forget(queue, 9), 106);
 }
 
 static void restored_queue_goes_on(void **state)
@@ -147,6 +147,31 @@ static void restored_queue_goes_on(void **state)
     assert_int_equal(sm_queue_ack(queue, 43, hear, NULL), ERR_OK);
     assert_int_equal(queue->bytes, 0);
     assert_int_equal(heard_count, 1);
+}
+
+static void what_only_others_know_is_remembered(void **state)
+{
+    struct sm_queue *queue = *state;
+    for (int64_t id = 1; id <= 4; id++) {
+        push(queue, "<a/>", 0);
+    }
+    push(queue, "<b/>", 9);
+    assert_int_equal(sm_queue_ack(queue, 104, hear, NULL), ERR_OK);
+    sm_queue_remember(queue, 103, 7);
+    sm_queue_remember(queue, 102, 6);
+    sm_queue_remember(queue, 104, 8);
+    assert_true(sm_queue_is_acked(queue, sm_queue_find_log(queue, 6)));
+    assert_true(sm_queue_is_acked(queue, sm_queue_find_log(queue, 8)));
+    assert_int_equal(queue->count, 1);
+    assert_int_equal(sm_queue_forget(queue, 6), 103);
+    assert_int_equal(sm_queue_ack(queue, 105, hear, NULL), ERR_OK);
+    assert_int_equal(sm_queue_forget(queue, 8), 105);
+    assert_int_equal(sm_queue_forget(queue, 9), 106);
+    sm_queue_remember(queue, 105, 10);
+    assert_int_equal(queue->tail->log_id, 10);
+    push(queue, "<c/>", 11);
+    assert_int_equal(sm_queue_forget(queue, 10), 106);
+    assert_int_equal(queue->head->log_id, 11);
 }
 
 static void numbers_somebody_else_gave_are_skipped(void **state)
@@ -215,6 +240,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
                 acknowledged_ones_are_remembered_until_the_log_forgets, setup, teardown),
         cmocka_unit_test_setup_teardown(restored_queue_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_only_others_know_is_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_somebody_else_gave_are_skipped, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_behind_a_number_is_split_off, setup, teardown),
     };

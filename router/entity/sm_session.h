@@ -39,8 +39,10 @@ struct sm_session {
     /* Not NONE: it is ended with this as soon as nobody iterates. */
     enum stream_condition over;
 
-    bool is_spooled;    /* Redis has a list of it */
-    bool is_inherited;  /* a former home wrote that list, and may not have stopped in time */
+    bool is_spooled;    /* Redis has a set of it, with a time-out */
+    uint64_t position;  /* of the newest element there: its low half is a sequence */
+    uint32_t trimmed;   /* sequence; nothing up to it is there any more */
+    bool is_inherited;  /* a former home wrote that set, and may not have stopped in time */
     bool is_queue_lost; /* a former home had a queue that could not be read */
     struct timer trim_timer;
     int64_t settled_watermark; /* of the account, known to be in the log by now */
@@ -58,6 +60,9 @@ struct sm_session {
 struct sm_session *sm_session_create(
         struct entity *entity, struct resource *resource, uint32_t base_sequence);
 void sm_session_destroy(struct sm_session *sm); /* accepts NULL */
+/* Numbers up to `until`, if not known, mean something nobody knows: the client cannot resume before
+ * it has them. */
+void sm_note_unknown(struct sm_session *sm, uint32_t until);
 /* An edge holds the stream and has said so here, and nobody is taking it over. */
 bool sm_session_is_attached(const struct sm_session *sm);
 /* `attach` is how an edge names its attachment; one that does not say is believed. */

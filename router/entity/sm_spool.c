@@ -48,14 +48,28 @@ void sm_spool_open(struct entity *entity)
     }
 }
 
+/* Near the newest one: numbers wrap, positions do not. */
+static uint64_t position_of(const struct sm_session *sm, uint32_t sequence)
+{
+    int32_t ahead = (int32_t)(sequence - (uint32_t)sm->position);
+    return sm->position + (uint64_t)(int64_t)ahead;
+}
+
+static void push(const struct resource *resource, const struct sm_entry *entry)
+{
+    struct sm_session *sm = resource->sm;
+    struct spool_key key = key_of(sm->entity, resource);
+    sm->position = position_of(sm, entry->sequence);
+    spool_push(sm->entity->router->redis, &key, sm->position, entry->log_id, &entry->stanza);
+}
+
 void sm_spool_push(
         struct entity *entity, const struct resource *resource, const struct sm_entry *entry)
 {
     if (!is_spooling(entity)) {
         return;
     }
-    struct spool_key key = key_of(entity, resource);
-    spool_push(entity->router->redis, &key, entry->sequence, entry->log_id, &entry->stanza);
+    push(resource, entry);
     if (!resource->sm->is_spooled) {
         resource->sm->is_spooled = true;
         keep_alive(entity, resource);
@@ -89,21 +103,23 @@ static void trim_again(struct sm_session *sm)
     }
 }
 
-/* Volatile elements behind the watermark go with it, and the client may have acknowledged some of
- * them since the record was written. */
-static void trim_behind(struct sm_session *sm, const struct trim *trim)
+/* What is acknowledged goes, but for what the log may offer again above `watermark`. The client may
+ * have acknowledged some of it since the record was written. */
+static void trim_behind(struct sm_session *sm, int64_t watermark, uint32_t recorded)
 {
     struct entity *entity = sm->entity;
-    uint32_t count = sm_queue_forget(&sm->queue, trim->watermark);
-    if (entity->router->redis && count > 0) {
-        if (sm->queue.acked != trim->acked) {
-            sessions_write_record(entity->router, entity, sm->resource);
-        }
-        struct spool_key key = key_of(entity, sm->resource);
-        spool_trim(entity->router->redis, &key, count);
-        sm->is_spooled = false; /* an empty list forgets its time: the next element renews it */
-        keep_alive(entity, sm->resource);
+    uint32_t last = sm_queue_forget(&sm->queue, watermark) - 1;
+    if (!entity->router->redis || !sm_sequence_is_after(last, sm->trimmed)) {
+        return;
     }
+    if (sm->queue.acked != recorded) {
+        sessions_write_record(entity->router, entity, sm->resource);
+    }
+    struct spool_key key = key_of(entity, sm->resource);
+    spool_trim(entity->router->redis, &key, position_of(sm, last));
+    sm->trimmed = last;
+    sm->is_spooled = false; /* an empty set forgets its time: the next element renews it */
+    keep_alive(entity, sm->resource);
 }
 
 static void on_told(void *context, enum err err)
@@ -116,15 +132,14 @@ static void on_told(void *context, enum err err)
         return;
     }
     if (err == ERR_OK) {
-        trim_behind(resource->sm, &trim);
+        trim_behind(resource->sm, trim.watermark, trim.acked);
     }
     trim_again(resource->sm);
 }
 
 /* The record says first what is acknowledged, then the elements go: numbers never fall back. And
  * they go only when the log has been told, however long that takes: a next home knows from them
- * what the client has and the log has not heard of (T04). What was put off a TRIM_MS ago is in a
- * group by now. */
+ * what the client has and the log has not heard of (T04). */
 static void on_trim(struct timer *timer, void *context)
 {
     (void)timer;
@@ -136,6 +151,7 @@ static void on_trim(struct timer *timer, void *context)
     int64_t settled = sm->settled_watermark;
     sm->settled_watermark = entity->log.watermark;
     if (!has_settled) {
+        trim_behind(sm, 0, sm->queue.acked); /* volatile ones no log knows */
         trim_again(sm);
         return;
     }
@@ -143,7 +159,7 @@ static void on_trim(struct timer *timer, void *context)
     *trim = (struct trim){
         entity_ref_create(entity), sm->resource->session, settled, sm->queue.acked
     };
-    commit_wait(entity->router->commit, entity->shard, on_told, trim);
+    commit_flush(entity->router->commit, entity->shard, on_told, trim);
 }
 
 void sm_spool_init(struct sm_session *sm)
@@ -175,11 +191,9 @@ void sm_spool_rewrite(struct entity *entity, struct resource *resource)
     struct spool_key key = key_of(entity, resource);
     spool_erase(entity->router->redis, &key);
     sm_spool_open(entity);
-    sm->queue.forgotten = 0;
     for (struct sm_entry *entry = is_spooling(entity) ? sm->queue.head : NULL; entry;
             entry = entry->next) {
-        entry->weight = 1;
-        spool_push(entity->router->redis, &key, entry->sequence, entry->log_id, &entry->stanza);
+        push(resource, entry);
     }
     sm->is_spooled = is_spooling(entity) && sm->queue.head != NULL;
     keep_alive(entity, resource);
@@ -193,21 +207,24 @@ struct sm_load {
     void (*done)(struct entity *entity);
 };
 
+/* What is missing between two elements is unknown: Redis may have been emptied, or full. */
 static void restore(struct sm_session *sm, const struct spool_element *element)
 {
     struct arena arena;
     struct stanza stanza;
+    uint32_t sequence = (uint32_t)element->position;
     arena_init(&arena, 0);
-    bool is_whole =
-            element->log_id || wire_stanza_unpack(&arena, element->stanza, &stanza) == ERR_OK;
-    bool has_gap = sm_sequence_is_after(element->sequence, sm->queue.acked)
-            && element->sequence != sm->queue.last + 1;
-    enum err err = ERR_INVALID;
-    if (is_whole && !has_gap) {
+    enum err err = ERR_OK;
+    if (element->log_id == 0) {
+        err = wire_stanza_unpack(&arena, element->stanza, &stanza);
+    }
+    if (err == ERR_OK) {
+        sm_note_unknown(sm, sequence - 1);
         err = sm_queue_restore(
-                &sm->queue, element->sequence, element->log_id, element->log_id ? NULL : &stanza);
+                &sm->queue, sequence, element->log_id, element->log_id ? NULL : &stanza);
     }
     sm->is_queue_lost = sm->is_queue_lost || err != ERR_OK;
+    sm->position = element->position;
     arena_fini(&arena);
 }
 
@@ -223,6 +240,9 @@ static void on_spool(
     struct resource *resource = entity_find_session(entity, load.session);
     if (resource && resource->sm && err == ERR_OK) {
         resource->sm->is_queue_lost = false;
+        if (count > 0) {
+            resource->sm->trimmed = (uint32_t)elements[0].position - 1;
+        }
         for (size_t i = 0; i < count; i++) {
             restore(resource->sm, &elements[i]);
         }

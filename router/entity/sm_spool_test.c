@@ -58,7 +58,7 @@ static void spool_is_written_before_it_is_sent_and_trimmed_behind_acks(void **st
     fake_advance(1000);
     assert_not_seen(fake_take_out(), "TRIM");
     fake_advance(1000);
-    assert_before(fake_take_out(), "RECORD", "TRIM desk 2");
+    assert_before(fake_take_out(), "RECORD", "TRIM desk #2");
     assert_int_equal(fake.written.sm.acked, 2);
 }
 
@@ -77,7 +77,7 @@ static void spool_is_kept_until_the_log_has_been_told(void **state)
     assert_not_seen(fake_take_out(), "TRIM");
     fake.is_auto_commit = true;
     fake_run();
-    assert_seen(fake_take_out(), "TRIM desk 1");
+    assert_seen(fake_take_out(), "TRIM desk #1");
 }
 
 /* Acknowledged while the watermark was on its way: the record has to know before the element goes.
@@ -95,7 +95,7 @@ static void record_is_never_behind_what_was_trimmed(void **state)
     fake_clear();
     fake.is_auto_commit = true;
     fake_run();
-    assert_before(fake_take_out(), "RECORD", "TRIM desk 2");
+    assert_before(fake_take_out(), "RECORD", "TRIM desk #2");
     assert_int_equal(fake.written.sm.acked, 2);
 }
 
@@ -217,6 +217,36 @@ static void lost_queue_answers_with_h(void **state)
     assert_seen(fake_take_out(), "DELIVER e3 bag kept");
 }
 
+/* FLUSHALL: what comes after it is not trimmed in the place of what is gone. */
+static void emptied_redis_costs_nothing_that_comes_later(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    fake.spool_trimmed = fake.spool_count;
+    say(3, BOB, "<body>b</body>");
+    fake_acked("e2", BOB, 1);
+    fake_advance(1000);
+    fake_advance(1000);
+    assert_seen(fake_take_out(), "TRIM desk #1");
+    fake_detach("e2", BOB, 0);
+    fake_take_over_bob();
+    resume(1);
+    assert_seen(fake_take_out(), "DELIVER e3 desk #2 kept");
+}
+
+static void volatile_ones_need_no_durable_one_to_go(void **state)
+{
+    (void)state;
+    say(2, BOB, "<state/>");
+    say(3, BOB, "<state/>");
+    fake_acked("e2", BOB, 1);
+    fake_advance(1000);
+    assert_before(fake_take_out(), "RECORD", "TRIM desk #1");
+    fake_acked("e2", BOB, 2);
+    fake_advance(1000);
+    assert_before(fake_take_out(), "RECORD", "TRIM desk #2");
+}
+
 /* An element is missing: what the client counts cannot be known. */
 static void spool_with_a_gap_is_no_queue(void **state)
 {
@@ -225,8 +255,8 @@ static void spool_with_a_gap_is_no_queue(void **state)
     say(3, BOB, "<state/>");
     say(4, BOB, "<body>b</body>");
     fake_detach("e2", BOB, 0);
-    fake.spool[1].element.sequence = 3;
-    fake.spool[2].element.sequence = 4;
+    fake.spool[1].element.position++;
+    fake.spool[2].element.position++;
     fake_take_over_bob();
     fake_clear();
     resume(1);
@@ -240,7 +270,7 @@ static void session_that_cannot_be_resumed_is_no_target(void **state)
     (void)state;
     say(2, BOB, "<body>a</body>");
     say(3, BOB, "<body>b</body>");
-    fake.spool[0].element.sequence = 2;
+    fake.spool[0].element.position++;
     fake_take_over_bob();
     assert_int_equal(bob()->resource_count, 1);
     resume(1);
@@ -315,6 +345,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(
                 resume_without_the_former_edge_uses_the_stored_one, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(spool_with_a_gap_is_no_queue, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                emptied_redis_costs_nothing_that_comes_later, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                volatile_ones_need_no_durable_one_to_go, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(lost_queue_answers_with_h, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 session_that_cannot_be_resumed_is_no_target, start_managed, fake_stop),

@@ -492,6 +492,10 @@ void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *
     fake.waits[fake.wait_count].done = done;
     fake.waits[fake.wait_count++].context = context;
 }
+void commit_flush(struct commit *commit, unsigned shard, commit_done done, void *context)
+{
+    commit_wait(commit, shard, done, context);
+}
 bool commit_has_room(const struct commit *commit)
 {
     (void)commit;
@@ -1211,7 +1215,7 @@ void session_registry_erase(struct redis *redis, struct str bare)
 }
 void spool_push(struct redis *redis,
         const struct spool_key *key,
-        uint32_t sequence,
+        uint64_t position,
         int64_t log_id,
         const struct stanza *stanza)
 {
@@ -1223,18 +1227,22 @@ void spool_push(struct redis *redis,
     }
     fake.spool[n].session = key->session;
     fake.spool[n].element =
-            (struct spool_element){ sequence, log_id, buf_view(&fake.spool[n].packed) };
+            (struct spool_element){ position, log_id, buf_view(&fake.spool[n].packed) };
     buf_printf(&fake.out,
             "SPOOL %s #%u %s\n",
             fake_name_of(key->session),
-            sequence,
+            (unsigned)(uint32_t)position,
             log_id ? "kept" : "volatile");
 }
-void spool_trim(struct redis *redis, const struct spool_key *key, uint32_t count)
+void spool_trim(struct redis *redis, const struct spool_key *key, uint64_t position)
 {
     (void)redis;
-    fake.spool_trimmed += count;
-    buf_printf(&fake.out, "TRIM %s %u\n", fake_name_of(key->session), count);
+    while (fake.spool_trimmed < fake.spool_count
+            && fake.spool[fake.spool_trimmed].element.position <= position) {
+        fake.spool_trimmed++;
+    }
+    buf_printf(
+            &fake.out, "TRIM %s #%u\n", fake_name_of(key->session), (unsigned)(uint32_t)position);
 }
 void spool_expire(struct redis *redis, const struct spool_key *key, int64_t seconds)
 {

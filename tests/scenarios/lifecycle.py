@@ -199,7 +199,7 @@ async def test_erase_leaves_nothing_but_a_tombstone():
         before = traces(name, ident)
         for wanted in ("router.account:", "router.credential:", "router.roster:", "router.account_key:", "router.account_data:",
                        "router.fast_client:", "archive.session_input:", "archive.message_", f"redis s:{{{name}@localhost}}",
-                       f"redis q:{{{name}@localhost}}", "redis live:", f"redis p:{{{name}@localhost}}"):
+                       f"redis u:{{{name}@localhost}}", "redis live:", f"redis p:{{{name}@localhost}}"):
             assert any(trace.startswith(wanted) for trace in before), (end.__name__, wanted, before)
         await end(c, f"{name}@localhost")
         await c.expect_error("not-authorized")
