@@ -256,6 +256,7 @@ static void on_log(void *context, enum err err, const Wire__LogOpenReply *reply)
         sessions_store_input(entity, wire_id(reply->inputs[i]->session), reply->inputs[i]->h);
     }
     entity->is_log_open = true;
+    entity->opened_ms = loop_now_ms(entity->router->loop);
     int64_t watermark = entity->pending_watermark > reply->watermark ? entity->pending_watermark
                                                                      : reply->watermark;
     account_log_open(&entity->log, reply->last_id, watermark);

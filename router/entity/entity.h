@@ -99,6 +99,7 @@ struct entity {
     size_t stored_input_count, stored_input_capacity;
 
     struct timer load_timer;   /* backoff */
+    int64_t opened_ms;         /* when its log was */
     int64_t redis_until_ms;    /* until then a Redis that was lost is waited for */
     struct timer untold_timer; /* sessions from Redis whose edges do not announce them */
     struct timer retry_timer;  /* reads and deliveries that failed */

@@ -2,6 +2,7 @@
 #include "router/entity/origins.h"
 
 #include "chassis/base/mem.h"
+#include "router/entity/resource.h"
 
 #define ORIGINS_FIRST 16
 
@@ -113,4 +114,16 @@ bool origins_find(const struct origins *origins, const struct origin *origin, in
     }
     *id_out = origins->entries[slot].id;
     return true;
+}
+
+bool origins_has_younger(const struct origins *origins, const struct origin *origin)
+{
+    for (size_t i = 0; i < origins->count; i++) {
+        const struct origin_entry *entry = &origins->entries[i];
+        if (entry->id > 0 && id128_equal(entry->origin.session, origin->session)
+                && counter_is_after(entry->origin.counter, origin->counter)) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -25,3 +25,5 @@ void origins_fini(struct origins *origins);
 void origins_add(struct origins *origins, const struct origin *origin, int64_t id);
 /* The log id the stanza got; false: never seen. */
 bool origins_find(const struct origins *origins, const struct origin *origin, int64_t *id_out);
+/* A later stanza of the same session was kept. Looks at all of them. */
+bool origins_has_younger(const struct origins *origins, const struct origin *origin);

@@ -72,11 +72,31 @@ static void what_was_refused_is_remembered_like_the_rest(void **state)
     origins_fini(&origins);
 }
 
+static void younger_is_what_was_kept_later_in_the_same_session(void **state)
+{
+    (void)state;
+    struct origins origins;
+    origins_init(&origins);
+    struct origin kept = origin_of(UINT32_MAX, 0);
+    struct origin refused = origin_of(3, 0);
+    struct origin other = { { 9, 9 }, 4, 0 };
+    origins_add(&origins, &kept, 100);
+    origins_add(&origins, &refused, ORIGIN_REFUSED);
+    origins_add(&origins, &other, 101);
+    struct origin before = origin_of(UINT32_MAX - 1, 0);
+    struct origin after = origin_of(2, 0); /* counters wrap */
+    assert_true(origins_has_younger(&origins, &before));
+    assert_false(origins_has_younger(&origins, &kept));
+    assert_false(origins_has_younger(&origins, &after));
+    origins_fini(&origins);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(repeat_is_found_with_its_id),
         cmocka_unit_test(ring_keeps_the_newest),
+        cmocka_unit_test(younger_is_what_was_kept_later_in_the_same_session),
         cmocka_unit_test(what_was_refused_is_remembered_like_the_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,9 +19,14 @@
 #include "router/router.h"
 
 #define READ_RETRY_MS 1000
+#define YOUNG_MS      INT64_C(120000) /* by then nobody repeats what a former home had */
 
 static struct metric duplicates_total = METRIC_COUNTER_INIT(
         "duplicates_total", "Durable stanzas that came again and had no second effect", NULL);
+
+static struct metric overtaken_total = METRIC_COUNTER_INIT("routes_overtaken_total",
+        "Messages that came back: a former home took them back, and later ones were kept",
+        NULL);
 
 static struct metric offline_full_total = METRIC_COUNTER_INIT("offline_full_total",
         "Messages that came back because too many wait for their recipient",
@@ -464,6 +469,19 @@ static bool handle_duplicate(struct entity *entity, const struct item *item, int
     return false;
 }
 
+/* A former home took it back for want of a store and its sender's home was lost with the news,
+ * while what the same session said later was kept: behind that it would be out of order (P3), so
+ * its sender hears now that it was not kept (P5). */
+static bool is_overtaken(const struct entity *entity, const struct item *item)
+{
+    int64_t age_ms = loop_now_ms(entity->router->loop) - entity->opened_ms;
+    if (age_ms > YOUNG_MS || !origins_has_younger(&entity->origins, &item->origin)) {
+        return false;
+    }
+    metric_add(&overtaken_total, 1);
+    return true;
+}
+
 /* A request to the bare JID from elsewhere: strangers learn nothing, not even whether the account
  * exists (C09). */
 static enum verdict answer_for_account(struct turn *turn)
@@ -501,6 +519,9 @@ bool routes_handle(struct entity *entity, struct item *item)
     enum verdict verdict = VERDICT_HANDLED;
     if (is_durable && origins_find(&entity->origins, &item->origin, &id)) {
         is_later = handle_duplicate(entity, item, id);
+    } else if (is_durable && is_overtaken(entity, item)) {
+        item->done(item->context, ERR_DENIED);
+        is_later = true;
     } else {
         struct arena arena;
         struct turn turn;

@@ -122,6 +122,35 @@ static void repeat_after_a_takeover_is_recognised_by_the_log(void **state)
     assert_int_equal(fake.entry_count, 1);
 }
 
+static void note_error(void *context, enum err err)
+{
+    *(enum err *)context = err;
+}
+
+/* P3: its former home gave it up, its sender's home was lost, and what was said later is kept. */
+static void what_comes_behind_what_was_said_later_is_refused(void **state)
+{
+    (void)state;
+    fake_login("e2", BOB, 0);
+    struct stanza message = fake_message(ALICE, "bob@example.org", hello);
+    struct origin later = { { 1, 2 }, 6, 0 };
+    struct origin late = { { 1, 2 }, 5, 0 };
+    struct origin next = { { 1, 2 }, 7, 0 };
+    enum err err = ERR_CLOSED;
+    entity_on_route(fake.router.entities, &later, &message, note_error, &err);
+    fake_run();
+    assert_int_equal(err, ERR_OK);
+    entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
+    entity_on_route(fake.router.entities, &late, &message, note_error, &err);
+    fake_run();
+    assert_int_equal(err, ERR_DENIED);
+    assert_int_equal(fake.entry_count, 1);
+    entity_on_route(fake.router.entities, &next, &message, note_error, &err);
+    fake_run();
+    assert_int_equal(err, ERR_OK);
+    assert_int_equal(fake.entry_count, 2);
+}
+
 /* P3 */
 static void typing_notice_does_not_overtake_the_message_before_it(void **state)
 {
@@ -549,6 +578,8 @@ int main(void)
                 repeat_of_what_is_in_flight_waits_for_the_same_commit, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 repeat_after_a_takeover_is_recognised_by_the_log, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_comes_behind_what_was_said_later_is_refused, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 typing_notice_does_not_overtake_the_message_before_it, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
