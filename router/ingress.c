@@ -374,8 +374,7 @@ static void answer_route(const struct route_answer *answer, Wire__Status status)
         refusals_add(&answer->peer->refusals,
                 shard_count(router->shards),
                 answer->shard,
-                answer->request,
-                loop_now_ms(router->loop));
+                answer->request);
     }
 
     Wire__RouteReply reply = WIRE__ROUTE_REPLY__INIT;
@@ -419,9 +418,8 @@ static void on_route(struct ingress *ingress, struct peer *peer, const Wire__Env
 
     struct route_answer answer = { router, peer, peer->boot_epoch, route->request, 0 };
     bool is_at_home = is_owned(ingress, to.bare, &answer.shard);
-    bool is_behind = route->request != 0
-            && refusals_is_behind(
-                    peer->refusals, answer.shard, route->request, loop_now_ms(router->loop));
+    bool is_behind =
+            route->request != 0 && refusals_is_behind(peer->refusals, answer.shard, route->request);
     if (!is_at_home || is_behind) {
         if (route->request != 0) {
             answer_route(&answer, WIRE__STATUS__STATUS_NOT_OWNER);

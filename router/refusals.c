@@ -1,4 +1,4 @@
-/* One number for each shard; a refusal is rare, a router that sends routes is not: nothing is kept
+/* Two numbers for each shard; a refusal is rare, a router that sends routes is not: nothing is kept
  * for a peer before its first one. */
 #include "router/refusals.h"
 
@@ -9,7 +9,7 @@
 
 struct refusal {
     uint64_t request; /* 0: none */
-    int64_t until_ms;
+    uint64_t behind;  /* the oldest one refused since for being younger; 0: none */
 };
 
 struct refusals {
@@ -17,8 +17,7 @@ struct refusals {
     struct refusal by_shard[];
 };
 
-void refusals_add(
-        struct refusals **at, unsigned shards, unsigned shard, uint64_t request, int64_t now_ms)
+void refusals_add(struct refusals **at, unsigned shards, unsigned shard, uint64_t request)
 {
     ASSERT(shard < shards);
     if (*at == NULL) {
@@ -27,21 +26,24 @@ void refusals_add(
     }
     struct refusal *refusal = &(*at)->by_shard[shard];
     if (refusal->request == 0 || request < refusal->request) {
-        *refusal = (struct refusal){ request, now_ms + REFUSALS_MS };
+        refusal->request = request;
     }
 }
 
-bool refusals_is_behind(struct refusals *refusals, unsigned shard, uint64_t request, int64_t now_ms)
+bool refusals_is_behind(struct refusals *refusals, unsigned shard, uint64_t request)
 {
     if (refusals == NULL || refusals->by_shard[shard].request == 0) {
         return false;
     }
     struct refusal *refusal = &refusals->by_shard[shard];
-    bool is_behind = request > refusal->request && now_ms < refusal->until_ms;
-    if (!is_behind) {
-        refusal->request = 0;
+    if (request <= refusal->request || request == refusal->behind) {
+        *refusal = (struct refusal){ 0, 0 };
+        return false;
     }
-    return is_behind;
+    if (refusal->behind == 0 || request < refusal->behind) {
+        refusal->behind = request;
+    }
+    return true;
 }
 
 void refusals_destroy(struct refusals *refusals)

@@ -28,12 +28,12 @@ static int stop(void **state)
 
 static void refuse(uint64_t request)
 {
-    refusals_add(&refusals, SHARDS, 1, request, 1000);
+    refusals_add(&refusals, SHARDS, 1, request);
 }
 
 static bool is_behind(uint64_t request)
 {
-    return refusals_is_behind(refusals, 1, request, 1000);
+    return refusals_is_behind(refusals, 1, request);
 }
 
 static void nothing_is_refused_at_first(void **state)
@@ -64,7 +64,7 @@ static void other_shards_are_not_concerned(void **state)
 {
     (void)state;
     refuse(7);
-    assert_false(refusals_is_behind(refusals, 2, 8, 1000));
+    assert_false(refusals_is_behind(refusals, 2, 8));
 }
 
 static void the_oldest_of_several_counts(void **state)
@@ -77,13 +77,29 @@ static void the_oldest_of_several_counts(void **state)
     assert_false(is_behind(7));
 }
 
-static void one_that_never_comes_is_not_waited_for(void **state)
+/* Another home has answered it. */
+static void one_that_never_comes_again_is_not_waited_for(void **state)
 {
     (void)state;
     refuse(7);
-    assert_true(refusals_is_behind(refusals, 1, 8, 1000 + REFUSALS_MS - 1));
-    refuse(8); /* a refusal behind it does not prolong the wait */
-    assert_false(refusals_is_behind(refusals, 1, 8, 1000 + REFUSALS_MS));
+    assert_true(is_behind(9));
+    assert_true(is_behind(8));
+    assert_true(is_behind(10));
+    assert_true(is_behind(9));  /* under way since before */
+    assert_false(is_behind(8)); /* again, and 7 did not come first */
+    assert_false(is_behind(9));
+}
+
+static void one_that_is_refused_again_is_waited_for_again(void **state)
+{
+    (void)state;
+    refuse(7);
+    assert_true(is_behind(8));
+    assert_false(is_behind(7));
+    refuse(7);
+    assert_true(is_behind(8));
+    assert_false(is_behind(7));
+    assert_false(is_behind(8));
 }
 
 int main(void)
@@ -94,7 +110,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_older_one_begins_anew_too, start, stop),
         cmocka_unit_test_setup_teardown(other_shards_are_not_concerned, start, stop),
         cmocka_unit_test_setup_teardown(the_oldest_of_several_counts, start, stop),
-        cmocka_unit_test_setup_teardown(one_that_never_comes_is_not_waited_for, start, stop),
+        cmocka_unit_test_setup_teardown(one_that_never_comes_again_is_not_waited_for, start, stop),
+        cmocka_unit_test_setup_teardown(one_that_is_refused_again_is_waited_for_again, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,6 +21,7 @@
 #include "router/turn.h"
 
 #define REDIS_GRACE_MS    1500 /* a connection that is lost comes back by then, or Redis is away */
+#define REDIS_LIMIT_MS    6000 /* for one that comes and goes */
 #define REDIS_POLL_MS     50
 #define UNTOLD_WAIT_MS    15000 /* edges announce what they hold as soon as they see a new home */
 #define BACKOFF_FIRST_MS  100
@@ -327,9 +328,45 @@ static void restore_session(struct entity *entity, const struct session_record *
     }
 }
 
+static void ask_sessions(struct entity *entity);
+static void load_spools(struct entity *entity);
+
+static bool may_ask_again(const struct entity *entity)
+{
+    int64_t asked_ms = loop_now_ms(entity->router->loop) - entity->redis_asked_ms;
+    return asked_ms < REDIS_LIMIT_MS && redis_down_ms(entity->router->redis) < REDIS_GRACE_MS;
+}
+
+static void ask_again_soon(struct entity *entity, void (*again)(struct timer *timer, void *context))
+{
+    timer_init(&entity->load_timer, again, entity);
+    timer_start(loop_timers(entity->router->loop), &entity->load_timer, REDIS_POLL_MS);
+}
+
+static void on_spools_due(struct timer *timer, void *context)
+{
+    (void)timer;
+    load_spools(context);
+}
+
+static bool has_unread_spool(const struct entity *entity)
+{
+    for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
+        if (resource->sm && !resource->sm->is_spool_read) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void on_spool(struct entity *entity)
 {
-    if (--entity->spools_loading == 0) {
+    if (--entity->spools_loading > 0) {
+        return;
+    }
+    if (has_unread_spool(entity) && may_ask_again(entity)) {
+        ask_again_soon(entity, on_spools_due);
+    } else {
         open_log(entity);
     }
 }
@@ -338,7 +375,7 @@ static void load_spools(struct entity *entity)
 {
     entity->spools_loading = 1; /* this call */
     for (struct resource *resource = entity->resources; resource; resource = resource->next) {
-        if (resource->sm) {
+        if (resource->sm && !resource->sm->is_spool_read) {
             entity->spools_loading++;
             sm_spool_load(entity, resource, on_spool);
         }
@@ -346,23 +383,10 @@ static void load_spools(struct entity *entity)
     on_spool(entity);
 }
 
-static void ask_sessions(struct entity *entity);
-
 static void on_redis_poll(struct timer *timer, void *context)
 {
     (void)timer;
     ask_sessions(context);
-}
-
-static bool may_ask_again(const struct entity *entity)
-{
-    return loop_now_ms(entity->router->loop) < entity->redis_until_ms;
-}
-
-static void ask_again_soon(struct entity *entity)
-{
-    timer_init(&entity->load_timer, on_redis_poll, entity);
-    timer_start(loop_timers(entity->router->loop), &entity->load_timer, REDIS_POLL_MS);
 }
 
 static void on_sessions(
@@ -373,7 +397,7 @@ static void on_sessions(
         return;
     }
     if (err != ERR_OK && may_ask_again(entity)) {
-        ask_again_soon(entity);
+        ask_again_soon(entity, on_redis_poll);
         return;
     }
     entity->knows_sessions = err == ERR_OK && !entity->is_nobody;
@@ -394,7 +418,7 @@ static void ask_sessions(struct entity *entity)
     if (redis_is_up(router->redis)) {
         session_registry_load(router->redis, entity->bare, on_sessions, entity_ref_create(entity));
     } else if (may_ask_again(entity)) {
-        ask_again_soon(entity);
+        ask_again_soon(entity, on_redis_poll);
     } else {
         log_info("entity", "activation without Redis", log_jid("jid", entity->bare));
         open_log(entity);
@@ -409,8 +433,7 @@ static void load_sessions(struct entity *entity)
         return;
     }
     entity->state = ENTITY_LOADING_SESSIONS;
-    int64_t grace_ms = REDIS_GRACE_MS - redis_down_ms(router->redis);
-    entity->redis_until_ms = loop_now_ms(router->loop) + grace_ms;
+    entity->redis_asked_ms = loop_now_ms(router->loop);
     ask_sessions(entity);
 }
 

@@ -100,7 +100,7 @@ struct entity {
 
     struct timer load_timer;   /* backoff */
     int64_t opened_ms;         /* when its log was */
-    int64_t redis_until_ms;    /* until then a Redis that was lost is waited for */
+    int64_t redis_asked_ms;    /* since when its sessions are asked for */
     struct timer untold_timer; /* sessions from Redis whose edges do not announce them */
     struct timer retry_timer;  /* reads and deliveries that failed */
     int64_t idle_since_ms;

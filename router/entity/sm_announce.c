@@ -40,9 +40,11 @@ static const struct sm_entry *first_listed(const struct sm_session *sm, const st
 }
 
 /* The last number that means the same here and at the edge. In a queue from Redis there may be some
- * that another home gave and never sent. */
-static uint32_t last_agreed(const struct sm_session *sm, const struct item *item)
+ * that another home gave and never sent; or, `has_lost`, Redis has lost some in the middle. */
+static uint32_t last_agreed(
+        const struct sm_session *sm, const struct item *item, bool *has_lost_out)
 {
+    *has_lost_out = false;
     const struct sm_entry *entry = sm->is_inherited ? first_listed(sm, item) : NULL;
     for (size_t i = 0; i < item->id_count && entry; i++) {
         uint32_t sequence = item->sm.sequences[i];
@@ -56,9 +58,8 @@ static uint32_t last_agreed(const struct sm_session *sm, const struct item *item
             break;
         }
         if (entry->sequence != sequence || entry->log_id != item->ids[i]) {
-            uint32_t first =
-                    sm_sequence_is_after(sequence, entry->sequence) ? entry->sequence : sequence;
-            return first - 1;
+            *has_lost_out = sm_sequence_is_after(entry->sequence, sequence);
+            return (*has_lost_out ? sequence : entry->sequence) - 1;
         }
         entry = entry->next;
     }
@@ -74,12 +75,28 @@ static void take_acknowledged(
         uint32_t sequence = item->sm.sequences[i];
         int64_t log_id = item->ids[i];
         bool is_possible = log_id > entity->log.watermark && log_id <= entity->log.last_id;
-        if (is_possible && !sm_sequence_is_after(sequence, queue->acked)
-                && !sm_queue_find_log(queue, log_id)) {
+        bool is_acked = sequence == queue->acked || sm_sequence_is_after(queue->acked, sequence);
+        if (is_possible && is_acked && !sm_queue_find_log(queue, log_id)) {
             sm_queue_remember(queue, sequence, log_id);
             sm_confirm_later(entity, resource, log_id);
         }
     }
+}
+
+/* The edge's numbers behind `agreed` instead of ours, which come behind those. */
+static void take_over(
+        struct entity *entity, struct resource *resource, const struct item *item, uint32_t agreed)
+{
+    struct sm_session *sm = resource->sm;
+    if (sm->has_unknown && sm_sequence_is_after(sm->unknown_until, agreed)) {
+        sm->has_unknown = false; /* the edge tells */
+    }
+    take_former(entity, sm, item);
+    sm_ack(entity, resource, item->sm.acked);
+    if (sm->is_inherited) {
+        take_acknowledged(entity, resource, item);
+    }
+    sm->is_inherited = true;
 }
 
 /* What the edge says of the numbers is the truth of the stream it holds; those behind it were given
@@ -87,16 +104,17 @@ static void take_acknowledged(
 static void take_numbers(struct entity *entity, struct resource *resource, const struct item *item)
 {
     struct sm_session *sm = resource->sm;
-    uint32_t agreed = last_agreed(sm, item);
+    bool has_lost;
+    uint32_t agreed = last_agreed(sm, item, &has_lost);
     if (!sm->is_inherited && !sm_sequence_is_after(item->sm.written, agreed)) {
         sm_ack(entity, resource, item->sm.acked);
     } else {
         struct sm_queue ours = sm_queue_split(&sm->queue, agreed);
-        take_former(entity, sm, item);
-        sm_ack(entity, resource, item->sm.acked);
-        take_acknowledged(entity, resource, item);
+        if (has_lost) {
+            sm_queue_drop_volatile(&ours, item->sm.written);
+        }
+        take_over(entity, resource, item, agreed);
         sm_queue_join(&sm->queue, &ours);
-        sm->is_inherited = true;
     }
     sm_spool_inherit(entity, resource);
     sm->sent = item->sm.written;
@@ -161,6 +179,7 @@ void sm_announce(struct entity *entity, struct resource *resource, const struct 
     if (!resource->sm) {
         resource->sm = sm_session_create(entity, resource, first_base(item));
         resource->sm->is_resumable = true; /* the id the client shows tells the rest */
+        resource->sm->is_inherited = true; /* whatever a former home left in Redis */
         sm_spool_open(entity);
     }
     resource->sm->is_queue_lost = false;

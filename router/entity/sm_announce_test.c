@@ -150,6 +150,40 @@ static void what_redis_has_lost_does_not_come_again(void **state)
     assert_int_equal(fake.watermarks[2], fake.entries[2].id);
 }
 
+static void what_is_volatile_behind_a_gap_does_not_come_again(void **state)
+{
+    (void)state;
+    say(2, "<body>a</body>");
+    fake.spool_trimmed = 1;
+    say(3, "<state/>");
+    say(4, "<body>b</body>");
+    fake_take_over_bob();
+    fake_clear();
+    struct said said = said_all(0, 3, 2);
+    said.sequences[1] = 3;
+    announce(&said);
+    fake_advance(10);
+    assert_not_seen(fake_take_out(), "DELIVER e2 desk");
+}
+
+static void a_gap_the_edge_has_filled_is_none(void **state)
+{
+    (void)state;
+    say(2, "<body>a</body>");
+    say(3, "<body>b</body>");
+    fake.spool_trimmed = 1;
+    fake_take_over_bob();
+    struct said said = said_all(0, 2, 2);
+    announce(&said);
+    fake_advance(10);
+    fake_detach("e2", BOB, 1);
+    fake_clear();
+    fake_post_resume("e3", "bob@example.org", 0);
+    fake_run();
+    fake_advance(10);
+    assert_before(fake_take_out(), "DELIVER e3 desk #1 kept", "DELIVER e3 desk #2 kept");
+}
+
 /* And its client had acknowledged it, which the log has not heard of. */
 static void what_was_acknowledged_and_lost_does_not_come_again(void **state)
 {
@@ -293,6 +327,10 @@ int main(void)
                 an_edge_alone_knows_what_was_written, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 what_redis_has_lost_does_not_come_again, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_is_volatile_behind_a_gap_does_not_come_again, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                a_gap_the_edge_has_filled_is_none, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 what_was_acknowledged_and_lost_does_not_come_again, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(what_cannot_be_is_not_believed, start_managed, fake_stop),

@@ -157,6 +157,21 @@ struct sm_queue sm_queue_split(struct sm_queue *queue, uint32_t sequence)
     return rest;
 }
 
+void sm_queue_drop_volatile(struct sm_queue *rest, uint32_t sequence)
+{
+    struct sm_entry **at = &rest->head;
+    while (*at && !sm_sequence_is_after((*at)->sequence, sequence)) {
+        struct sm_entry *entry = *at;
+        if (entry->log_id) {
+            at = &entry->next;
+        } else {
+            *at = entry->next;
+            entry_destroy(entry);
+        }
+    }
+    rest->unacked = rest->head;
+}
+
 void sm_queue_join(struct sm_queue *queue, struct sm_queue *rest)
 {
     while (rest->head) {

@@ -58,6 +58,8 @@ void sm_queue_skip(struct sm_queue *queue, uint32_t sequence);
 void sm_queue_remember(struct sm_queue *queue, uint32_t sequence, int64_t log_id);
 /* Takes off everything behind `sequence` (not acknowledged), as a queue of its own. */
 struct sm_queue sm_queue_split(struct sm_queue *queue, uint32_t sequence);
+/* Volatile ones up to `sequence` were sent after all. */
+void sm_queue_drop_volatile(struct sm_queue *rest, uint32_t sequence);
 /* Appends all of `rest`, numbered anew, but for log entries that are in the queue by now. */
 void sm_queue_join(struct sm_queue *queue, struct sm_queue *rest);
 void sm_queue_fill(struct sm_queue *queue, struct sm_entry *entry, const struct stanza *stanza);

@@ -223,6 +223,17 @@ static bool is_in_race(const struct sm_session *sm, const struct item *item)
     return item->sm.authenticated_us <= sm->winner.asked_us && since_us >= 0 && since_us < RACE_US;
 }
 
+/* Nobody will ever resume it: no target any more. Its edge may not have announced it yet, and is
+ * not to bring it back beside the client's next one. */
+static void give_up(struct entity *entity, struct resource *resource)
+{
+    if (resource->sm->is_detached) {
+        sessions_end(entity, resource);
+    } else if (!resource->is_told && !resource->sm->resume) {
+        sessions_kick(entity, resource, STREAM_ERROR_CONFLICT, STR_NULL);
+    }
+}
+
 void sm_handle_resume(struct entity *entity, const struct item *item)
 {
     struct signer_resume ids;
@@ -251,9 +262,7 @@ void sm_handle_resume(struct entity *entity, const struct item *item)
     Wire__Status status = check_h(resource->sm, ids.sequence + item->sm.h);
     if (status == WIRE__STATUS__STATUS_NOT_FOUND) {
         refuse_with_h(entity, item, &ids);
-        if (!sm_session_is_attached(resource->sm) && !resource->sm->resume) {
-            sessions_end(entity, resource); /* nobody will ever resume it: no target any more */
-        }
+        give_up(entity, resource);
     } else if (status != WIRE__STATUS__STATUS_OK) {
         refuse_item(entity, item, status);
     } else {

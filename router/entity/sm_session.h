@@ -43,6 +43,7 @@ struct sm_session {
     uint64_t position;  /* of the newest element there: its low half is a sequence */
     uint32_t trimmed;   /* sequence; nothing up to it is there any more */
     bool is_inherited;  /* a former home wrote that set, and may not have stopped in time */
+    bool is_spool_read; /* by this home, or there is none */
     bool is_queue_lost; /* a former home had a queue that could not be read */
     struct timer trim_timer;
     int64_t settled_watermark; /* of the account, known to be in the log by now */

@@ -187,6 +187,9 @@ void sm_spool_inherit(struct entity *entity, struct resource *resource)
 void sm_spool_rewrite(struct entity *entity, struct resource *resource)
 {
     struct sm_session *sm = resource->sm;
+    if (sm->is_queue_lost) { /* what is there may be better */
+        return;
+    }
     sm->is_inherited = false;
     struct spool_key key = key_of(entity, resource);
     spool_erase(entity->router->redis, &key);
@@ -207,13 +210,15 @@ struct sm_load {
     void (*done)(struct entity *entity);
 };
 
-/* What is missing between two elements is unknown: Redis may have been emptied, or full. */
+/* What is missing between two elements is unknown: Redis may have been emptied, or full. The log
+ * would offer what was durable again, so only an edge that tells can have the session go on. */
 static void restore(struct sm_session *sm, const struct spool_element *element)
 {
     struct arena arena;
     struct stanza stanza;
     uint32_t sequence = (uint32_t)element->position;
     arena_init(&arena, 0);
+    bool has_gap = sm_sequence_is_after(sequence - 1, sm->queue.last);
     enum err err = ERR_OK;
     if (element->log_id == 0) {
         err = wire_stanza_unpack(&arena, element->stanza, &stanza);
@@ -223,9 +228,22 @@ static void restore(struct sm_session *sm, const struct spool_element *element)
         err = sm_queue_restore(
                 &sm->queue, sequence, element->log_id, element->log_id ? NULL : &stanza);
     }
-    sm->is_queue_lost = sm->is_queue_lost || err != ERR_OK;
+    sm->is_queue_lost = sm->is_queue_lost || has_gap || err != ERR_OK;
     sm->position = element->position;
     arena_fini(&arena);
+}
+
+static void take(struct sm_session *sm, const struct spool_element *elements, size_t count)
+{
+    sm->is_queue_lost = false;
+    if (count > 0) {
+        sm->trimmed = (uint32_t)elements[0].position - 1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        restore(sm, &elements[i]);
+    }
+    sm->is_spooled = count > 0;
+    sm->sent = sm->queue.last;
 }
 
 static void on_spool(
@@ -238,17 +256,12 @@ static void on_spool(
         return; /* too late: the queue counts as lost */
     }
     struct resource *resource = entity_find_session(entity, load.session);
-    if (resource && resource->sm && err == ERR_OK) {
-        resource->sm->is_queue_lost = false;
-        if (count > 0) {
-            resource->sm->trimmed = (uint32_t)elements[0].position - 1;
-        }
-        for (size_t i = 0; i < count; i++) {
-            restore(resource->sm, &elements[i]);
-        }
-        resource->sm->is_spooled = count > 0;
+    if (resource && resource->sm) {
         resource->sm->is_inherited = true;
-        resource->sm->sent = resource->sm->queue.last;
+        resource->sm->is_spool_read = err == ERR_OK;
+    }
+    if (resource && resource->sm && err == ERR_OK) {
+        take(resource->sm, elements, count);
     }
     load.done(entity);
 }
@@ -258,6 +271,7 @@ void sm_spool_load(
 {
     resource->sm->is_queue_lost = true; /* until it is here */
     if (!is_spooling(entity)) {
+        resource->sm->is_spool_read = true;
         done(entity);
         return;
     }

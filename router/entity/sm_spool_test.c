@@ -281,6 +281,47 @@ static void session_that_cannot_be_resumed_is_no_target(void **state)
     assert_int_equal(bob()->resource_count, 1);
 }
 
+/* The log would offer again what the client has. */
+static void client_that_is_past_a_gap_cannot_resume(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    fake.spool_trimmed = fake.spool_count;
+    say(3, BOB, "<body>b</body>");
+    fake_detach("e2", BOB, 0);
+    fake_take_over_bob();
+    fake_clear();
+    resume(2);
+    assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=");
+}
+
+/* The client comes back under the same name, then the edge of its dead stream announces that. */
+static void session_that_cannot_be_resumed_does_not_come_back(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    fake.spool[0].element.position++;
+    struct id128 former = fake_session("desk");
+    fake_take_over_bob();
+    resume(1);
+    fake_login("e3", BOB, 0);
+    fake_clear();
+    Wire__Id session = WIRE_ID_INIT(former);
+    Wire__Announce announce = WIRE__ANNOUNCE__INIT;
+    announce.session = &session;
+    announce.full = wire_bytes(STR(BOB));
+    announce.is_available = true;
+    announce.has_sm = true;
+    announce.written = 1;
+    entity_on_announce(fake.router.entities, "e2", &announce);
+    fake_run();
+    const char *out = fake_take_out();
+    assert_seen(out, "KICK e2");
+    assert_not_seen(out, "KICK e3");
+    say(3, BOB, "<body>b</body>");
+    assert_seen(fake_take_out(), "DELIVER e3");
+}
+
 static void lose_redis_with_the_home(void)
 {
     say(2, BOB, "<body>a</body>");
@@ -352,6 +393,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(lost_queue_answers_with_h, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 session_that_cannot_be_resumed_is_no_target, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                client_that_is_past_a_gap_cannot_resume, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                session_that_cannot_be_resumed_does_not_come_back, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 redis_that_was_just_lost_is_waited_for, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(redis_that_stays_away_is_not, start_managed, fake_stop),

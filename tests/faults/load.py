@@ -174,20 +174,34 @@ class PlainUser(User):
                 asked = False
             except asyncio.TimeoutError:
                 if asked:
+                    await self.give_up(client)
                     return
                 asked = True
                 client.send("<iq type='get' id='alive'><ping xmlns='urn:xmpp:ping'/></iq>")
                 continue
-            if element.tag != f"{{{CLIENT}}}message":
-                continue
-            receipt = element.find(f"{{{RECEIPTS}}}received")
-            if receipt is not None:
-                self.load.confirmed.add(receipt.get("id"))
-                continue
-            self.load.on_message(self, element)
-            if body(element) and element.get("type") != "error":
-                client.send(f"<message to='{self.partner.name}@localhost' type='chat' id='r{element.get('id')}'>"
-                            f"<received xmlns='{RECEIPTS}' id='{element.get('id')}'/><store xmlns='urn:xmpp:hints'/></message>")
+            self.take(client, element)
+
+    async def give_up(self, client):
+        """Closes the stream and reads to its end: what a kernel has acknowledged and nobody reads is lost without stream management."""
+        self.online.clear()
+        client.send("</stream:stream>")
+        try:
+            while True:
+                self.take(client, await client.get(SILENCE))
+        except asyncio.TimeoutError:
+            pass
+
+    def take(self, client, element):
+        if element.tag != f"{{{CLIENT}}}message":
+            return
+        receipt = element.find(f"{{{RECEIPTS}}}received")
+        if receipt is not None:
+            self.load.confirmed.add(receipt.get("id"))
+            return
+        self.load.on_message(self, element)
+        if body(element) and element.get("type") != "error":
+            client.send(f"<message to='{self.partner.name}@localhost' type='chat' id='r{element.get('id')}'>"
+                        f"<received xmlns='{RECEIPTS}' id='{element.get('id')}'/><store xmlns='urn:xmpp:hints'/></message>")
 
     def may_send(self):
         return self.online.is_set()
