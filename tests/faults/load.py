@@ -28,6 +28,8 @@ logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it reports what is wr
 SID, RECEIPTS, STATES = "urn:xmpp:sid:0", "urn:xmpp:receipts", "http://jabber.org/protocol/chatstates"
 LOST = (Closed, ConnectionError, OSError, asyncio.TimeoutError, ssl.SSLError)
 SILENCE = 2.5   # seconds until a client asks, and once more until it gives the connection up
+PATIENCE = 15   # the same for a client without stream management: what a kernel has acknowledged and nobody reads any more is lost to it,
+                # so it does not leave while the server is only slow
 FILLER = random.Random()  # not the one by which a fault chooses, or its seed would not bring the same choice back
 EXPECTED_ENDS = {"reset", "conflict", "system-shutdown", "internal-server-error", "connection-timeout", "remote-connection-failed",
                  "resource-constraint"}
@@ -170,26 +172,15 @@ class PlainUser(User):
         asked = False
         while not self.load.over:
             try:
-                element = await client.get(SILENCE * 2)
+                element = await client.get(PATIENCE)
                 asked = False
             except asyncio.TimeoutError:
                 if asked:
-                    await self.give_up(client)
                     return
                 asked = True
                 client.send("<iq type='get' id='alive'><ping xmlns='urn:xmpp:ping'/></iq>")
                 continue
             self.take(client, element)
-
-    async def give_up(self, client):
-        """Closes the stream and reads to its end: what a kernel has acknowledged and nobody reads is lost without stream management."""
-        self.online.clear()
-        client.send("</stream:stream>")
-        try:
-            while True:
-                self.take(client, await client.get(SILENCE))
-        except asyncio.TimeoutError:
-            pass
 
     def take(self, client, element):
         if element.tag != f"{{{CLIENT}}}message":
