@@ -9,7 +9,7 @@
 
 struct refusal {
     uint64_t request; /* 0: none */
-    uint64_t behind;  /* the oldest one refused since for being younger; 0: none */
+    uint64_t newest;  /* refused since for being younger; 0: none */
 };
 
 struct refusals {
@@ -36,13 +36,11 @@ bool refusals_is_behind(struct refusals *refusals, unsigned shard, uint64_t requ
         return false;
     }
     struct refusal *refusal = &refusals->by_shard[shard];
-    if (request <= refusal->request || request == refusal->behind) {
+    if (request <= refusal->request || request <= refusal->newest) {
         *refusal = (struct refusal){ 0, 0 };
         return false;
     }
-    if (refusal->behind == 0 || request < refusal->behind) {
-        refusal->behind = request;
-    }
+    refusal->newest = request;
     return true;
 }
 

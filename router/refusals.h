@@ -4,8 +4,8 @@
  * route is refused, too, until that one, or an older one, comes again: routers send again in order,
  * the oldest first.
  *
- * Another home may have answered it meanwhile, and then it never does. That is so when the oldest
- * of those behind it comes again and it has not. Loop thread only; one for each peer. */
+ * Another home may have answered it meanwhile, and then it never does: but whatever has come before
+ * and comes again begins such a pass, too. Loop thread only; one for each peer. */
 #pragma once
 
 #include <stdbool.h>

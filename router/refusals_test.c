@@ -77,17 +77,28 @@ static void the_oldest_of_several_counts(void **state)
     assert_false(is_behind(7));
 }
 
-/* Another home has answered it. */
+/* Another home has answered it, and some of those behind it. */
 static void one_that_never_comes_again_is_not_waited_for(void **state)
 {
     (void)state;
     refuse(7);
-    assert_true(is_behind(9));
     assert_true(is_behind(8));
+    assert_true(is_behind(9));
     assert_true(is_behind(10));
-    assert_true(is_behind(9));  /* under way since before */
-    assert_false(is_behind(8)); /* again, and 7 did not come first */
     assert_false(is_behind(9));
+    assert_false(is_behind(10));
+}
+
+/* The shard was elsewhere for long. */
+static void an_old_refusal_costs_one_attempt(void **state)
+{
+    (void)state;
+    refuse(7);
+    assert_true(is_behind(8));
+    assert_true(is_behind(1000));
+    refuse(1000);
+    assert_false(is_behind(1000));
+    assert_false(is_behind(1001));
 }
 
 static void one_that_is_refused_again_is_waited_for_again(void **state)
@@ -111,6 +122,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_shards_are_not_concerned, start, stop),
         cmocka_unit_test_setup_teardown(the_oldest_of_several_counts, start, stop),
         cmocka_unit_test_setup_teardown(one_that_never_comes_again_is_not_waited_for, start, stop),
+        cmocka_unit_test_setup_teardown(an_old_refusal_costs_one_attempt, start, stop),
         cmocka_unit_test_setup_teardown(one_that_is_refused_again_is_waited_for_again, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -255,7 +255,10 @@ static void on_loaded(void *context, enum err err, const struct redis_value *rep
     struct load *load = context;
     struct session_record records[MAX_RECORDS];
     size_t count = 0;
-    if (err == ERR_OK && reply->type == REDIS_ARRAY) {
+    if (err == ERR_OK && reply->type != REDIS_ARRAY) {
+        err = ERR_INVALID;
+    }
+    if (err == ERR_OK) {
         for (size_t i = 0; i + 1 < reply->count && count < MAX_RECORDS; i += 2) {
             struct redis_value field = redis_value_at(reply, i);
             struct redis_value value = redis_value_at(reply, i + 1);

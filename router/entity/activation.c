@@ -396,7 +396,8 @@ static void on_sessions(
     if (!entity || entity->state != ENTITY_LOADING_SESSIONS) {
         return;
     }
-    if (err != ERR_OK && may_ask_again(entity)) {
+    bool is_away = err == ERR_UNAVAILABLE || err == ERR_TIMEOUT;
+    if (is_away && may_ask_again(entity)) {
         ask_again_soon(entity, on_redis_poll);
         return;
     }

@@ -75,7 +75,9 @@ struct entity {
     struct account_log log;
     const struct id128 *send_except; /* during a send: sessions left out */
     size_t send_except_count;
-    struct part *routed;   /* durable parts on their way through egress, see forward.c */
+    /* Durable parts on their way, see forward.c: through egress, in mailboxes of this router, and
+     * behind those when their home is leaving. */
+    struct part *routed, *posted, *held;
     bool is_log_open;      /* a reload of the account goes on with what is known */
     bool has_settled;      /* its first activation is over */
     bool is_nobody;        /* reads what an account would read, and finds nothing (C08) */

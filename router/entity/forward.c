@@ -17,14 +17,24 @@ struct part {
     struct origin origin;
     struct stanza stanza;
     unsigned shard; /* of the recipient */
-    /* While it is in egress' hands: in the list of its sender. */
+    /* In a list of its sender. */
     struct part *next;
     struct part **prev;
 };
 
 static void on_part_decided(void *context, enum err err);
 
-static void leave_routed(struct part *part)
+static void enter(struct part **list, struct part *part)
+{
+    part->next = *list;
+    part->prev = list;
+    if (part->next) {
+        part->next->prev = &part->next;
+    }
+    *list = part;
+}
+
+static void leave(struct part *part)
 {
     if (part->prev) {
         *part->prev = part->next;
@@ -36,18 +46,26 @@ static void leave_routed(struct part *part)
     }
 }
 
-void forward_forget(struct entity *entity)
-{
-    while (entity->routed) {
-        leave_routed(entity->routed);
-    }
-}
-
 static void part_destroy(struct part *part)
 {
     (void)entity_ref_take(part->ref);
     struct arena arena = part->arena;
     arena_fini(&arena);
+}
+
+void forward_forget(struct entity *entity)
+{
+    while (entity->routed) {
+        leave(entity->routed);
+    }
+    while (entity->posted) {
+        leave(entity->posted);
+    }
+    while (entity->held) { /* nobody else has it; its edge repeats it */
+        struct part *part = entity->held;
+        leave(part);
+        part_destroy(part);
+    }
 }
 
 static void on_part_appended(void *context)
@@ -67,25 +85,40 @@ static unsigned home_shard(const struct router *router, struct str to)
 
 static void route_part(struct entity *entity, struct part *part)
 {
-    part->next = entity->routed;
-    part->prev = &entity->routed;
-    if (part->next) {
-        part->next->prev = &part->next;
-    }
-    entity->routed = part;
+    enter(&entity->routed, part);
     egress_route(entity->router->egress, &part->origin, &part->stanza, on_part_decided, part);
 }
 
-/* P3: the shard may have come to us while older parts still wait in egress; it hands them to this
- * router in their order, and newer ones queue there behind them. */
-static bool has_older_routed(const struct entity *entity, unsigned shard)
+static bool has_for(const struct part *list, unsigned shard)
 {
-    for (const struct part *part = entity->routed; part; part = part->next) {
+    for (const struct part *part = list; part; part = part->next) {
         if (part->shard == shard) {
             return true;
         }
     }
     return false;
+}
+
+/* The oldest first. */
+static struct part *find_held(const struct entity *entity, unsigned shard)
+{
+    struct part *oldest = NULL;
+    for (struct part *part = entity->held; part; part = part->next) {
+        oldest = part->shard == shard ? part : oldest;
+    }
+    return oldest;
+}
+
+/* What they waited behind is decided, or goes to the next home in front of them. */
+static void release_held(struct entity *entity, unsigned shard)
+{
+    struct part *part =
+            entity->held && !has_for(entity->posted, shard) ? find_held(entity, shard) : NULL;
+    while (part) {
+        leave(part);
+        route_part(entity, part);
+        part = find_held(entity, shard);
+    }
 }
 
 static void post_local(struct entity_table *table, struct part *part)
@@ -113,11 +146,18 @@ static void post_local(struct entity_table *table, struct part *part)
     entity_post(entity, item);
 }
 
+/* P3: the shard may have come to us while older parts still wait in egress; it hands them to this
+ * router in their order, and newer ones queue there behind them. Or it is leaving while older parts
+ * are at work here: those may have to go to its next home, and newer ones behind them. */
 static void send_part(struct entity *entity, struct part *part)
 {
-    if (shard_is_owned(entity->router->shards, part->shard)
-            && !has_older_routed(entity, part->shard)) {
+    bool is_here = shard_is_owned(entity->router->shards, part->shard)
+            && !has_for(entity->held, part->shard);
+    if (is_here && !has_for(entity->routed, part->shard)) {
+        enter(&entity->posted, part);
         post_local(entity->router->entities, part);
+    } else if (!is_here && has_for(entity->posted, part->shard)) {
+        enter(&entity->held, part);
     } else {
         route_part(entity, part);
     }
@@ -153,13 +193,15 @@ static void on_part_decided(void *context, enum err err)
 {
     struct part *part = context;
     struct entity *entity = entity_ref_find(part->ref);
-    leave_routed(part);
+    unsigned shard = part->shard;
+    leave(part);
     if (!entity) {
         part_destroy(part); /* the edge repeats to the next home of the sender */
         return;
     }
     if (err == ERR_FENCED) { /* the recipient has moved: its next home is asked */
         route_part(entity, part);
+        release_held(entity, shard);
         return;
     }
     if (err != ERR_OK) {
@@ -169,6 +211,7 @@ static void on_part_decided(void *context, enum err err)
         inputs_part_done(entity, part->origin.session, part->origin.counter);
     }
     part_destroy(part);
+    release_held(entity, shard);
 }
 
 static struct part *part_create(

@@ -120,8 +120,10 @@ bool origins_has_younger(const struct origins *origins, const struct origin *ori
 {
     for (size_t i = 0; i < origins->count; i++) {
         const struct origin_entry *entry = &origins->entries[i];
+        int64_t id; /* the newest: it may have been taken back */
         if (entry->id > 0 && id128_equal(entry->origin.session, origin->session)
-                && counter_is_after(entry->origin.counter, origin->counter)) {
+                && counter_is_after(entry->origin.counter, origin->counter)
+                && origins_find(origins, &entry->origin, &id) && id > 0) {
             return true;
         }
     }

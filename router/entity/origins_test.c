@@ -81,7 +81,8 @@ static void younger_is_what_was_kept_later_in_the_same_session(void **state)
     struct origin refused = origin_of(3, 0);
     struct origin other = { { 9, 9 }, 4, 0 };
     origins_add(&origins, &kept, 100);
-    origins_add(&origins, &refused, ORIGIN_REFUSED);
+    origins_add(&origins, &refused, 99);
+    origins_add(&origins, &refused, ORIGIN_REFUSED); /* taken back */
     origins_add(&origins, &other, 101);
     struct origin before = origin_of(UINT32_MAX - 1, 0);
     struct origin after = origin_of(2, 0); /* counters wrap */

@@ -475,6 +475,9 @@ static bool handle_duplicate(struct entity *entity, const struct item *item, int
 static bool is_overtaken(const struct entity *entity, const struct item *item)
 {
     int64_t age_ms = loop_now_ms(entity->router->loop) - entity->opened_ms;
+    if (entity->router->settings->is_routed) { /* not in the log, and perhaps delivered */
+        return false;
+    }
     if (age_ms > YOUNG_MS || !origins_has_younger(&entity->origins, &item->origin)) {
         return false;
     }

@@ -151,6 +151,42 @@ static void what_comes_behind_what_was_said_later_is_refused(void **state)
     assert_int_equal(fake.entry_count, 2);
 }
 
+/* P3: Bob's home is leaving this router, and what it still has at work may go to the next one. */
+static void nothing_younger_goes_ahead_to_the_next_home(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    fake.is_auto_commit = false;
+    say(2, "bob@example.org", "<body>two</body>");
+    fake.is_foreign[shard_of(NULL, STR("bob@example.org"))] = true;
+    say(3, "bob@example.org", "<body>three</body>");
+    say(4, "bob@example.org", "<body>four</body>");
+    assert_not_seen(fake_take_out(), "ROUTE");
+    entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
+    fake_run();
+    const char *out = fake_take_out();
+    assert_before(out, "two", "three");
+    assert_before(out, "three", "four");
+}
+
+static void what_waits_goes_when_the_older_one_is_kept(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    fake.is_auto_commit = false;
+    say(2, "bob@example.org", "<body>two</body>");
+    fake.is_foreign[shard_of(NULL, STR("bob@example.org"))] = true;
+    say(3, "bob@example.org", "<body>three</body>");
+    fake_commit(ERR_OK);
+    fake_run();
+    assert_seen(fake_take_out(), "three");
+    assert_int_equal(fake.route_count, 1);
+}
+
 /* P3 */
 static void typing_notice_does_not_overtake_the_message_before_it(void **state)
 {
@@ -578,6 +614,10 @@ int main(void)
                 repeat_of_what_is_in_flight_waits_for_the_same_commit, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 repeat_after_a_takeover_is_recognised_by_the_log, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                nothing_younger_goes_ahead_to_the_next_home, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_waits_goes_when_the_older_one_is_kept, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 what_comes_behind_what_was_said_later_is_refused, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(

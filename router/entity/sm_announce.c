@@ -111,7 +111,8 @@ static void take_numbers(struct entity *entity, struct resource *resource, const
     } else {
         struct sm_queue ours = sm_queue_split(&sm->queue, agreed);
         if (has_lost) {
-            sm_queue_drop_volatile(&ours, item->sm.written);
+            bool is_beyond = sm_sequence_is_after(item->sm.written, sm->sent);
+            sm_queue_drop_volatile(&ours, is_beyond ? sm->sent : item->sm.written);
         }
         take_over(entity, resource, item, agreed);
         sm_queue_join(&sm->queue, &ours);

@@ -166,6 +166,25 @@ static void what_is_volatile_behind_a_gap_does_not_come_again(void **state)
     assert_not_seen(fake_take_out(), "DELIVER e2 desk");
 }
 
+/* Numbered by the next home, and told to nobody yet. */
+static void what_is_volatile_and_new_comes_all_the_same(void **state)
+{
+    (void)state;
+    say(2, "<body>a</body>");
+    fake.spool_trimmed = 1;
+    say(3, "<state/>");
+    say(4, "<body>b</body>");
+    size_t spooled = fake.spool_count;
+    say(5, "<state/>");
+    take_over(spooled);
+    say(6, "<new/>");
+    struct said said = said_all(0, 4, 2);
+    said.sequences[1] = 3;
+    announce(&said);
+    fake_advance(10);
+    assert_seen(fake_take_out(), "<new/>");
+}
+
 static void a_gap_the_edge_has_filled_is_none(void **state)
 {
     (void)state;
@@ -329,6 +348,8 @@ int main(void)
                 what_redis_has_lost_does_not_come_again, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 what_is_volatile_behind_a_gap_does_not_come_again, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_is_volatile_and_new_comes_all_the_same, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 a_gap_the_edge_has_filled_is_none, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(

@@ -227,9 +227,12 @@ static bool is_in_race(const struct sm_session *sm, const struct item *item)
  * not to bring it back beside the client's next one. */
 static void give_up(struct entity *entity, struct resource *resource)
 {
+    if (resource->sm->resume) {
+        return; /* another stream is about to have it */
+    }
     if (resource->sm->is_detached) {
         sessions_end(entity, resource);
-    } else if (!resource->is_told && !resource->sm->resume) {
+    } else if (!resource->is_told) {
         sessions_kick(entity, resource, STREAM_ERROR_CONFLICT, STR_NULL);
     }
 }

@@ -66,8 +66,8 @@ static void push(const struct resource *resource, const struct sm_entry *entry)
 void sm_spool_push(
         struct entity *entity, const struct resource *resource, const struct sm_entry *entry)
 {
-    if (!is_spooling(entity)) {
-        return;
+    if (!is_spooling(entity) || resource->sm->is_queue_lost) {
+        return; /* of a lost queue all is written when its edge tells */
     }
     push(resource, entry);
     if (!resource->sm->is_spooled) {
@@ -190,7 +190,6 @@ void sm_spool_rewrite(struct entity *entity, struct resource *resource)
     if (sm->is_queue_lost) { /* what is there may be better */
         return;
     }
-    sm->is_inherited = false;
     struct spool_key key = key_of(entity, resource);
     spool_erase(entity->router->redis, &key);
     sm_spool_open(entity);
@@ -258,7 +257,7 @@ static void on_spool(
     struct resource *resource = entity_find_session(entity, load.session);
     if (resource && resource->sm) {
         resource->sm->is_inherited = true;
-        resource->sm->is_spool_read = err == ERR_OK;
+        resource->sm->is_spool_read = err != ERR_UNAVAILABLE && err != ERR_TIMEOUT;
     }
     if (resource && resource->sm && err == ERR_OK) {
         take(resource->sm, elements, count);

@@ -295,6 +295,23 @@ static void client_that_is_past_a_gap_cannot_resume(void **state)
     assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=");
 }
 
+/* Redis was away; nobody has said yet what the client has beyond what it kept. */
+static void rewritten_queue_is_still_of_the_former_home(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    say(3, BOB, "<state/>");
+    buf_fini(&fake.spool[--fake.spool_count].packed);
+    fake_take_over_bob();
+    say(4, BOB, "<body>b</body>"); /* a number the client knows something else by */
+    entity_on_redis_up(fake.router.entities);
+    entity_on_edge_dead(fake.router.entities, "e2");
+    fake_run();
+    fake_clear();
+    resume(2);
+    assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=");
+}
+
 /* The client comes back under the same name, then the edge of its dead stream announces that. */
 static void session_that_cannot_be_resumed_does_not_come_back(void **state)
 {
@@ -395,6 +412,8 @@ int main(void)
                 session_that_cannot_be_resumed_is_no_target, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 client_that_is_past_a_gap_cannot_resume, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                rewritten_queue_is_still_of_the_former_home, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 session_that_cannot_be_resumed_does_not_come_back, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
