@@ -87,7 +87,7 @@ async def promote_after_kill(load):
     await asyncio.to_thread(load.cluster.postgres.rebuild, old)
 
 
-@fault("T04", needs=("network",))  # not quick: see ARCHITECTURE, known limits
+@fault("T04", needs=("network",))  # not quick: it takes half a minute
 async def promote_beside_a_primary_cut_off(load):
     """The old primary lives on, unreachable; then it is back on the network, still a primary in its own eyes. Nobody may use it (G06)."""
     old = await fail_over(load, lambda old: load.net.port(old.port))
