@@ -79,8 +79,17 @@ static void on_account_changed(
     buf_printf(&response->body, "{\"home\":%s}\n", is_home ? "true" : "false");
 }
 
-/* Whoever makes an account without a router asks one whether the name is blocked: the key of
- * tombstones stays here. */
+static void write_name_hash(struct buf *out, struct str keys, size_t i, struct str bare)
+{
+    uint8_t hash[TOMBSTONE_NAME_BYTES];
+    tombstone_name(keys, i, bare, hash);
+    buf_append_literal(out, "\"");
+    hex_encode(out, str_from(hash, sizeof(hash)));
+    buf_append_literal(out, "\"");
+}
+
+/* Whoever makes an account without a router asks one under which hashes the name may be blocked:
+ * the keys of tombstones stay here. */
 static void on_name_hash(
         void *context, const struct http_request *request, struct http_response *response)
 {
@@ -93,11 +102,15 @@ static void on_name_hash(
         return;
     }
 
-    uint8_t hash[TOMBSTONE_NAME_BYTES];
-    tombstone_name(vault_name_key(router->vault), bare, hash);
-    buf_append_literal(&response->body, "{\"hash\":\"");
-    hex_encode(&response->body, str_from(hash, sizeof(hash)));
-    buf_append_literal(&response->body, "\"}\n");
+    struct str keys = vault_name_keys(router->vault);
+    buf_append_literal(&response->body, "{\"hash\":"); /* the newest, for an older starlingctl */
+    write_name_hash(&response->body, keys, 0, bare);
+    buf_append_literal(&response->body, ",\"hashes\":[");
+    for (size_t i = 0; i < tombstone_keys(keys); i++) {
+        buf_append_str(&response->body, i > 0 ? STR(",") : STR_NULL);
+        write_name_hash(&response->body, keys, i, bare);
+    }
+    buf_append_literal(&response->body, "]}\n");
 }
 
 /* The policy for inactive accounts, now. */

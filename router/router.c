@@ -39,6 +39,7 @@
 #include "router/store/lifecycle_store.h"
 #include "router/store/roster_store.h"
 #include "router/store/token_store.h"
+#include "router/store/tombstone_name.h"
 #include "router/vault.h"
 
 #define REGISTRY_WAIT_MS    1000
@@ -302,17 +303,19 @@ static enum err open_registry(struct router_process *process)
             router->service, process->registry_redis, router->link, &options, &router->registry);
 }
 
+_Static_assert(VAULT_NAME_KEY_BYTES == TOMBSTONE_KEY_BYTES, "stores get the vault's keys");
+
 /* What needs nothing but the others of the router; no callback runs before the loop does. */
 static enum err open_parts(struct router *router)
 {
     open_quota(router);
     router->peers = peers_create(router->loop);
-    router->accounts = account_store_create(router->pg, vault_name_key(router->vault));
+    router->accounts = account_store_create(router->pg, vault_name_keys(router->vault));
     router->data = account_data_store_create(router->pg);
     router->tokens = token_store_create(router->pg);
     router->rosters = roster_store_create(router->pg);
     router->reseal = reseal_create(router);
-    router->lifecycle_store = lifecycle_store_create(router->pg, vault_name_key(router->vault));
+    router->lifecycle_store = lifecycle_store_create(router->pg, vault_name_keys(router->vault));
     router->login_days = login_days_create(router);
     router->look_alikes = look_alikes_create(router);
     router->lifecycle = lifecycle_create(router);

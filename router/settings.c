@@ -162,7 +162,8 @@ static const struct config_field router_fields[] = {
     { .name = "storage_other_keys_file", .type = CONFIG_PATH,
       .offset = offsetof(struct router_config, storage_other_keys_file), .default_text = "",
       .help = "Former and coming contents of storage_key_file, one a line: what they have wrapped opens, and is wrapped "
-              "anew by storage_key_file; empty: none." },
+              "anew by storage_key_file. A former one also blocks names of deleted accounts, until tombstone_days after "
+              "it was replaced; empty: none." },
     { .name = NULL },
 };
 

@@ -16,9 +16,9 @@ struct service_key {
 };
 
 struct vault {
-    struct service_key keys[VAULT_MAX_KEYS]; /* the one that wraps first */
+    struct service_key keys[VAULT_MAX_KEYS];                 /* the one that wraps first */
+    uint8_t name_keys[VAULT_MAX_KEYS][VAULT_NAME_KEY_BYTES]; /* in the same order */
     size_t count;
-    uint8_t name_key[SEAL_KEY_BYTES];
 };
 
 enum err vault_add_key(struct vault *vault, struct str secret)
@@ -29,12 +29,15 @@ enum err vault_add_key(struct vault *vault, struct str secret)
     if (vault->count == VAULT_MAX_KEYS) {
         return ERR_LIMIT;
     }
-    struct service_key *added = &vault->keys[vault->count++];
+    size_t i = vault->count++;
+    struct service_key *added = &vault->keys[i];
     uint8_t id[DIGEST_MAX_BYTES];
     digest_hmac(DIGEST_SHA256, secret, STR("starling account keys 1"), added->key);
     digest_hmac(DIGEST_SHA256, secret, STR("starling account keys 1: id"), id);
     added->tag[0] = FORMAT_ID;
     memcpy(added->tag + 1, id, VAULT_TAG_BYTES - 1);
+    digest_hmac(
+            DIGEST_SHA256, secret, STR("starling names of erased accounts 1"), vault->name_keys[i]);
     return ERR_OK;
 }
 
@@ -46,7 +49,6 @@ enum err vault_create(struct str secret, struct vault **vault_out)
         vault_destroy(vault);
         return err;
     }
-    digest_hmac(DIGEST_SHA256, secret, STR("starling names of erased accounts 1"), vault->name_key);
     *vault_out = vault;
     return ERR_OK;
 }
@@ -79,9 +81,9 @@ bool vault_has_tag(const struct vault *vault, struct str tag)
     return is_known;
 }
 
-struct str vault_name_key(const struct vault *vault)
+struct str vault_name_keys(const struct vault *vault)
 {
-    return str_from(vault->name_key, sizeof(vault->name_key));
+    return str_from(vault->name_keys, vault->count * VAULT_NAME_KEY_BYTES);
 }
 
 /* ---- account keys */

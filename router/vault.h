@@ -28,8 +28,9 @@ struct vault_key {
 /* With the service key that wraps what is new. ERR_INVALID: the secret is too short. */
 MUST_USE enum err vault_create(struct str secret, struct vault **vault_out);
 void vault_destroy(struct vault *vault); /* accepts NULL; wipes */
-/* One more service key, which opens what it has wrapped, and wraps nothing. ERR_INVALID: too short;
- * ERR_LIMIT: VAULT_MAX_KEYS are there. */
+/* One more service key, which opens what it has wrapped, and wraps nothing; its name key tells
+ * which names were blocked under it. ERR_INVALID: too short; ERR_LIMIT: VAULT_MAX_KEYS are there.
+ */
 MUST_USE enum err vault_add_key(struct vault *vault, struct str secret);
 
 /* What stands in front of every key that service key `i` has wrapped: its format and its id, which
@@ -53,8 +54,11 @@ MUST_USE enum err vault_open_key(
 MUST_USE enum err vault_rewrap(
         const struct vault *vault, int64_t owner, struct str wrapped, struct buf *wrapped_out);
 
-/* Of the hashes that tombstones are (router/store/tombstone_name.h); a view. */
-struct str vault_name_key(const struct vault *vault);
+/* Keys of the hashes that tombstones are (router/store/tombstone_name.h), one behind the other:
+ * each service key has one, in the order of vault_tag. A view that stays as long as the vault, of
+ * the keys that are there now. */
+#define VAULT_NAME_KEY_BYTES 32
+struct str vault_name_keys(const struct vault *vault);
 
 /* The key of a row: a keyed hash, so that equality can be tested without knowing the text. `table`
  * keeps tables apart. */

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "chassis/base/encoding.h"
+
 static struct vault *make_vault(char fill)
 {
     char secret[VAULT_SECRET_MIN_BYTES];
@@ -139,6 +141,33 @@ static void a_new_service_key_wraps_the_same_account_keys(void **state)
     vault_destroy(after);
 }
 
+/* The tombstones of a storage key are found as long as it is among the others; that of the first
+ * one is what it was when there was only one. */
+static void each_service_key_has_a_name_key(void **state)
+{
+    (void)state;
+    uint8_t of_a[VAULT_NAME_KEY_BYTES];
+    struct vault *before = make_vault('a');
+    struct vault *both = make_vault('b');
+    struct str stays = vault_name_keys(both);
+    char old[VAULT_SECRET_MIN_BYTES];
+    memset(old, 'a', sizeof(old));
+    /* HMAC-SHA-256 of "starling names of erased accounts 1" */
+    struct str known = STR("c4c98b2ec8a63cc3a5a95012daafcddf"
+                           "8f6742cebcbc0ddc8234b1814dcee6fc");
+    assert_int_equal(hex_decode(known, of_a, sizeof(of_a)), ERR_OK);
+    assert_int_equal(stays.len, VAULT_NAME_KEY_BYTES);
+    assert_int_equal(vault_add_key(both, str_from(old, sizeof(old))), ERR_OK);
+    struct str keys = vault_name_keys(both);
+    assert_int_equal(keys.len, 2 * VAULT_NAME_KEY_BYTES);
+    assert_ptr_equal(keys.ptr, stays.ptr);
+    assert_memory_not_equal(keys.ptr, of_a, sizeof(of_a)); /* the newest first */
+    assert_memory_equal(keys.ptr + VAULT_NAME_KEY_BYTES, of_a, sizeof(of_a));
+    assert_true(str_equal(vault_name_keys(before), str_from(of_a, sizeof(of_a))));
+    vault_destroy(before);
+    vault_destroy(both);
+}
+
 static void keys_are_counted(void **state)
 {
     (void)state;
@@ -158,6 +187,7 @@ int main(void)
         cmocka_unit_test(a_short_secret_is_refused),
         cmocka_unit_test(account_keys_open_only_where_they_belong),
         cmocka_unit_test(a_new_service_key_wraps_the_same_account_keys),
+        cmocka_unit_test(each_service_key_has_a_name_key),
         cmocka_unit_test(keys_are_counted),
         cmocka_unit_test(rows_are_found_by_equality_and_stay_in_their_place),
     };

@@ -159,12 +159,29 @@ static void announce_change(struct ctl *ctl, struct str bare)
     json_decref(nodes);
 }
 
-/* Only routers know under which hash a name is blocked; without tombstones nobody has to be asked.
- * `hash_out` "": there are none. */
-static enum ctl_exit ask_name_hash(struct ctl *ctl, struct str bare, char hash_out[65])
+/* One for each storage key of the router; one from before knows of "hash" only. */
+static void append_hashes(struct buf *out, const json_t *answer)
+{
+    const json_t *hashes = json_object_get(answer, "hashes");
+    size_t index;
+    const json_t *hash;
+    if (!hashes) {
+        const char *only = json_string_value(json_object_get(answer, "hash"));
+        buf_append_str(out, str_from_cstr(only ? only : ""));
+    }
+    json_array_foreach(hashes, index, hash)
+    {
+        const char *text = json_string_value(hash);
+        buf_append_str(out, out->len > 0 ? STR(" ") : STR_NULL);
+        buf_append_str(out, str_from_cstr(text ? text : ""));
+    }
+}
+
+/* Only routers know under which hashes a name is blocked; without tombstones nobody has to be
+ * asked. `hashes_out`: with spaces between them; "": there are no tombstones. */
+static enum ctl_exit ask_name_hashes(struct ctl *ctl, struct str bare, struct buf *hashes_out)
 {
     struct ctl_result *result;
-    hash_out[0] = '\0';
     enum ctl_exit code = ctl_query(ctl,
             "SELECT FROM router.tombstone WHERE until > current_date LIMIT 1",
             NULL,
@@ -185,28 +202,23 @@ static enum ctl_exit ask_name_hash(struct ctl *ctl, struct str bare, char hash_o
     json_t *node;
     json_array_foreach(nodes, index, node)
     {
-        if (hash_out[0] == '\0'
+        if (hashes_out->len == 0
                 && strcmp(json_string_value(json_object_get(node, "role")), "router") == 0) {
             const char *http = json_string_value(json_object_get(node, "http"));
             json_t *answer = ctl_http(ctl, http, "/v1/name-hash", body, true);
-            const char *hash = json_string_value(json_object_get(answer, "hash"));
-            snprintf(hash_out, 65, "%s", hash ? hash : "");
+            append_hashes(hashes_out, answer);
             json_decref(answer);
         }
     }
     json_decref(nodes);
-    return hash_out[0] != '\0'
+    return hashes_out->len > 0
             ? CTL_OK
             : ctl_error(CTL_UNREACHABLE, "no router says whether the name is blocked");
 }
 
-static enum ctl_exit make_account(struct ctl *ctl, struct str bare, struct str password)
+static enum ctl_exit insert_account(
+        struct ctl *ctl, struct str bare, struct str hashes, struct str password)
 {
-    char hash[65];
-    enum ctl_exit code = ask_name_hash(ctl, bare, hash);
-    if (code != CTL_OK) {
-        return code;
-    }
     uint8_t bytes[LOOK_ALIKE_MARK_BYTES];
     struct buf mark;
     precis_look_alike_mark(bare, bytes);
@@ -216,17 +228,30 @@ static enum ctl_exit make_account(struct ctl *ctl, struct str bare, struct str p
     const struct account_change change = {
         .sql = "WITH made AS (INSERT INTO router.account (bare, look_alike)"
                " SELECT $1::text, decode($3, 'hex') WHERE NOT EXISTS"
-               " (SELECT FROM router.tombstone WHERE name = decode($2, 'hex') AND until > current_date)"
+               " (SELECT FROM router.tombstone WHERE until > current_date AND name = ANY"
+               " (SELECT decode(hash, 'hex') FROM unnest(string_to_array($2::text, ' ')) AS hash))"
                " ON CONFLICT (bare) DO NOTHING RETURNING id),"
                " notice AS (INSERT INTO router.account_notice (owner, kind) SELECT id, 1 FROM made)"
                " SELECT id FROM made",
-        .parameters = { ctl_text(bare), ctl_text(str_from_cstr(hash)), ctl_text(buf_view(&mark)) },
+        .parameters = { ctl_text(bare), ctl_text(hashes), ctl_text(buf_view(&mark)) },
         .count = 3,
         .when_empty = CTL_EXISTS,
         .empty_text = "exists already, or did (the name is blocked)",
     };
-    code = change_with_password(ctl, &change, bare, password);
+    enum ctl_exit code = change_with_password(ctl, &change, bare, password);
     buf_fini(&mark);
+    return code;
+}
+
+static enum ctl_exit make_account(struct ctl *ctl, struct str bare, struct str password)
+{
+    struct buf hashes;
+    buf_init(&hashes, 0);
+    enum ctl_exit code = ask_name_hashes(ctl, bare, &hashes);
+    if (code == CTL_OK) {
+        code = insert_account(ctl, bare, buf_view(&hashes), password);
+    }
+    buf_fini(&hashes);
     return code;
 }
 

@@ -8,14 +8,14 @@
 
 struct account_store {
     struct pg_pool *pool;
-    struct str name_key;
+    struct str name_keys;
 };
 
-struct account_store *account_store_create(struct pg_pool *pool, struct str name_key)
+struct account_store *account_store_create(struct pg_pool *pool, struct str name_keys)
 {
     struct account_store *store = MEM_NEW(struct account_store);
     store->pool = pool;
-    store->name_key = name_key;
+    store->name_keys = name_keys;
     return store;
 }
 
@@ -172,6 +172,18 @@ static void add_verifiers(struct pg_query *query, const struct verifier *verifie
     " salt = excluded.salt, stored_key = excluded.stored_key,"                     \
     " server_key = excluded.server_key RETURNING owner"
 
+/* One element for each key. */
+static void add_tombstone_names(struct pg_query *query, struct str keys, struct str bare)
+{
+    pg_add_array_begin(query, PG_ARRAY_BYTEA);
+    for (size_t i = 0; i < tombstone_keys(keys); i++) {
+        uint8_t name[TOMBSTONE_NAME_BYTES];
+        tombstone_name(keys, i, bare, name);
+        pg_add_bytes(query, str_from(name, sizeof(name)));
+    }
+    pg_add_array_end(query);
+}
+
 struct new_account {
     struct str bare;
     const struct verifier *verifiers;
@@ -182,15 +194,13 @@ struct new_account {
 static void send_create(
         struct account_store *store, const char *sql, const struct new_account *account)
 {
-    uint8_t name[TOMBSTONE_NAME_BYTES];
     uint8_t mark[LOOK_ALIKE_MARK_BYTES];
-    tombstone_name(store->name_key, account->bare, name);
     precis_look_alike_mark(account->bare, mark);
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql);
     pg_add_text(query, account->bare);
     add_verifiers(query, account->verifiers);
-    pg_add_bytes(query, str_from(name, sizeof(name)));
+    add_tombstone_names(query, store->name_keys, account->bare);
     pg_add_bytes(query, str_from(mark, sizeof(mark)));
     send_change(query, ERR_EXISTS, account->done, account->context);
 }
@@ -199,7 +209,7 @@ static void send_create(
 #define SQL_CREATE_IF(condition)                                                               \
     "WITH target AS (INSERT INTO router.account (bare, look_alike) SELECT $1::text, $7::bytea" \
     " WHERE NOT EXISTS (SELECT FROM router.tombstone"                                          \
-    " WHERE name = $6::bytea AND until > current_date)" condition                              \
+    " WHERE name = ANY ($6::bytea[]) AND until > current_date)" condition                      \
     " ON CONFLICT (bare) DO NOTHING RETURNING id),"                                            \
     " notice AS (INSERT INTO router.account_notice (owner, kind) SELECT id, 1 FROM target)" SQL_VERIFIERS
 static const char sql_create[] = SQL_CREATE_IF("");

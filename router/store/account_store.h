@@ -37,8 +37,9 @@ struct verifier {
 
 #define VERIFIERS 3 /* indexed by enum digest */
 
-/* `name_key` (a view that stays): of the hashes in tombstones. */
-struct account_store *account_store_create(struct pg_pool *pool, struct str name_key);
+/* `name_keys` (a view that stays): of the hashes in tombstones, see router/store/tombstone_name.h.
+ */
+struct account_store *account_store_create(struct pg_pool *pool, struct str name_keys);
 void account_store_destroy(struct account_store *store); /* accepts NULL */
 
 /* ERR_NOT_FOUND: no such account (one that is being erased counts as found). */

@@ -294,7 +294,7 @@ static int start(void **state)
 {
     (void)state;
     scratch_router_start(&database);
-    store = account_store_create(database.pool, STR("the key of names"));
+    store = account_store_create(database.pool, STR("the key of names has 32 bytes..."));
     return 0;
 }
 

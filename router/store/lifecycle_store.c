@@ -9,14 +9,14 @@
 
 struct lifecycle_store {
     struct pg_pool *pool;
-    struct str name_key;
+    struct str name_keys;
 };
 
-struct lifecycle_store *lifecycle_store_create(struct pg_pool *pool, struct str name_key)
+struct lifecycle_store *lifecycle_store_create(struct pg_pool *pool, struct str name_keys)
 {
     struct lifecycle_store *store = MEM_NEW(struct lifecycle_store);
     store->pool = pool;
-    store->name_key = name_key;
+    store->name_keys = name_keys;
     return store;
 }
 
@@ -154,7 +154,7 @@ void lifecycle_bury(struct lifecycle_store *store,
         void *context)
 {
     uint8_t name[TOMBSTONE_NAME_BYTES];
-    tombstone_name(store->name_key, bare, name);
+    tombstone_name(store->name_keys, 0, bare, name);
     struct pg_query *query = pg_query_create(store->pool);
     pg_query_statement(query, sql_bury);
     pg_add_int8(query, id);

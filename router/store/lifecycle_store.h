@@ -35,8 +35,9 @@ struct lifecycle_row {
     int64_t stage_days; /* since it came to that stage */
 };
 
-/* `name_key` (a view that stays): of the hashes in tombstones. */
-struct lifecycle_store *lifecycle_store_create(struct pg_pool *pool, struct str name_key);
+/* `name_keys` (a view that stays): of the hashes in tombstones, see router/store/tombstone_name.h.
+ */
+struct lifecycle_store *lifecycle_store_create(struct pg_pool *pool, struct str name_keys);
 void lifecycle_store_destroy(struct lifecycle_store *store); /* accepts NULL */
 
 /* Rows are valid during the callback; the ones behind `after_id`, in order, at most `max`.

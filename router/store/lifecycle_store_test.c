@@ -11,7 +11,8 @@
 
 #include "tests/lib/scratch_database.h"
 
-#define KEY STR("the key of names")
+#define OLD_KEY "the first key of names: 32 bytes"
+#define NEW_KEY "another key of names of 32 bytes"
 
 static struct scratch_database database;
 static struct lifecycle_store *store;
@@ -64,7 +65,13 @@ static enum err await(struct answer *answer)
     return answer->err;
 }
 
-static struct answer create(const char *bare)
+typedef void create_call(struct account_store *store,
+        struct str bare,
+        const struct verifier verifiers[VERIFIERS],
+        account_changed done,
+        void *context);
+
+static struct answer create_by(create_call *call, struct account_store *where, const char *bare)
 {
     struct verifier verifiers[VERIFIERS];
     memset(verifiers, 7, sizeof(verifiers));
@@ -73,9 +80,14 @@ static struct answer create(const char *bare)
         verifiers[i].salt_len = 16;
     }
     struct answer answer = { .is_done = false };
-    account_create(accounts, str_from_cstr(bare), verifiers, on_account, &answer);
+    call(where, str_from_cstr(bare), verifiers, on_account, &answer);
     (void)await(&answer);
     return answer;
+}
+
+static struct answer create(const char *bare)
+{
+    return create_by(account_create, accounts, bare);
 }
 
 /* Nothing has happened to anybody for so long. */
@@ -215,12 +227,6 @@ static void accounts_from_before_get_their_marks(void **state)
     int64_t id = create("modern@example.net").id;
     scratch_sql(&database,
             "UPDATE router.account SET look_alike = NULL WHERE bare = 'modern@example.net'");
-    struct verifier verifiers[VERIFIERS];
-    memset(verifiers, 7, sizeof(verifiers));
-    for (int i = 0; i < VERIFIERS; i++) {
-        verifiers[i].iterations = 10000;
-        verifiers[i].salt_len = 16;
-    }
     struct answer answer = list_unmarked(0);
     assert_int_equal(answer.count, 1);
     assert_int_equal(answer.first.id, id);
@@ -236,9 +242,8 @@ static void accounts_from_before_get_their_marks(void **state)
         assert_int_equal(await(&answer), ERR_OK);
         assert_int_equal(list_unmarked(0).count, 0);
     }
-    answer.is_done = false;
-    account_register(accounts, STR("modem@example.net"), verifiers, on_account, &answer);
-    assert_int_equal(await(&answer), ERR_EXISTS);
+    answer = create_by(account_register, accounts, "modem@example.net");
+    assert_int_equal(answer.err, ERR_EXISTS);
 }
 
 /* C30 */
@@ -282,12 +287,50 @@ static void a_tombstone_blocks_the_name_for_its_time(void **state)
             "SELECT 1 / (CASE WHEN EXISTS (SELECT FROM router.tombstone) THEN 0 ELSE 1 END)");
 }
 
+static void make_and_bury(struct lifecycle_store *where, const char *bare)
+{
+    int64_t id = create(bare).id;
+    struct answer answer = { .is_done = false };
+    account_delete(accounts, str_from_cstr(bare), on_account, &answer);
+    assert_int_equal(await(&answer), ERR_OK);
+    answer.is_done = false;
+    lifecycle_bury(where, id, str_from_cstr(bare), 5, on_done, &answer);
+    assert_int_equal(await(&answer), ERR_OK);
+    answer.is_done = false;
+    lifecycle_remove(where, id, on_done, &answer);
+    assert_int_equal(await(&answer), ERR_OK);
+}
+
+/* C30: the storage key was changed meanwhile. Burying is under the newest key, so who has only the
+ * former one does not see it. */
+static void names_buried_under_a_former_key_are_blocked(void **state)
+{
+    (void)state;
+    struct str both = STR(NEW_KEY OLD_KEY);
+    struct account_store *changed = account_store_create(database.pool, both);
+    struct account_store *forgetful = account_store_create(database.pool, STR(NEW_KEY));
+    struct lifecycle_store *burier = lifecycle_store_create(database.pool, both);
+    make_and_bury(store, "former@example.net");
+    make_and_bury(burier, "newest@example.net");
+    static const char *const names[] = { "former@example.net", "newest@example.net" };
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(create_by(account_create, changed, names[i]).err, ERR_EXISTS);
+        assert_int_equal(create_by(account_register, changed, names[i]).err, ERR_EXISTS);
+    }
+    assert_int_equal(create_by(account_create, forgetful, names[1]).err, ERR_EXISTS);
+    assert_int_equal(create_by(account_create, accounts, names[1]).err, ERR_OK);
+    assert_int_equal(create_by(account_create, forgetful, names[0]).err, ERR_OK);
+    account_store_destroy(changed);
+    account_store_destroy(forgetful);
+    lifecycle_store_destroy(burier);
+}
+
 static int start(void **state)
 {
     (void)state;
     scratch_router_start(&database);
-    store = lifecycle_store_create(database.pool, KEY);
-    accounts = account_store_create(database.pool, KEY);
+    store = lifecycle_store_create(database.pool, STR(OLD_KEY));
+    accounts = account_store_create(database.pool, STR(OLD_KEY));
     return 0;
 }
 
@@ -309,6 +352,7 @@ int main(void)
         cmocka_unit_test(notices_wait_until_they_are_told),
         cmocka_unit_test(accounts_from_before_get_their_marks),
         cmocka_unit_test(a_tombstone_blocks_the_name_for_its_time),
+        cmocka_unit_test(names_buried_under_a_former_key_are_blocked),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -251,7 +251,7 @@ static int start(void **state)
     (void)state;
     scratch_router_start(&database);
     store = token_store_create(database.pool);
-    accounts = account_store_create(database.pool, STR("the key of names"));
+    accounts = account_store_create(database.pool, STR("the key of names has 32 bytes..."));
     return 0;
 }
 

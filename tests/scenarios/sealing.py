@@ -167,8 +167,25 @@ async def test_rows_from_before_are_read_and_sealed():
         await x.close()
 
 
+async def blocked():
+    """The name of an account that was deleted and erased."""
+    name = user()
+    cluster.ctl("account", "delete", f"{name}@localhost")
+    for _ in range(100):
+        if cluster.postgres.query(f"SELECT count(*) FROM router.account WHERE bare = '{name}@localhost'") == "0":
+            return name
+        await asyncio.sleep(0.2)
+    raise AssertionError(f"{name} was not erased")
+
+
+def assert_blocked(name):
+    made = cluster.ctl("account", "add", f"{name}@localhost", "--password-file", "-", stdin="x\n", check=False)
+    assert made.returncode == 4, (made.returncode, made.stderr)
+
+
 @limit(150)
 async def test_the_storage_key_changes_under_running_clients():
+    gone = await blocked()
     names = [user() for _ in range(6)]
     clients = [await login(n) for n in names]
     for n, c in zip(names, clients):
@@ -196,9 +213,12 @@ async def test_the_storage_key_changes_under_running_clients():
         rows = storage()
         assert len(rows) == 2 and len({r["key"] for r in rows}) == 1 and all(len(r["others"].split()) == 2 for r in rows), rows
         assert all(r["keys_left"] == r["rows_left"] == r["unreadable"] == 0 for r in rows), rows
+        assert_blocked(gone)  # C30: under the former key
+        later = await blocked()
         for router in cluster.routers:  # the old one goes
             configure(router)
             await restart(router)
+        assert_blocked(later)
         before = turns
         await asyncio.sleep(1)
         assert turns > before + len(names)
