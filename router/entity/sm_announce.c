@@ -185,7 +185,7 @@ void sm_announce(struct entity *entity, struct resource *resource, const struct 
     }
     resource->sm->is_queue_lost = false;
     if (resource->sm->attach != sm_attach_of(item->sm.attach)) {
-        resource->sm->winner = (struct sm_winner){ 0, 0 }; /* another home let it win */
+        resource->sm->winner = (struct sm_winner){ 0, 0, 0 }; /* another home let it win */
     }
     resource->sm->attach = sm_attach_of(item->sm.attach);
     take_numbers(entity, resource, item);

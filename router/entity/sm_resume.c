@@ -112,7 +112,7 @@ static void begin(struct entity *entity,
         .request = item->request,
         .acked = ids->sequence + item->sm.h,
     };
-    sm->winner = (struct sm_winner){ item->sm.asked_us, item->request };
+    sm->winner = (struct sm_winner){ item->sm.asked_us, item->sm.authenticated_us, item->request };
     timer_stop(&sm->timer);
     entity_mark_dirty(entity); /* finished there, when nothing is at work */
 }
@@ -195,6 +195,13 @@ static Wire__Status check_h(const struct sm_session *sm, uint32_t acked)
     return is_unknown ? WIRE__STATUS__STATUS_NOT_FOUND : WIRE__STATUS__STATUS_OK;
 }
 
+static bool is_held_at(const struct resource *resource, const char *edge)
+{
+    const struct sm_session *sm = resource->sm;
+    return sm->resume ? strcmp(sm->resume->edge, edge) == 0
+                      : !sm->is_detached && is_same_edge(resource, edge);
+}
+
 /* The edge asks again when the router or the link to it was away. */
 static bool is_repeat(const struct resource *resource, const struct item *item)
 {
@@ -202,8 +209,16 @@ static bool is_repeat(const struct resource *resource, const struct item *item)
     if (sm->winner.asked_us == 0 || sm->winner.request != item->request) {
         return false;
     }
-    return sm->resume ? strcmp(sm->resume->edge, item->edge) == 0
-                      : !sm->is_detached && is_same_edge(resource, item->edge);
+    return is_held_at(resource, item->edge);
+}
+
+/* The same stream, whose edge has given up waiting for the answer to its first question. */
+static bool is_asked_anew(const struct resource *resource, const struct item *item)
+{
+    const struct sm_winner *winner = &resource->sm->winner;
+    return winner->asked_us != 0 && winner->authenticated_us != 0
+            && winner->authenticated_us == item->sm.authenticated_us
+            && is_held_at(resource, item->edge);
 }
 
 /* The client opened both streams before it asked on one of them, so neither is the later one: the
@@ -258,7 +273,13 @@ void sm_handle_resume(struct entity *entity, const struct item *item)
     if (is_repeat(resource, item)) {
         return; /* its answer comes, or is on its way */
     }
-    if (is_in_race(resource->sm, item)) { /* exactly one wins (C23) */
+    bool is_anew = is_asked_anew(resource, item);
+    if (is_anew && resource->sm->resume) {
+        resource->sm->resume->request = item->request; /* nobody waits for the other answer */
+        resource->sm->winner.request = item->request;
+        return;
+    }
+    if (!is_anew && is_in_race(resource->sm, item)) { /* exactly one wins (C23) */
         refuse_item(entity, item, WIRE__STATUS__STATUS_NOT_FOUND);
         return;
     }

@@ -90,6 +90,35 @@ static void of_two_at_once_the_first_keeps_the_session(void **state)
     assert_seen(fake_take_out(), "DELIVER e3 desk #1");
 }
 
+/* Its home took longer than an edge waits for an answer: the edge asks again, under another number.
+ */
+static void one_stream_that_asks_again_is_not_two(void **state)
+{
+    (void)state;
+    resume_of("e3", 0, OLD);
+    fake_advance(5000);
+    resume_of("e3", 0, 5000 + OLD);
+    const char *out = fake_take_out();
+    assert_before(out, "RESUMED e3 desk handled=1 acked=0 attach=2", "acked=0 attach=3");
+    assert_not_seen(out, "NOT-RESUMED");
+}
+
+static void one_stream_that_asks_again_is_answered_once(void **state)
+{
+    (void)state;
+    fake.is_auto_commit = false;
+    bob_says("e2", 2, 0);
+    resume_of("e3", 0, OLD);
+    fake_advance(5000);
+    resume_of("e3", 0, 5000 + OLD);
+    assert_not_seen(fake_take_out(), "RESUMED");
+    fake.is_auto_commit = true;
+    fake_run();
+    const char *out = fake_take_out();
+    assert_seen(out, "RESUMED e3 desk handled=2 acked=0 attach=2");
+    assert_not_seen(out, "attach=3");
+}
+
 /* The winner's connection died right behind <resumed/>, and nobody has noticed. */
 static void client_that_comes_back_takes_over_at_once(void **state)
 {
@@ -446,6 +475,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RESUME_TEST(of_two_at_once_the_first_keeps_the_session),
+        RESUME_TEST(one_stream_that_asks_again_is_not_two),
+        RESUME_TEST(one_stream_that_asks_again_is_answered_once),
         RESUME_TEST(client_that_comes_back_takes_over_at_once),
         RESUME_TEST(stream_from_before_takes_over_what_nobody_holds),
         RESUME_TEST(edge_that_does_not_say_when_takes_over_what_is_finished),

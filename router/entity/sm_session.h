@@ -22,6 +22,7 @@ struct sm_resume {
 /* The <resume/> that holds the session or is about to: who asked at the same time is refused. */
 struct sm_winner {
     int64_t asked_us; /* on the wall clock; 0: not resumed while its home was here */
+    int64_t authenticated_us;
     uint64_t request;
 };
 
