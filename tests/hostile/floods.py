@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from cluster import BUILD, Cluster  # noqa: E402
-from rawclient import CLIENT, SM, Closed, RawClient, StreamError, body, sm_condition  # noqa: E402
+from rawclient import CLIENT, SM, Closed, RawClient, StreamError, body, end_tasks, sm_condition  # noqa: E402
 from runner import limit, run  # noqa: E402
 
 FULL = "--full" in sys.argv
@@ -136,8 +136,7 @@ class Reader:
         assert not missing, f"{len(missing)} are missing: {missing[:5]}"
 
     async def close(self):
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+        await end_tasks(self.task)
         await self.c.close()
 
 
@@ -270,8 +269,7 @@ class Sender:
             self.number += self.step
             await self.c.writer.drain()
         await self.room(0)
-        listener.cancel()
-        await asyncio.gather(listener, return_exceptions=True)
+        await end_tasks(listener)
 
 
 async def stays_bounded(name, is_managed):

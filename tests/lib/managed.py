@@ -6,7 +6,7 @@ import ssl
 import time
 
 from cluster import Cluster
-from rawclient import CLIENT, SM, Closed, RawClient, body, sm_condition
+from rawclient import CLIENT, SM, Closed, RawClient, body, end_tasks, sm_condition
 from runner import run
 
 PRESENCE, MESSAGE = f"{{{CLIENT}}}presence", f"{{{CLIENT}}}message"
@@ -173,8 +173,7 @@ class Device:
         assert len(self.messages) >= count, f"{len(self.messages)} messages instead of {count}: {[body(m) for m in self.messages][-5:]}"
 
     async def close(self):
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+        await end_tasks(self.task)
         if self.c:
             await self.c.close()
 

@@ -71,6 +71,15 @@ class StreamManagement:
         return [self.unacked.popleft() for _ in range(count)]
 
 
+async def end_tasks(*tasks):
+    """Until each has ended: wait_for of Python 3.11 swallows a cancellation when something arrives in the same moment."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=1)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class RawClient:
     def __init__(self, port, host="127.0.0.1", domain="localhost", direct=False, source=None):
         self.port, self.host, self.domain, self.direct, self.source = port, host, domain, direct, source

@@ -14,7 +14,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from cluster import Cluster, free_port  # noqa: E402
-from rawclient import CLIENT, STREAM, Closed, RawClient, body, condition, tls_context  # noqa: E402
+from rawclient import CLIENT, STREAM, Closed, RawClient, body, condition, end_tasks, tls_context  # noqa: E402
 from runner import limit, run  # noqa: E402
 
 ACCEPT = "jabber:component:accept"
@@ -370,8 +370,7 @@ class Reader:
             await asyncio.sleep(0.05)
 
     async def stop(self):
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+        await end_tasks(self.task)
         await self.component.close()
 
 

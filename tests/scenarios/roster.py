@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from cluster import Cluster  # noqa: E402
-from rawclient import CLIENT, RawClient, condition  # noqa: E402
+from rawclient import CLIENT, RawClient, condition, end_tasks  # noqa: E402
 from runner import limit, run  # noqa: E402
 
 ROSTER = "jabber:iq:roster"
@@ -550,9 +550,7 @@ async def test_handshakes_survive_the_death_of_routers():
                     break
                 await asyncio.sleep(0.2)
             assert seen == wanted, f"round {round_number}: {seen}"
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks)
         for a, b in pairs:
             a.abort()
             b.abort()
