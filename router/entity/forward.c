@@ -112,12 +112,10 @@ static struct part *find_held(const struct entity *entity, unsigned shard)
 /* What they waited behind is decided, or goes to the next home in front of them. */
 static void release_held(struct entity *entity, unsigned shard)
 {
-    struct part *part =
-            entity->held && !has_for(entity->posted, shard) ? find_held(entity, shard) : NULL;
-    while (part) {
+    struct part *part;
+    while ((part = find_held(entity, shard)) != NULL && !has_for(entity->posted, shard)) {
         leave(part);
         route_part(entity, part);
-        part = find_held(entity, shard);
     }
 }
 

@@ -24,6 +24,11 @@ static bool origin_equal(const struct origin *a, const struct origin *b)
     return id128_equal(a->session, b->session) && a->counter == b->counter && a->part == b->part;
 }
 
+static bool is_younger(const struct origin *a, const struct origin *b)
+{
+    return id128_equal(a->session, b->session) && counter_is_after(a->counter, b->counter);
+}
+
 void origins_init(struct origins *origins)
 {
     *origins = (struct origins){ 0 };
@@ -88,6 +93,9 @@ void origins_add(struct origins *origins, const struct origin *origin, int64_t i
     if (origins->count < origins->capacity) {
         origins->count++;
     }
+    if (is_younger(origin, &origins->in_order)) {
+        origins->in_order = *origin;
+    }
 }
 
 static bool find_slot(const struct origins *origins, const struct origin *origin, size_t *slot_out)
@@ -116,16 +124,21 @@ bool origins_find(const struct origins *origins, const struct origin *origin, in
     return true;
 }
 
-bool origins_has_younger(const struct origins *origins, const struct origin *origin)
+bool origins_has_younger(struct origins *origins, const struct origin *origin)
 {
+    const struct origin *last = &origins->in_order;
+    if (id128_equal(last->session, origin->session) && !is_younger(last, origin)) {
+        origins->in_order = *origin;
+        return false;
+    }
     for (size_t i = 0; i < origins->count; i++) {
         const struct origin_entry *entry = &origins->entries[i];
         int64_t id; /* the newest: it may have been taken back */
-        if (entry->id > 0 && id128_equal(entry->origin.session, origin->session)
-                && counter_is_after(entry->origin.counter, origin->counter)
+        if (entry->id > 0 && is_younger(&entry->origin, origin)
                 && origins_find(origins, &entry->origin, &id) && id > 0) {
             return true;
         }
     }
+    origins->in_order = *origin;
     return false;
 }

@@ -17,6 +17,7 @@ struct origins {
     size_t capacity;
     size_t next; /* slot of the next one */
     size_t count;
+    struct origin in_order; /* asked for last: of its session nothing younger was added */
 };
 
 void origins_init(struct origins *origins);
@@ -25,5 +26,6 @@ void origins_fini(struct origins *origins);
 void origins_add(struct origins *origins, const struct origin *origin, int64_t id);
 /* The log id the stanza got; false: never seen. */
 bool origins_find(const struct origins *origins, const struct origin *origin, int64_t *id_out);
-/* A later stanza of the same session was kept. Looks at all of them. */
-bool origins_has_younger(const struct origins *origins, const struct origin *origin);
+/* A later stanza of the same session was kept. Looks at all of them, but for a session that goes on
+ * in order. */
+bool origins_has_younger(struct origins *origins, const struct origin *origin);

@@ -89,6 +89,11 @@ static void younger_is_what_was_kept_later_in_the_same_session(void **state)
     assert_true(origins_has_younger(&origins, &before));
     assert_false(origins_has_younger(&origins, &kept));
     assert_false(origins_has_younger(&origins, &after));
+    assert_true(origins_has_younger(&origins, &before)); /* it has gone on meanwhile */
+    struct origin next = origin_of(7, 0);
+    origins_add(&origins, &next, 102); /* nobody asked */
+    next.counter = 6;
+    assert_true(origins_has_younger(&origins, &next));
     origins_fini(&origins);
 }
 

@@ -472,7 +472,7 @@ static bool handle_duplicate(struct entity *entity, const struct item *item, int
 /* A former home took it back for want of a store and its sender's home was lost with the news,
  * while what the same session said later was kept: behind that it would be out of order (P3), so
  * its sender hears now that it was not kept (P5). */
-static bool is_overtaken(const struct entity *entity, const struct item *item)
+static bool is_overtaken(struct entity *entity, const struct item *item)
 {
     int64_t age_ms = loop_now_ms(entity->router->loop) - entity->opened_ms;
     if (entity->router->settings->is_routed) { /* not in the log, and perhaps delivered */
