@@ -5,7 +5,7 @@ import time
 
 from cluster import Postgres, Redis, as_user, free_port
 
-REPLICATION = ("wal_log_hints=on\nwal_keep_size=256MB\nhot_standby=on\nwal_receiver_status_interval=1\nwal_retrieve_retry_interval=200ms\n"
+REPLICATION = ("wal_log_hints=on\nwal_keep_size=128MB\nmax_wal_size=192MB\nmin_wal_size=64MB\nhot_standby=on\nwal_receiver_status_interval=1\nwal_retrieve_retry_interval=200ms\n"
                "synchronous_commit=on\n")
 
 
