@@ -387,6 +387,19 @@ struct local_route {
     uint64_t request;
 };
 
+static void watch_waiting(struct egress *egress)
+{
+    if (egress->routes.waiting > 0 && !timer_is_running(&egress->scan)) {
+        timer_start(loop_timers(egress->router->loop), &egress->scan, SCAN_MS);
+    }
+}
+
+static void unsend(struct egress *egress, unsigned shard, const void *peer)
+{
+    route_queue_unsend(&egress->routes, shard, peer);
+    watch_waiting(egress);
+}
+
 static void on_local_done(void *context, enum err err)
 {
     struct local_route *local = context;
@@ -405,7 +418,7 @@ static void on_local_done(void *context, enum err err)
     egress->routes.by_shard[route->shard].not_before_ms =
             loop_now_ms(egress->router->loop) + BACKOFF_MS;
     if (route->sent_to == egress) {
-        route_queue_unsend(&egress->routes, route->shard, egress);
+        unsend(egress, route->shard, egress);
     }
 }
 
@@ -475,13 +488,6 @@ static void on_scan(struct timer *timer, void *context)
     }
 }
 
-static void watch_waiting(struct egress *egress)
-{
-    if (egress->routes.waiting > 0 && !timer_is_running(&egress->scan)) {
-        timer_start(loop_timers(egress->router->loop), &egress->scan, SCAN_MS);
-    }
-}
-
 static void route_volatile(struct egress *egress,
         unsigned shard,
         const struct origin *origin,
@@ -521,12 +527,6 @@ void egress_route(struct egress *egress,
 bool egress_has_waiting(const struct egress *egress, unsigned shard)
 {
     return egress->routes.by_shard[shard].waiting > 0;
-}
-
-static void unsend(struct egress *egress, unsigned shard, const struct peer *peer)
-{
-    route_queue_unsend(&egress->routes, shard, peer);
-    watch_waiting(egress);
 }
 
 void egress_on_route_reply(
