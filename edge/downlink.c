@@ -37,6 +37,9 @@ static struct metric repeats_total = METRIC_COUNTER_INIT(
 static struct metric former_home_total = METRIC_COUNTER_INIT("former_home_deliveries_total",
         "Numbered deliveries of a router that was the home of the session before, left out",
         NULL);
+static struct metric gaps_total = METRIC_COUNTER_INIT("delivery_gaps_total",
+        "Numbered deliveries left out, since one before them is missing.",
+        NULL);
 static struct metric gone_total =
         METRIC_COUNTER_INIT("delivery_gone_total", "Deliveries for sessions not here.", NULL);
 
@@ -215,6 +218,31 @@ static void deliver(
     await_confirmation(downlink, session);
 }
 
+/* What comes before it was left out here, since its sender was not the home at that moment (our
+ * connection to it was given up, or it had refused something), and it was under way already. The
+ * announcement makes the home send from the right place; until then all it sends is a gap. If that
+ * does not help, the stream ends, but never the session (P4). */
+static void await_missing(
+        struct downlink *downlink, struct session *session, const struct delivery *delivery)
+{
+    metric_add(&gaps_total, 1);
+    enum sm_gap gap = sm_note_gap(session->sm, loop_now_ms(downlink->edge->loop));
+    if (gap == SM_GAP_WAIT) {
+        return;
+    }
+    log_warn("downlink",
+            "deliveries are missing",
+            log_jid("session", session->full),
+            log_int("written", session->sm->written),
+            log_int("sequence", delivery->target->sequence),
+            log_int("announces", session->sm->gap_announces));
+    if (gap == SM_GAP_ANNOUNCE) {
+        uplink_announce_again(downlink->edge->uplink, session);
+    } else {
+        stream_detach(session->stream);
+    }
+}
+
 /* Numbered deliveries: the number tells whether the client was sent it, the client's own word that
  * it has it (XEP-0198). */
 static void deliver_in_order(struct downlink *downlink,
@@ -233,14 +261,7 @@ static void deliver_in_order(struct downlink *downlink,
     }
     switch (sm_take_sequence(sm, delivery->target->sequence)) {
     case SM_REPEAT: metric_add(&repeats_total, 1); break;
-    case SM_GAP:
-        log_error("downlink",
-                "deliveries are missing",
-                log_jid("session", session->full),
-                log_int("written", sm->written),
-                log_int("sequence", delivery->target->sequence));
-        stream_fail(session->stream, STREAM_ERROR_RESET, STR_NULL);
-        break;
+    case SM_GAP: await_missing(downlink, session, delivery); break;
     case SM_NEXT:
         failpoint("edge.deliver");
         write_stanza(downlink, session, delivery);
@@ -325,6 +346,7 @@ struct downlink *downlink_create(struct edge *edge)
     metric_register(&repeats_total);
     metric_register(&gone_total);
     metric_register(&former_home_total);
+    metric_register(&gaps_total);
     return downlink;
 }
 

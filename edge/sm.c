@@ -1,6 +1,9 @@
 /* Arithmetic of stream management; all of it modulo 2^32 (XEP-0198 §4). */
 #include "edge/sm.h"
 
+#define GAP_PATIENCE_MS   3000 /* for what the home sends after an announcement */
+#define GAP_MAX_ANNOUNCES 3
+
 bool sm_parse_h(struct str text, uint32_t *h_out)
 {
     uint64_t value = 0;
@@ -35,5 +38,20 @@ enum sm_order sm_take_sequence(struct sm *sm, uint32_t sequence)
         return SM_GAP;
     }
     sm->written = sequence;
+    sm->gap_ms = 0;
+    sm->gap_announces = 0;
     return SM_NEXT;
+}
+
+enum sm_gap sm_note_gap(struct sm *sm, int64_t now_ms)
+{
+    if (sm->gap_announces > 0 && now_ms - sm->gap_ms < GAP_PATIENCE_MS) {
+        return SM_GAP_WAIT;
+    }
+    if (sm->gap_announces == GAP_MAX_ANNOUNCES) {
+        return SM_GAP_HOPELESS;
+    }
+    sm->gap_announces++;
+    sm->gap_ms = now_ms;
+    return SM_GAP_ANNOUNCE;
 }

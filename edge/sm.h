@@ -36,6 +36,8 @@ struct sm {
     uint32_t written;
     uint32_t acked;
     struct sm_written entries;
+    int64_t gap_ms;         /* when it was announced for what is missing; 0: nothing is */
+    uint32_t gap_announces; /* in a row: nothing was written since */
     /* Inputs: counters of the session. */
     uint32_t counter_base;   /* our h counts from here */
     uint32_t answer_counter; /* what was received before the <r/> */
@@ -64,6 +66,14 @@ enum sm_order {
     SM_GAP,
 };
 enum sm_order sm_take_sequence(struct sm *sm, uint32_t sequence);
+
+enum sm_gap {
+    SM_GAP_ANNOUNCE, /* the home is to send again from `written` */
+    SM_GAP_WAIT,     /* it was told: more may come that it had sent before */
+    SM_GAP_HOPELESS, /* it was told again and again */
+};
+/* What to do about a number that does not follow. Ends with the next one that does. */
+enum sm_gap sm_note_gap(struct sm *sm, int64_t now_ms);
 
 static inline uint32_t sm_unacked(const struct sm *sm)
 {

@@ -250,6 +250,12 @@ void uplink_pump(struct uplink *uplink, struct session *session)
     }
 }
 
+void uplink_announce_again(struct uplink *uplink, struct session *session)
+{
+    session->generation = 0; /* until it has left, nobody is its home */
+    uplink_pump(uplink, session);
+}
+
 void uplink_adopt(struct uplink *uplink, struct session *session)
 {
     const struct shard_route *route = shard_map_route(uplink->map, session->shard);
@@ -258,8 +264,7 @@ void uplink_adopt(struct uplink *uplink, struct session *session)
         session->generation = route->generation;
         return;
     }
-    session->generation = 0; /* the shard has moved meanwhile: its owner has not heard of it */
-    uplink_pump(uplink, session);
+    uplink_announce_again(uplink, session); /* the shard moved meanwhile: its owner knows nothing */
 }
 
 static void forget_session(struct uplink *uplink, struct session *session)

@@ -34,6 +34,8 @@ void uplink_adopt(struct uplink *uplink, struct session *session);
  * its numbers are not ours any more. */
 bool uplink_is_home(
         const struct uplink *uplink, const struct session *session, const struct link_peer *peer);
+/* Deliveries are missing: its home is told once more what was written, and sends what follows. */
+void uplink_announce_again(struct uplink *uplink, struct session *session);
 /* Sends what the session has for its owner, in order: Announce, inputs, Close. What cannot leave
  * now leaves later by itself. */
 void uplink_pump(struct uplink *uplink, struct session *session);

@@ -38,7 +38,7 @@ static struct {
     struct stream stream; /* of the first session */
     struct buf written;
     uint64_t acknowledged;
-    unsigned window_changes, fails, drops, overflows;
+    unsigned window_changes, fails, drops, detaches, overflows;
     struct session *ends; /* with the next change of a window */
     unsigned answers, empty_answers;
     uint64_t enable_request;
@@ -188,6 +188,14 @@ void stream_drop(struct stream *stream)
 {
     (void)stream;
     t.drops++;
+}
+
+void stream_detach(struct stream *stream)
+{
+    t.detaches++;
+    struct session *session = stream->session;
+    stream->session = NULL;
+    uplink_end_session(t.edge.uplink, session, false);
 }
 
 void stream_rearm(struct stream *stream)
@@ -408,8 +416,11 @@ UNUSED static void assert_said(struct link_peer *peer, const char *expected)
     peer->said[0] = '\0';
 }
 
-UNUSED static void deliver_to(
-        struct id128 session, int64_t log_id, uint32_t sequence, uint32_t attach)
+UNUSED static void deliver_by(struct link_peer *peer,
+        struct id128 session,
+        int64_t log_id,
+        uint32_t sequence,
+        uint32_t attach)
 {
     Wire__Id id = WIRE_ID_INIT(session);
     Wire__Target target = WIRE__TARGET__INIT;
@@ -435,7 +446,13 @@ UNUSED static void deliver_to(
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_DELIVER;
     envelope.deliver = &deliver_message;
-    downlink_take(t.edge.downlink, &t.one, &envelope);
+    downlink_take(t.edge.downlink, peer, &envelope);
+}
+
+UNUSED static void deliver_to(
+        struct id128 session, int64_t log_id, uint32_t sequence, uint32_t attach)
+{
+    deliver_by(&t.one, session, log_id, sequence, attach);
 }
 
 UNUSED static void deliver_numbered(struct id128 session, int64_t log_id, uint32_t sequence)

@@ -153,9 +153,79 @@ static void numbers_decide_what_is_written(void **state)
     t.acknowledged = t.written.len;
     pass_time(1000);
     assert_said(&t.one, ""); /* the client's kernel does not speak for it any more */
-    deliver_numbered(session->id, 43, 104);
-    assert_int_equal(t.fails, 1);
-    assert_int_equal(t.fail_condition, STREAM_ERROR_RESET);
+}
+
+static void former_home_is_not_written(void **state)
+{
+    (void)state;
+    struct session *session = managed_session();
+    map_says(2, 2, 11);
+    assert_said(&t.two, "announce:0,acked=100,written=100,attach=1");
+    deliver_by(&t.one, session->id, 41, 101, 1); /* another stanza than the next home's 101 */
+    assert_int_equal(messages_written(), 0);
+    assert_int_equal(session->sm->written, 100);
+    deliver_by(&t.two, session->id, 42, 101, 1);
+    assert_int_equal(messages_written(), 1);
+    assert_int_equal(session->sm->written, 101);
+}
+
+/* Our own connection was given up, the router's was not: what it sent before it read the
+ * announcement arrives before and behind it. */
+static void delivery_behind_a_missing_one_waits_for_it(void **state)
+{
+    (void)state;
+    struct session *session = managed_session();
+    struct id128 id = session->id;
+    uplink_peer_down(t.edge.uplink, &t.one, true);
+    deliver_numbered(id, 41, 101);
+    uplink_peer_up(t.edge.uplink, &t.one);
+    assert_said(&t.one, "announce:0,acked=100,written=100,attach=1");
+    deliver_numbered(id, 42, 102);
+    assert_said(&t.one, "announce:0,acked=100,written=100,attach=1");
+    deliver_numbered(id, 43, 103);
+    assert_said(&t.one, ""); /* one word is enough */
+    assert_int_equal(messages_written(), 0);
+    for (uint32_t i = 1; i <= 3; i++) {
+        deliver_numbered(id, 40 + i, 100 + i);
+    }
+    assert_int_equal(messages_written(), 3);
+    assert_int_equal(session->sm->written, 103);
+    assert_int_equal(t.fails + t.drops + t.detaches, 0);
+    deliver_numbered(id, 45, 105); /* another time, another word */
+    assert_said(&t.one, "announce:0,acked=100,written=103,attach=1");
+}
+
+static void nothing_is_written_until_the_word_has_left(void **state)
+{
+    (void)state;
+    struct session *session = managed_session();
+    t.one.room = 0;
+    deliver_numbered(session->id, 42, 102);
+    deliver_numbered(session->id, 41, 101); /* who sent this does not know yet */
+    assert_int_equal(messages_written(), 0);
+    t.one.room = 10;
+    uplink_peer_room(t.edge.uplink);
+    assert_said(&t.one, "announce:0,acked=100,written=100,attach=1");
+    deliver_numbered(session->id, 41, 101);
+    assert_int_equal(messages_written(), 1);
+}
+
+static void home_that_cannot_go_on_costs_the_stream_only(void **state)
+{
+    (void)state;
+    struct session *session = managed_session();
+    struct id128 id = session->id;
+    for (unsigned i = 0; i < 3; i++) {
+        deliver_numbered(id, 43, 103);
+        deliver_numbered(id, 44, 104);
+        assert_said(&t.one, "announce:0,acked=100,written=100,attach=1");
+        assert_int_equal(t.detaches, 0);
+        pass_time(3000);
+    }
+    deliver_numbered(id, 43, 103);
+    assert_int_equal(t.detaches, 1);
+    assert_int_equal(t.fails, 0);
+    assert_said(&t.one, "detach:1"); /* the client finds it (P4) */
 }
 
 static void entry_from_before_enable_is_confirmed_by_the_kernel(void **state)
@@ -403,6 +473,10 @@ int main(void)
         SM_TEST(refused_enable_leaves_a_plain_session),
         SM_TEST(session_that_ends_before_the_answer_is_closed),
         SM_TEST(numbers_decide_what_is_written),
+        SM_TEST(former_home_is_not_written),
+        SM_TEST(delivery_behind_a_missing_one_waits_for_it),
+        SM_TEST(nothing_is_written_until_the_word_has_left),
+        SM_TEST(home_that_cannot_go_on_costs_the_stream_only),
         SM_TEST(entry_from_before_enable_is_confirmed_by_the_kernel),
         SM_TEST(acks_of_a_turn_are_told_once),
         SM_TEST(ack_waits_for_room_and_is_part_of_the_announcement),
