@@ -79,11 +79,23 @@ void sm_acks_heard(struct stream *stream, bool is_news)
     }
 }
 
+/* While we do not read, its answer may lie in our kernel: that time is not the client's (P6, F06).
+ */
+void sm_acks_read_again(struct stream *stream)
+{
+    struct sm *sm = stream->session->sm;
+    if (sm->is_request_open) {
+        sm->request_ms = now(stream);
+        stream_rearm(stream);
+    }
+}
+
 static void check_request(struct stream *stream, int64_t now_ms)
 {
     struct sm *sm = stream->session->sm;
     if (sm->is_request_open) {
-        if (now_ms - sm->request_ms >= limits_of(stream)->sm_ack_timeout_ms) {
+        if (stream->pauses == 0
+                && now_ms - sm->request_ms >= limits_of(stream)->sm_ack_timeout_ms) {
             log_info("sm", "no acknowledgement", log_jid("jid", stream->session->full));
             stream_drop(stream);
         }
@@ -163,7 +175,7 @@ int64_t sm_acks_next_due_ms(const struct stream *stream)
     const struct sm *sm = stream->session->sm;
     int64_t due_ms = sm->request_ms;
     if (sm->is_request_open) {
-        due_ms += limits_of(stream)->sm_ack_timeout_ms;
+        due_ms = stream->pauses ? 0 : due_ms + limits_of(stream)->sm_ack_timeout_ms;
     }
     if (sm->answer_ms != 0 && (due_ms == 0 || sm->answer_ms < due_ms)) {
         due_ms = sm->answer_ms;

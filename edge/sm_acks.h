@@ -15,6 +15,8 @@ void sm_acks_written(struct stream *stream);
 void sm_acks_heard(struct stream *stream, bool is_news);
 /* <r/> of the client. */
 void sm_acks_asked(struct stream *stream);
+/* The client is read again: its <a/> may have waited in our kernel all the time. */
+void sm_acks_read_again(struct stream *stream);
 /* Routers have answered for inputs. */
 void sm_acks_handled(struct stream *stream);
 

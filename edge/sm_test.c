@@ -290,6 +290,46 @@ static void silent_client_is_detached(void **state)
     assert_int_equal(fixture.detached_sessions, 1);
 }
 
+/* Routers are away: the window is full, and the client's answer to our question waits behind it. */
+static void open_session_that_is_not_read(void)
+{
+    open_managed_session();
+    client_sends(MESSAGE MESSAGE MESSAGE);
+    assert_true(fixture.transport->is_paused);
+    write_numbered(1);
+    pass_time(2100);
+    assert_true(was_asked());
+    client_sends("<a " SM " h='1'/>");
+}
+
+static void client_that_is_not_read_is_not_silent(void **state)
+{
+    (void)state; /* P6, F06 */
+    open_session_that_is_not_read();
+    assert_int_equal(sm_acks_next_due_ms(fixture.edge.streams), 0);
+    pass_time(200000);
+    assert_non_null(fixture.edge.streams);
+    handled(3);
+    feed_held();
+    assert_int_equal(sm_unacked(the_session()->sm), 0);
+    pass_time(200000);
+    assert_non_null(fixture.edge.streams);
+}
+
+static void time_to_acknowledge_begins_anew_when_it_is_read(void **state)
+{
+    (void)state;
+    open_session_that_is_not_read();
+    buf_clear(&fixture.transport->held); /* it has not answered after all */
+    pass_time(100000);
+    handled(3);
+    pass_time(59500);
+    assert_non_null(fixture.edge.streams);
+    pass_time(1000);
+    assert_null(fixture.edge.streams);
+    assert_int_equal(fixture.detached_sessions, 1);
+}
+
 static void wrong_acks_end_the_session(void **state)
 {
     (void)state; /* C19 */
@@ -580,6 +620,8 @@ int main(void)
         SM_TEST(acknowledgement_is_asked_for_after_some_quiet),
         SM_TEST(client_that_is_busy_is_not_asked_at_once),
         SM_TEST(silent_client_is_detached),
+        SM_TEST(client_that_is_not_read_is_not_silent),
+        SM_TEST(time_to_acknowledge_begins_anew_when_it_is_read),
         SM_TEST(wrong_acks_end_the_session),
         SM_TEST(only_an_unfinished_stream_may_be_resumed),
         SM_TEST(resumption_carries_the_counts_over),

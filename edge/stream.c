@@ -222,6 +222,9 @@ void stream_resume(struct stream *stream, enum stream_pause reason)
     stream->pauses &= (uint8_t) ~(unsigned)reason;
     if (stream->pauses == 0) {
         transport_resume(stream->transport);
+        if (stream->session && session_has_sm(stream->session)) {
+            sm_acks_read_again(stream);
+        }
     }
 }
 
