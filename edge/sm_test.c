@@ -519,6 +519,22 @@ static void routers_that_cannot_answer_are_asked_again(void **state)
     expect("<resumed");
 }
 
+/* <resumed/> is rightly withheld while inputs are in doubt (P2), and the client told to come back.
+ */
+static void resumption_that_waits_too_long_is_our_fault(void **state)
+{
+    (void)state;
+    authenticate_to_resume();
+    client_sends("<resume " SM " previd='x' h='0'/>");
+    for (int i = 0; i < 61 && fixture.edge.streams; i++) {
+        if (fixture.answered) {
+            router_resumes(WIRE__STATUS__STATUS_TEMPORARY, false);
+        }
+        pass_time(1000); /* asked, or to be asked again */
+    }
+    expect_death("internal-server-error");
+}
+
 /* Two routers, one after the other, have answered: the later stream keeps the session. */
 static void answer_older_than_the_session_here_is_refused(void **state)
 {
@@ -629,6 +645,7 @@ int main(void)
         SM_TEST(refused_resumption_leaves_the_way_to_bind),
         SM_TEST(nonsense_is_not_asked),
         SM_TEST(routers_that_cannot_answer_are_asked_again),
+        SM_TEST(resumption_that_waits_too_long_is_our_fault),
         SM_TEST(answer_older_than_the_session_here_is_refused),
         SM_TEST(counts_wrap),
         SM_TEST(resume_says_true_in_two_ways),

@@ -23,6 +23,7 @@
 #include "edge/uplink.h"
 
 #define FINISH_TIMEOUT_MS 2000 /* for the last bytes to a client that hardly reads */
+#define PROMPT_ANSWER_MS  200  /* of routers: no wait yet */
 
 static const struct transport_handlers transport_handlers;
 static const struct xml_reader_handlers reader_handlers;
@@ -305,14 +306,28 @@ static void arm(struct stream *stream)
     timer_start(wheel(stream), &stream->timer, delay_ms > 0 ? delay_ms : 0);
 }
 
-/* A27, A28, B09. */
+/* policy-violation makes libraries stop connecting, so it is for clients that do not go on (A28).
+ * One that waits for our routers is to come back: by RFC 6120 §4.9.3 that is internal-server-error,
+ * as remote-connection-failed is not to be used for what is within our own domain. */
+static void negotiation_took_too_long(struct stream *stream, int64_t now_ms)
+{
+    const struct negotiation *negotiation = stream->negotiation;
+    bool is_asked = negotiation->request || negotiation->previd; /* or will be again */
+    if (is_asked && now_ms - stream->last_in_ms > PROMPT_ANSWER_MS) {
+        stream_fail(stream, STREAM_ERROR_INTERNAL_SERVER_ERROR, STR("no answer in time"));
+    } else {
+        stream_fail(stream, STREAM_ERROR_POLICY_VIOLATION, STR("negotiation took too long"));
+    }
+}
+
+/* A27, B09. */
 static void check_deadlines(struct stream *stream, int64_t now_ms)
 {
     struct negotiation *negotiation = stream->negotiation;
     if (negotiation->step_deadline_ms != 0 && now_ms >= negotiation->step_deadline_ms) {
         stream_fail(stream, STREAM_ERROR_CONNECTION_TIMEOUT, STR_NULL);
     } else if (now_ms >= negotiation_deadline_ms(stream)) {
-        stream_fail(stream, STREAM_ERROR_POLICY_VIOLATION, STR("negotiation took too long"));
+        negotiation_took_too_long(stream, now_ms);
     } else if (negotiation->wake_ms != 0 && now_ms >= negotiation->wake_ms) {
         negotiation->wake_ms = 0;
         if (negotiation->previd) {

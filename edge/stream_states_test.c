@@ -185,6 +185,25 @@ static void busy_negotiation_ends_after_its_time(void **state)
     expect_death("policy-violation"); /* A28 */
 }
 
+/* Who waits for us has not violated anything and is to come back. */
+static void negotiation_without_answer_is_our_fault(void **state)
+{
+    (void)state;
+    open_secure(HEADER_TO("example.org"));
+    pass_time(55000);
+    client_sends(AUTH_PLAIN);
+    assert_non_null(fixture.answered);
+    pass_time(6000);
+    expect_death("internal-server-error");
+    turn();
+    fixture.is_finished = false;
+    open_secure(HEADER_TO("example.org"));
+    pass_time(59900);
+    client_sends(AUTH_PLAIN); /* not this answer took so long */
+    pass_time(200);
+    expect_death("policy-violation");
+}
+
 static void stopped_handshake_is_closed_without_xml(void **state)
 {
     (void)state;
@@ -456,6 +475,7 @@ int main(void)
         STREAM_TEST(preauth_limits_hold),
         STREAM_TEST(silence_times_out_with_our_header_first),
         STREAM_TEST(busy_negotiation_ends_after_its_time),
+        STREAM_TEST(negotiation_without_answer_is_our_fault),
         STREAM_TEST(stopped_handshake_is_closed_without_xml),
         STREAM_TEST(close_is_answered_and_errors_are_not_echoed),
         STREAM_TEST(half_closed_connection_gets_its_answers_and_the_end),
