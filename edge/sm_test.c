@@ -400,6 +400,8 @@ static void authenticate_to_resume(void)
     authenticate();
 }
 
+static bool was_inactive; /* when the router resumes it */
+
 static void router_resumes(Wire__Status status, bool has_h)
 {
     Wire__Id id = WIRE_ID_INIT(((struct id128){ 1, 2 }));
@@ -416,6 +418,7 @@ static void router_resumes(Wire__Status status, bool has_h)
     resumed.has_h = has_h;
     resumed.is_available = true;
     resumed.priority = 3;
+    resumed.is_inactive = was_inactive;
     Wire__Envelope reply = WIRE__ENVELOPE__INIT;
     reply.verb_case = WIRE__ENVELOPE__VERB_RESUME_REPLY;
     reply.resume_reply = &resumed;
@@ -612,11 +615,52 @@ static void changes_of_the_client_state_are_passed_on(void **state)
     client_sends("<active xmlns='urn:xmpp:csi:0'/>");
     assert_int_equal(fixture.pumps, pumps);
     client_sends("<inactive xmlns='urn:xmpp:csi:0'/><inactive xmlns='urn:xmpp:csi:0'/>");
-    assert_true(the_session()->is_inactive && the_session()->is_state_due);
+    assert_true(the_session()->is_inactive);
     assert_int_equal(fixture.pumps, pumps + 1);
     client_sends("<active xmlns='urn:xmpp:csi:0'/>");
     assert_false(the_session()->is_inactive);
     expect_silence();
+}
+
+static void the_link_has_room_again(void)
+{
+    fixture.is_link_full = false;
+    uplink_pump(fixture.edge.uplink, the_session());
+    stream_window_changed(fixture.edge.streams);
+    feed_held();
+}
+
+/* XEP-0352 §5.1: what is held back has to come before the answer. */
+static void each_client_state_is_told_before_more_is_read(void **state)
+{
+    (void)state;
+    open_session();
+    client_sends("<inactive xmlns='urn:xmpp:csi:0'/>");
+    fixture.is_link_full = true;
+    client_sends("<active xmlns='urn:xmpp:csi:0'/>"
+                 "<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>"
+                 "<inactive xmlns='urn:xmpp:csi:0'/>");
+    assert_false(the_session()->is_inactive);
+    assert_int_equal(the_session()->counter, 0);
+    the_link_has_room_again();
+    assert_int_equal(the_session()->counter, 1);
+    assert_true(the_session()->is_inactive);
+    assert_false(the_session()->is_state_due);
+}
+
+static void resumed_stream_is_told_as_active_before_it_is_read(void **state)
+{
+    (void)state; /* §5.2 */
+    authenticate_to_resume();
+    client_sends("<resume " SM " previd='x' h='0'/><inactive xmlns='urn:xmpp:csi:0'/>");
+    fixture.is_link_full = true;
+    was_inactive = true;
+    router_resumes(WIRE__STATUS__STATUS_OK, false);
+    was_inactive = false;
+    expect("<resumed");
+    assert_false(the_session()->is_inactive);
+    the_link_has_room_again();
+    assert_true(the_session()->is_inactive);
 }
 
 #define SM_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -650,6 +694,8 @@ int main(void)
         SM_TEST(counts_wrap),
         SM_TEST(resume_says_true_in_two_ways),
         SM_TEST(changes_of_the_client_state_are_passed_on),
+        SM_TEST(each_client_state_is_told_before_more_is_read),
+        SM_TEST(resumed_stream_is_told_as_active_before_it_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -237,7 +237,7 @@ static bool is_window_full(const struct stream *stream)
         .max_bytes = (size_t)c2s->max_unhandled_bytes,
         .max_total_bytes = (size_t)c2s->max_unhandled_total_bytes,
     };
-    return stream->session->is_stalled
+    return stream->session->is_stalled || stream->session->is_state_due
             || session_is_window_full(stream->edge->sessions, stream->session, &window);
 }
 

@@ -227,6 +227,7 @@ void uplink_pump(struct uplink *uplink, struct session *session)
     if (!owner) {
         return; /* the shard's next owner, or the peer's return, pumps all its sessions */
     }
+    bool was_waiting = session->is_stalled || session->is_state_due;
     enum err err = announce_if_moved(uplink, owner, session);
     if (err == ERR_OK) {
         err = send_news(uplink, owner, session);
@@ -242,11 +243,11 @@ void uplink_pump(struct uplink *uplink, struct session *session)
     }
     if (err != ERR_OK) {
         stall(uplink, session);
-    } else if (session->is_stalled) {
-        unstall(uplink, session);
-        if (session->stream) {
-            stream_window_changed(session->stream);
-        }
+        return;
+    }
+    unstall(uplink, session);
+    if (was_waiting && session->stream) {
+        stream_window_changed(session->stream);
     }
 }
 

@@ -462,6 +462,24 @@ static void client_state_is_told_to_each_owner(void **state)
     assert_said(&t.one, "announce:0");
 }
 
+static void state_that_waits_keeps_the_client_waiting(void **state)
+{
+    (void)state;
+    map_says(1, 1, 10);
+    struct session *session = new_session(1);
+    session->is_inactive = true;
+    session->is_state_due = true;
+    t.one.is_up = false;
+    uplink_pump(t.edge.uplink, session);
+    assert_true(session->is_state_due);
+    assert_int_equal(t.window_changes, 0);
+    t.one.is_up = true;
+    uplink_peer_up(t.edge.uplink, &t.one);
+    assert_said(&t.one, "inactive");
+    assert_false(session->is_state_due);
+    assert_int_equal(t.window_changes, 1); /* it may be read again */
+}
+
 #define SM_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -491,6 +509,7 @@ int main(void)
         SM_TEST(late_delivery_for_a_former_attachment_is_not_written),
         SM_TEST(inputs_name_their_attachment),
         SM_TEST(client_state_is_told_to_each_owner),
+        SM_TEST(state_that_waits_keeps_the_client_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

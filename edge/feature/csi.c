@@ -15,6 +15,8 @@ static void advertise(struct stream *stream, struct buf *out)
 
 const struct stream_feature feature_csi = { .name = "csi", .advertise = advertise };
 
+/* Only the newest state is kept, and each one counts: while it waits for a router the client is not
+ * read. Else active and inactive in one stall would flush nothing there (XEP-0352 §5.1). */
 static void tell(struct stream *stream, bool is_inactive)
 {
     struct session *session = stream->session;
@@ -22,6 +24,7 @@ static void tell(struct stream *stream, bool is_inactive)
         session->is_inactive = is_inactive;
         session->is_state_due = true;
         uplink_pump(stream->edge->uplink, session);
+        stream_window_changed(stream);
     }
 }
 

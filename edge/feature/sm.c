@@ -191,6 +191,7 @@ static void resumed(struct stream *stream, const Wire__ResumeReply *reply)
     write_resumed(stream, session, reply);
     stream_become_session(stream, session);
     uplink_pump(edge->uplink, session); /* the client state */
+    stream_window_changed(stream);      /* if it could not leave */
     stream_resume(stream, PAUSE_ANSWER);
 }
 
