@@ -582,6 +582,33 @@ async def test_a_silent_client_is_given_up_and_its_session_waits():
         await x.close()
 
 
+@in_impatient
+async def test_a_client_that_is_not_read_is_not_taken_for_silent():
+    """Without PostgreSQL its window is full, so its <a/> waits in the kernel of the edge for longer than `sm_ack_timeout` (P6)."""
+    a, b = user(), user()
+    ca, cb = await client(1).login_managed(a), await client(0).login_managed(b)
+    cb.answers_requests = False
+    ca.message(f"{b}@localhost", "hello?")
+    assert body(await next_message(cb)) == "hello?"
+    while not cb.requests:
+        try:
+            await cb.get(0.2)
+        except asyncio.TimeoutError:
+            pass
+    await asyncio.to_thread(managed.cluster.postgres.stop)
+    try:
+        for i in range(70):
+            cb.message(f"{a}@localhost", str(i))
+        cb.ack()
+        await nothing_more(cb, settle=7)  # raises if the connection is lost
+    finally:
+        await asyncio.to_thread(managed.cluster.postgres.start)
+    cb.answers_requests = True
+    await acked(cb, 20)
+    for x in (ca, cb):
+        await x.close()
+
+
 def test_nothing_was_wrong_underneath():
     managed.nothing_was_wrong_underneath()
 
