@@ -85,8 +85,8 @@ static void refuse_head(struct commit *commit, const char *why)
     commit->needs_send = false;
     struct commit_batch *head = commit_queue_head(&commit->queue);
     head->was_sent = false;
-    head->opened_ms = INT64_MIN;
-    commit_queue_withdraw(&commit->queue, INT64_MIN);
+    head->opened_ms = 0; /* before all others */
+    commit_queue_withdraw(&commit->queue, 0);
     loop_defer(commit->router->loop, LOOP_PHASE_STORE, &commit->store);
 }
 
@@ -184,10 +184,6 @@ static int64_t pause_ms(const struct commit *commit, const struct commit_batch *
 static int64_t start_next(struct commit *commit)
 {
     struct commit_batch *head = commit_queue_head(&commit->queue);
-    while (head != NULL && head->epoch_count == 0) {
-        commit_queue_decide(&commit->queue, NULL, 0); /* its rows were taken back */
-        head = commit_queue_head(&commit->queue);
-    }
     if (head == NULL || head->was_sent) {
         return 0;
     }

@@ -62,6 +62,7 @@ static struct commit_batch *batch_create(void)
     return batch;
 }
 
+/* Without a number and in no list yet. */
 static struct commit_batch *batch_open(struct commit_queue *queue, int64_t now_ms)
 {
     struct commit_batch *batch = queue->spare;
@@ -73,7 +74,6 @@ static struct commit_batch *batch_open(struct commit_queue *queue, int64_t now_m
     }
 
     arena_reset(&batch->arena);
-    batch->seq = ++queue->last_seq;
     batch->epoch_count = 0;
     batch->entry_count = 0;
     batch->input_count = 0;
@@ -85,6 +85,7 @@ static struct commit_batch *batch_open(struct commit_queue *queue, int64_t now_m
     batch->bytes = 0;
     batch->opened_ms = now_ms;
     batch->was_sent = false;
+    batch->is_gathered = false;
     batch->next = NULL;
     return batch;
 }
@@ -112,24 +113,27 @@ static bool is_full(
             || now_ms - batch->opened_ms >= COMMIT_BATCH_MAX_MS;
 }
 
-static void note_shard(
-        struct commit_queue *queue, struct commit_batch *batch, const struct commit_row *row)
+static void add_epoch(struct commit_batch *batch, unsigned shard, uint64_t number)
 {
-    ASSERT(row->shard < queue->shards);
-    if (queue->shard_seq[row->shard] == batch->seq) {
-        return;
-    }
-
-    queue->shard_seq[row->shard] = batch->seq;
     if (batch->epoch_count == batch->epoch_capacity) {
         batch->epoch_capacity = batch->epoch_capacity ? 2 * batch->epoch_capacity : 64;
         batch->epochs = mem_realloc(batch->epochs, batch->epoch_capacity * sizeof(*batch->epochs));
     }
     Wire__ShardEpoch *epoch = arena_alloc(&batch->arena, sizeof(*epoch));
     wire__shard_epoch__init(epoch);
-    epoch->shard = row->shard;
-    epoch->epoch = row->epoch;
+    epoch->shard = shard;
+    epoch->epoch = number;
     batch->epochs[batch->epoch_count++] = epoch;
+}
+
+static void note_shard(
+        struct commit_queue *queue, struct commit_batch *batch, const struct commit_row *row)
+{
+    ASSERT(row->shard < queue->shards);
+    if (queue->shard_seq[row->shard] != batch->seq) {
+        queue->shard_seq[row->shard] = batch->seq;
+        add_epoch(batch, row->shard, row->epoch);
+    }
 }
 
 /* The batch that takes a row of `bytes`. */
@@ -139,6 +143,7 @@ static struct commit_batch *batch_for(
     struct commit_batch *batch = queue->tail;
     if (batch == NULL || is_full(queue, batch, now_ms)) {
         batch = batch_open(queue, now_ms);
+        batch->seq = ++queue->last_seq;
         if (queue->tail != NULL) {
             queue->tail->next = batch;
         } else {
@@ -243,6 +248,17 @@ static uint16_t *watermark_slot(struct commit_batch *batch, int64_t owner)
     return &batch->watermark_index[slot];
 }
 
+static void add_watermark(struct commit_batch *batch, const struct commit_row *row)
+{
+    Wire__Watermark *watermark = arena_alloc(&batch->arena, sizeof(*watermark));
+    wire__watermark__init(watermark);
+    watermark->owner = row->owner;
+    watermark->id = row->id;
+    watermark->shard = row->shard;
+    batch->watermarks[batch->watermark_count++] = watermark;
+    *watermark_slot(batch, row->owner) = (uint16_t)batch->watermark_count;
+}
+
 void commit_queue_watermark(
         struct commit_queue *queue, int64_t now_ms, const struct commit_row *row)
 {
@@ -256,14 +272,7 @@ void commit_queue_watermark(
         }
     }
 
-    batch = batch_for(queue, now_ms, row, ROW_OVERHEAD_BYTES);
-    Wire__Watermark *watermark = arena_alloc(&batch->arena, sizeof(*watermark));
-    wire__watermark__init(watermark);
-    watermark->owner = row->owner;
-    watermark->id = row->id;
-    watermark->shard = row->shard;
-    batch->watermarks[batch->watermark_count++] = watermark;
-    *watermark_slot(batch, row->owner) = (uint16_t)batch->watermark_count;
+    add_watermark(batch_for(queue, now_ms, row, ROW_OVERHEAD_BYTES), row);
 }
 
 int64_t commit_queue_find_watermark(const struct commit_queue *queue, int64_t owner)
@@ -484,45 +493,130 @@ static bool remove_rows(
     return is_left;
 }
 
-static bool has_shard(const struct commit_batch *batch, unsigned shard)
+/* ---- what is left of batches that rows were taken back from */
+
+/* Each shard's newest batch. */
+static void renumber(struct commit_queue *queue)
+{
+    memset(queue->shard_seq, 0, queue->shards * sizeof(*queue->shard_seq));
+    for (const struct commit_batch *batch = queue->head; batch != NULL; batch = batch->next) {
+        for (size_t i = 0; i < batch->epoch_count; i++) {
+            queue->shard_seq[batch->epochs[i]->shard] = batch->seq;
+        }
+    }
+}
+
+static const Wire__ShardEpoch *find_epoch(const struct commit_batch *batch, unsigned shard)
 {
     for (size_t i = 0; i < batch->epoch_count; i++) {
         if (batch->epochs[i]->shard == shard) {
-            return true;
+            return batch->epochs[i];
         }
     }
 
-    return false;
+    return NULL;
 }
+
+static bool has_shard(const struct commit_batch *batch, unsigned shard)
+{
+    return find_epoch(batch, shard) != NULL;
+}
+
+/* Watermarks only, and nobody waits. */
+static bool is_remainder(const struct commit_batch *batch)
+{
+    return !batch->was_sent && batch->entry_count == 0 && batch->input_count == 0
+            && batch->waiters == NULL;
+}
+
+/* Into an earlier batch: the shard was ours all the time, so under the same epoch. */
+static void move_watermarks(
+        struct commit_queue *queue, struct commit_batch *to, const struct commit_batch *from)
+{
+    for (size_t i = 0; i < from->watermark_count; i++) {
+        const Wire__Watermark *moved = from->watermarks[i];
+        uint16_t known = *watermark_slot(to, moved->owner);
+        if (known != 0) {
+            Wire__Watermark *kept = to->watermarks[known - 1];
+            kept->id = moved->id > kept->id ? moved->id : kept->id;
+            continue;
+        }
+
+        if (!has_shard(to, moved->shard)) {
+            add_epoch(to, moved->shard, find_epoch(from, moved->shard)->epoch);
+        }
+        struct commit_row row = { .shard = moved->shard, .owner = moved->owner, .id = moved->id };
+        add_watermark(to, &row);
+        to->bytes += ROW_OVERHEAD_BYTES;
+        queue->bytes += ROW_OVERHEAD_BYTES;
+    }
+}
+
+/* In the place of `batch`, with its number, but none of the memory that the rows it lost needed. */
+static struct commit_batch *gather_begin(struct commit_queue *queue, struct commit_batch **at)
+{
+    struct commit_batch *batch = *at;
+    struct commit_batch *fresh = batch_open(queue, batch->opened_ms);
+    fresh->seq = batch->seq;
+    fresh->is_gathered = true;
+    fresh->next = batch->next;
+    *at = fresh;
+    return fresh;
+}
+
+static void discard(struct commit_queue *queue, struct commit_batch *batch)
+{
+    queue->bytes -= batch->bytes;
+    batch_recycle(queue, batch);
+}
+
+/* The head may be in flight for as long as PostgreSQL is away. Batches behind it of which nothing
+ * is left must not pile up meanwhile (P7), nor those with a few watermarks: these move together. */
+static void tidy(struct commit_queue *queue)
+{
+    struct commit_batch *gathered = NULL;
+    struct commit_batch **at = &queue->head;
+    queue->tail = NULL;
+    while (*at != NULL) {
+        struct commit_batch *batch = *at;
+        bool fits = gathered != NULL
+                && gathered->watermark_count + batch->watermark_count <= COMMIT_BATCH_MAX_ROWS;
+        if (is_remainder(batch) && (batch->watermark_count == 0 || fits)) {
+            *at = batch->next;
+            if (batch->watermark_count > 0) {
+                move_watermarks(queue, gathered, batch);
+            }
+            discard(queue, batch);
+            continue;
+        }
+
+        if (is_remainder(batch)) {
+            gathered = batch;
+            if (!batch->is_gathered) {
+                gathered = gather_begin(queue, at);
+                move_watermarks(queue, gathered, batch);
+                discard(queue, batch);
+            }
+        }
+        queue->tail = *at;
+        at = &(*at)->next;
+    }
+    renumber(queue);
+}
+
+/* ---- taking rows back: why */
 
 void commit_queue_drop(struct commit_queue *queue, unsigned shard)
 {
     struct waiter_list list = { NULL, 0, 0 };
-    queue->shard_seq[shard] = 0;
     for (struct commit_batch *batch = queue->head; batch != NULL; batch = batch->next) {
         take_waiters(batch, shard, &list);
-        if (!has_shard(batch, shard)) {
-            continue;
-        }
-
-        if (batch->was_sent) {
-            queue->shard_seq[shard] = batch->seq; /* still to be decided */
-        } else {
+        if (has_shard(batch, shard) && !batch->was_sent) { /* else it is still to be decided */
             (void)remove_rows(queue, batch, shard, ROWS_ALL);
         }
     }
+    tidy(queue);
     tell(&list, ERR_FENCED);
-}
-
-/* The newest batch of `shard` that is left after a withdrawal. */
-static void find_newest(struct commit_queue *queue, unsigned shard)
-{
-    queue->shard_seq[shard] = 0;
-    for (const struct commit_batch *batch = queue->head; batch != NULL; batch = batch->next) {
-        if (has_shard(batch, shard)) {
-            queue->shard_seq[shard] = batch->seq;
-        }
-    }
 }
 
 void commit_queue_withdraw(struct commit_queue *queue, int64_t before_ms)
@@ -545,8 +639,8 @@ void commit_queue_withdraw(struct commit_queue *queue, int64_t before_ms)
             if (remove_rows(queue, batch, shard, ROWS_ANSWERED)) {
                 i++;
             } /* else the next one is at i now */
-            find_newest(queue, shard);
         }
     }
+    tidy(queue);
     tell(&list, ERR_UNAVAILABLE);
 }

@@ -1,6 +1,7 @@
 /* What waits for the log, in batches: rows gathered, who waits for them, what happens when a batch
  * is decided, a shard is lost or nothing gets through. Pure: no peers, no timers. The head is the
- * batch in flight once it was sent; batches are decided in order, so are the waiters of a shard. */
+ * batch in flight once it was sent; batches are decided in order, so are the waiters of a shard.
+ * A batch of which nothing is left goes at once, however long the head stays. */
 #pragma once
 
 #include <stdbool.h>
@@ -41,6 +42,7 @@ struct commit_batch {
     size_t bytes;
     int64_t opened_ms;
     bool was_sent;
+    bool is_gathered; /* made of the watermarks that others had left */
     struct commit_batch *next;
 };
 

@@ -229,16 +229,105 @@ static void watermarks_are_not_withdrawn(void **state)
     commit_queue_withdraw(queue, 50);
     assert_int_equal(told[0].err, ERR_UNAVAILABLE);
     assert_int_equal(told[1].order, 0);
-    struct commit_batch *head = commit_queue_head(queue);
+    const struct commit_batch *head = commit_queue_head(queue);
     assert_int_equal(head->entry_count, 0);
     assert_int_equal(head->watermark_count, 1);
     assert_int_equal(head->epoch_count, 1);
     assert_int_equal(commit_queue_find_watermark(queue, 5), 40);
     commit_queue_drop(queue, 1);
-    assert_int_equal(head->watermark_count, 0);
-    assert_int_equal(head->epoch_count, 0);
+    assert_null(commit_queue_head(queue)); /* shard 2 was withdrawn: nothing is left */
     assert_int_equal(told[1].err, ERR_FENCED);
     assert_int_equal(queue->bytes, 0);
+}
+
+static size_t batches_of(const struct commit_queue *queue)
+{
+    size_t count = 0;
+    for (const struct commit_batch *batch = queue->head; batch != NULL; batch = batch->next) {
+        count++;
+        assert_true(batch->next != NULL || batch == queue->tail);
+    }
+    return count;
+}
+
+/* A session whose counter comes back asks again at once. */
+struct outage {
+    struct commit_queue *queue;
+    int64_t now_ms;
+    size_t told;
+};
+
+static void ask_again(void *context, enum err err)
+{
+    struct outage *outage = context;
+    if (err == ERR_CLOSED || err == ERR_FENCED) {
+        return;
+    }
+    assert_int_equal(err, ERR_UNAVAILABLE);
+    outage->told++;
+    struct commit_row row = { .shard = 3, .epoch = 5, .owner = 9 };
+    commit_queue_input(outage->queue, outage->now_ms, &row, (struct id128){ 3, 4 }, 1, false);
+    assert_true(commit_queue_wait(outage->queue, 3, ask_again, outage));
+}
+
+/* P7: a group is in doubt, PostgreSQL away for an hour, and traffic goes on. */
+static void a_long_outage_costs_no_more_than_its_last_seconds(void **state)
+{
+    struct commit_queue *queue = *state;
+    static struct told told[7200];
+    struct outage outage = { .queue = queue };
+    entry(queue, 1, 1);
+    commit_queue_head(queue)->was_sent = true;
+    ask_again(&outage, ERR_UNAVAILABLE);
+    for (int i = 0; i < 7200; i++) {
+        outage.now_ms = (i + 1) * INT64_C(500);
+        entry_at(queue, 2, i + 2, outage.now_ms);
+        assert_true(commit_queue_wait(queue, 2, note, &told[i]));
+        struct commit_row row = { .shard = 4, .epoch = 5, .owner = 50 + i % 7, .id = i + 1 };
+        commit_queue_watermark(queue, outage.now_ms, &row);
+        commit_queue_withdraw(queue, outage.now_ms - 10000);
+        assert_true(batches_of(queue) <= 24);
+        assert_true(queue->bytes < 24 * 600);
+    }
+    assert_int_equal(told[7000].err, ERR_UNAVAILABLE);
+    assert_in_range(outage.told, 300, 400);
+    assert_int_equal(commit_queue_find_watermark(queue, 50), 7197);
+    assert_int_equal(commit_queue_find_watermark(queue, 51), 7198);
+
+    commit_queue_decide(queue, NULL, 0);
+    struct commit_batch *gathered = commit_queue_head(queue);
+    assert_int_equal(gathered->watermark_count, 7);
+    assert_int_equal(gathered->entry_count, 0);
+    assert_int_equal(gathered->epoch_count, 1);
+    assert_true(commit_queue_has(queue, 4));
+    commit_queue_drop(queue, 3); /* its waiter asks nothing any more */
+    while (commit_queue_head(queue) != NULL) {
+        commit_queue_decide(queue, NULL, 0);
+    }
+    assert_int_equal(queue->bytes, 0);
+    assert_int_equal(queue->entries, 0);
+    assert_null(queue->tail);
+}
+
+/* The tail goes, and rows that come next have one all the same. */
+static void an_empty_tail_is_let_go(void **state)
+{
+    struct commit_queue *queue = *state;
+    struct told told[2] = { 0 };
+    entry(queue, 1, 1);
+    commit_queue_head(queue)->was_sent = true;
+    entry(queue, 2, 2);
+    assert_true(commit_queue_wait(queue, 2, note, &told[0]));
+    commit_queue_drop(queue, 2);
+    assert_int_equal(told[0].err, ERR_FENCED);
+    assert_int_equal(batches_of(queue), 1);
+    assert_false(commit_queue_has(queue, 2));
+    entry(queue, 2, 3);
+    assert_true(commit_queue_wait(queue, 2, note, &told[1]));
+    assert_int_equal(batches_of(queue), 2);
+    commit_queue_decide(queue, NULL, 0);
+    commit_queue_decide(queue, NULL, 0);
+    assert_int_equal(told[1].err, ERR_OK);
 }
 
 static void memory_is_used_again(void **state)
@@ -267,6 +356,8 @@ int main(void)
         CASE(a_lost_shard_takes_its_unsent_rows_along),
         CASE(only_what_was_never_sent_is_withdrawn),
         CASE(watermarks_are_not_withdrawn),
+        CASE(a_long_outage_costs_no_more_than_its_last_seconds),
+        CASE(an_empty_tail_is_let_go),
         CASE(memory_is_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
