@@ -43,7 +43,8 @@ int64_t commit_pending_watermark(const struct commit *commit, int64_t owner);
 /* Calls back when all that was added for `shard` before this call is decided. ERR_OK: committed.
  * ERR_FENCED: the shard is no longer ours, nothing of it was committed by us. ERR_UNAVAILABLE:
  * commit_timeout_ms passed and it certainly was never sent, or archive-svc refused it as malformed
- * or too large: it is withdrawn (G01). In order of asking, per shard. */
+ * or too large: it is withdrawn (G01), perhaps while earlier rows of the shard are in flight and in
+ * doubt. All others hear in order of asking, per shard. */
 typedef void (*commit_done)(void *context, enum err err);
 void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *context);
 

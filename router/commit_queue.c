@@ -621,8 +621,6 @@ void commit_queue_drop(struct commit_queue *queue, unsigned shard)
 
 void commit_queue_withdraw(struct commit_queue *queue, int64_t before_ms)
 {
-    const struct commit_batch *flying =
-            queue->head != NULL && queue->head->was_sent ? queue->head : NULL;
     struct waiter_list list = { NULL, 0, 0 };
     for (struct commit_batch *batch = queue->head; batch != NULL; batch = batch->next) {
         if (batch->was_sent || batch->opened_ms > before_ms) {
@@ -631,10 +629,6 @@ void commit_queue_withdraw(struct commit_queue *queue, int64_t before_ms)
 
         for (size_t i = 0; i < batch->epoch_count;) {
             unsigned shard = batch->epochs[i]->shard;
-            if (flying != NULL && has_shard(flying, shard)) {
-                i++;
-                continue;
-            }
             take_waiters(batch, shard, &list);
             if (remove_rows(queue, batch, shard, ROWS_ANSWERED)) {
                 i++;

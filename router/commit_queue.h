@@ -1,6 +1,7 @@
 /* What waits for the log, in batches: rows gathered, who waits for them, what happens when a batch
  * is decided, a shard is lost or nothing gets through. Pure: no peers, no timers. The head is the
- * batch in flight once it was sent; batches are decided in order, so are the waiters of a shard.
+ * batch in flight once it was sent; batches are decided in order, so are the waiters of a shard,
+ * but for what is withdrawn.
  * A batch of which nothing is left goes at once, however long the head stays. */
 #pragma once
 
@@ -108,6 +109,7 @@ void commit_queue_decide(struct commit_queue *queue, const uint32_t *fenced, siz
 /* The shard is lost: rows that were not sent go, all waiters hear ERR_FENCED. */
 void commit_queue_drop(struct commit_queue *queue, unsigned shard);
 /* Batches opened at `before_ms` or earlier and never sent: their entries and inputs go, the waiters
- * hear ERR_UNAVAILABLE. Shards with rows in flight are left out, since those come first. Watermarks
- * stay: so whoever waits for a later batch knows that the earlier ones are written. */
+ * hear ERR_UNAVAILABLE, also when earlier rows of the same account are in flight: those are decided
+ * later, and whatever its sender says next comes behind them in any case (P3). Watermarks stay: so
+ * whoever waits for a later batch knows that the earlier ones are written. */
 void commit_queue_withdraw(struct commit_queue *queue, int64_t before_ms);

@@ -311,6 +311,37 @@ static void withdrawn_entry_comes_back_as_a_retryable_error(void **state)
     assert_seen(fake_take_out(), "HANDLED e1 phone 2");
 }
 
+/* G01 and P3: the first one is in flight and in doubt, the second was never sent. */
+static void withdrawn_entry_behind_one_in_flight_disturbs_no_order(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_clear();
+    fake.is_auto_commit = false;
+    say(2, "bob@example.org", "<body>one</body>");
+    size_t in_flight = fake.wait_count;
+    say(3, "bob@example.org", "<body>two</body>");
+    fake_clear();
+    fake_commit_from(in_flight, ERR_UNAVAILABLE);
+    fake_run();
+    const char *out = fake_take_out();
+    assert_before(out, "<error type='wait'", "ANSWERED e1 phone 3 behind 1");
+    assert_not_seen(out, "HANDLED");
+    assert_not_seen(out, "DELIVER e2");
+    say(4, "bob@example.org", "<body>three</body>");
+    fake_commit(ERR_OK);
+    fake_run();
+    fake_commit(ERR_OK);
+    fake_run();
+    out = fake_take_out();
+    const char *to_bob = strstr(out, "DELIVER e2");
+    assert_non_null(to_bob);
+    assert_before(to_bob, "<body>one</body>", "<body>three</body>");
+    assert_not_seen(to_bob, "<body>two</body>");
+    assert_seen(out, "HANDLED e1 phone 4");
+}
+
 /* P5: the next home of the sender repeats what this one had no time to commit. */
 static void repeat_of_a_withdrawn_entry_has_no_effect(void **state)
 {
@@ -632,6 +663,8 @@ int main(void)
                 message_to_nobody_is_answered_and_handled, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 withdrawn_entry_comes_back_as_a_retryable_error, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                withdrawn_entry_behind_one_in_flight_disturbs_no_order, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 repeat_of_a_withdrawn_entry_has_no_effect, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(

@@ -1356,17 +1356,25 @@ static inline void fake_run(void)
     }
 }
 
+/* Those that asked first wait on. */
+static inline void fake_commit_from(size_t first, enum err err)
+{
+    size_t count = fake.wait_count;
+    for (size_t i = first; i < count; i++) {
+        fake.waits[i].done(fake.waits[i].context, err);
+    }
+    memmove(fake.waits + first,
+            fake.waits + count,
+            (fake.wait_count - count) * sizeof(fake.waits[0]));
+    fake.wait_count -= count - first;
+}
+
 static inline void fake_commit(enum err err)
 {
     for (size_t i = 0; err == ERR_OK && i < fake.entry_count; i++) {
         fake.entries[i].is_committed = true;
     }
-    size_t count = fake.wait_count;
-    for (size_t i = 0; i < count; i++) {
-        fake.waits[i].done(fake.waits[i].context, err);
-    }
-    memmove(fake.waits, fake.waits + count, (fake.wait_count - count) * sizeof(fake.waits[0]));
-    fake.wait_count -= count;
+    fake_commit_from(0, err);
 }
 
 static inline void fake_advance(int64_t ms)
