@@ -62,13 +62,21 @@ static const char sql_messages[] =
         " ON CONFLICT DO NOTHING";
 
 /* The last word about a session counts. A repeat may come when later batches are written already: a
- * counter (modulo 2^32) goes forward only. */
+ * counter (modulo 2^32) goes forward only. One that is ahead covers entries of the same batch,
+ * which may be those that are left out, and whoever believed it would never send them again (P1).
+ */
 static const char sql_inputs[] =
-        "WITH last AS ("
+        "WITH fenced AS ("
+        "  SELECT FROM unnest($8::int[], $9::bigint[]) AS r (shard, epoch)"
+        "  LEFT JOIN router.shard s ON s.shard = r.shard AND s.epoch = r.epoch"
+        "  WHERE s.shard IS NULL"
+        "), last AS ("
         "  SELECT DISTINCT ON (r.owner, r.session) r.owner, r.session, r.h, r.is_closed"
-        "  FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::uuid[], $5::bigint[], $6::bool[])"
-        "   WITH ORDINALITY AS r (shard, epoch, owner, session, h, is_closed, n)"
+        "  FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::uuid[], $5::bigint[],"
+        "   $6::bool[], $7::bool[])"
+        "   WITH ORDINALITY AS r (shard, epoch, owner, session, h, is_closed, is_ahead, n)"
         "  JOIN router.shard s ON s.shard = r.shard AND s.epoch = r.epoch"
+        "  WHERE NOT (r.is_ahead AND EXISTS (SELECT FROM fenced))"
         "  ORDER BY r.owner, r.session, r.n DESC"
         "), closed AS ("
         "  DELETE FROM archive.session_input i USING last l"
@@ -224,6 +232,7 @@ CELL(add_input_owner, pg_add_int8(query, batch->wire->inputs[i]->owner))
 CELL(add_input_session, add_id128(query, wire_id(batch->wire->inputs[i]->session)))
 CELL(add_input_h, pg_add_int8(query, batch->wire->inputs[i]->h))
 CELL(add_input_closed, pg_add_bool(query, batch->wire->inputs[i]->is_closed != 0))
+CELL(add_input_ahead, pg_add_bool(query, batch->wire->inputs[i]->is_ahead != 0))
 CELL(add_mark_shard, pg_add_int4(query, (int32_t)batch->wire->watermarks[i]->shard))
 CELL(add_mark_epoch, add_epoch_of(query, batch, batch->wire->watermarks[i]->shard))
 CELL(add_mark_owner, pg_add_int8(query, batch->wire->watermarks[i]->owner))
@@ -243,6 +252,7 @@ static const struct column input_columns[] = {
     { PG_ARRAY_INT4, add_input_shard },   { PG_ARRAY_INT8, add_input_epoch },
     { PG_ARRAY_INT8, add_input_owner },   { PG_ARRAY_UUID, add_input_session },
     { PG_ARRAY_INT8, add_input_h },       { PG_ARRAY_BOOL, add_input_closed },
+    { PG_ARRAY_BOOL, add_input_ahead },
 };
 static const struct column mark_columns[] = {
     { PG_ARRAY_INT4, add_mark_shard },    { PG_ARRAY_INT8, add_mark_epoch },
@@ -267,6 +277,12 @@ static void add_rows(struct pg_query *query,
     for (size_t i = 0; i < column_count; i++) {
         add_column(query, batch, rows, columns[i].type, columns[i].add);
     }
+}
+
+static void add_epochs(struct pg_query *query, const struct batch *batch)
+{
+    add_column(query, batch, batch->epoch_count, PG_ARRAY_INT4, add_shard);
+    add_column(query, batch, batch->epoch_count, PG_ARRAY_INT8, add_epoch);
 }
 
 /* ---- append: the transaction */
@@ -322,10 +338,12 @@ enum err archive_store_append(struct archive_store *store,
     add_column(query, &batch, batch.epoch_count, PG_ARRAY_INT4, add_shard);
     ADD_ROWS(query, &batch, sql_messages, message_columns, append->n_entries);
     ADD_ROWS(query, &batch, sql_inputs, input_columns, append->n_inputs);
+    if (append->n_inputs > 0) {
+        add_epochs(query, &batch);
+    }
     ADD_ROWS(query, &batch, sql_watermarks, mark_columns, append->n_watermarks);
     pg_query_statement(query, sql_fenced);
-    add_column(query, &batch, batch.epoch_count, PG_ARRAY_INT4, add_shard);
-    add_column(query, &batch, batch.epoch_count, PG_ARRAY_INT8, add_epoch);
+    add_epochs(query, &batch);
     free(batch.epochs);
 
     struct append_call *call = MEM_NEW(struct append_call);

@@ -398,6 +398,32 @@ static void test_only_the_fenced_shards_of_a_mixed_batch_are_left_out(void **sta
     assert_int_equal(open_log(bad, 0).last_id, 0);
 }
 
+/* P1: a counter that covers the entry that is left out would make its sender forget it. */
+static void test_a_fence_leaves_out_the_inputs_that_are_ahead(void **state)
+{
+    (void)state;
+    int64_t sender = new_owner();
+    int64_t other = new_owner();
+    int64_t recipient = new_owner();
+    Wire__Id first = WIRE_ID_INIT(((struct id128){ 1, 1 }));
+    Wire__Id second = WIRE_ID_INIT(((struct id128){ 2, 2 }));
+    for (uint64_t epoch = 21; epoch <= 22; epoch++) { /* 22 is current */
+        struct batch *batch = batch_new();
+        add_epoch(batch, 1, 11);
+        add_epoch(batch, 2, epoch);
+        add_entry(batch, 2, recipient, base_us + 1, STR("gone"));
+        add_input(batch, 1, sender, &first, 5);
+        batch->inputs[0].is_ahead = true;
+        add_input(batch, 1, other, &second, 6);
+        struct answer answer = append(batch);
+        bool is_fenced = epoch == 21;
+        assert_int_equal(answer.fenced_count, is_fenced ? 1 : 0);
+        assert_int_equal(answer.rows, is_fenced ? 0 : 1);
+        assert_int_equal(open_log(sender, 0).inputs, is_fenced ? 0 : 1);
+        assert_int_equal(open_log(other, 0).h, 6);
+    }
+}
+
 /* T10: an append that begins while the shard changes hands waits and is then fenced. */
 static void test_an_append_waits_for_a_takeover_and_sees_its_epoch(void **state)
 {
@@ -766,6 +792,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_closed_session_is_forgotten),
         cmocka_unit_test(test_a_fenced_shard_writes_nothing_anywhere),
         cmocka_unit_test(test_only_the_fenced_shards_of_a_mixed_batch_are_left_out),
+        cmocka_unit_test(test_a_fence_leaves_out_the_inputs_that_are_ahead),
         cmocka_unit_test(test_an_append_waits_for_a_takeover_and_sees_its_epoch),
         cmocka_unit_test(test_a_watermark_never_goes_back),
         cmocka_unit_test(test_malformed_batches_are_refused_at_once),

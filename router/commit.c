@@ -351,19 +351,15 @@ void commit_entry(struct commit *commit,
     soon(commit);
 }
 
-void commit_input(struct commit *commit,
-        unsigned shard,
-        int64_t owner,
-        struct id128 session,
-        uint32_t h,
-        bool is_closed)
+void commit_input(
+        struct commit *commit, unsigned shard, int64_t owner, const struct commit_input *input)
 {
     struct commit_row row = {
         .shard = shard,
         .epoch = shard_epoch(commit->router->shards, shard),
         .owner = owner,
     };
-    commit_queue_input(&commit->queue, now_of(commit), &row, session, h, is_closed);
+    commit_queue_input(&commit->queue, now_of(commit), &row, input);
     soon(commit);
 }
 
@@ -403,9 +399,9 @@ static void on_answer(void *context)
     free(list);
 }
 
-void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *context)
+static void wait_for(struct commit *commit, const struct commit_waiter *waiter)
 {
-    if (commit_queue_wait(&commit->queue, shard, done, context)) {
+    if (commit_queue_wait(&commit->queue, waiter)) {
         return;
     }
 
@@ -413,8 +409,20 @@ void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *
         commit->ready_capacity = commit->ready_capacity ? 2 * commit->ready_capacity : 16;
         commit->ready = mem_realloc(commit->ready, commit->ready_capacity * sizeof(*commit->ready));
     }
-    commit->ready[commit->ready_count++] = (struct ready){ done, context };
+    commit->ready[commit->ready_count++] = (struct ready){ waiter->done, waiter->context };
     loop_defer(commit->router->loop, LOOP_PHASE_WORK, &commit->answer);
+}
+
+void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *context)
+{
+    wait_for(commit, &(struct commit_waiter){ .shard = shard, .done = done, .context = context });
+}
+
+void commit_wait_input(struct commit *commit, unsigned shard, commit_done done, void *context)
+{
+    wait_for(commit,
+            &(struct commit_waiter){
+                    .shard = shard, .is_input = true, .done = done, .context = context });
 }
 
 void commit_flush(struct commit *commit, unsigned shard, commit_done done, void *context)

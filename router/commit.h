@@ -27,12 +27,14 @@ void commit_entry(struct commit *commit,
         int64_t id,
         const struct origin *origin,
         const struct stanza *stanza);
-void commit_input(struct commit *commit,
-        unsigned shard,
-        int64_t owner,
-        struct id128 session,
-        uint32_t h,
-        bool is_closed);
+struct commit_input {
+    struct id128 session;
+    uint32_t h;
+    bool is_closed; /* the log forgets the session */
+    bool is_ahead;  /* covers entries that are in a group, but undecided */
+};
+void commit_input(
+        struct commit *commit, unsigned shard, int64_t owner, const struct commit_input *input);
 void commit_watermark(struct commit *commit,
         unsigned shard,
         int64_t owner,
@@ -47,6 +49,10 @@ int64_t commit_pending_watermark(const struct commit *commit, int64_t owner);
  * doubt. All others hear in order of asking, per shard. */
 typedef void (*commit_done)(void *context, enum err err);
 void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *context);
+/* For an input. ERR_UNAVAILABLE as well when a shard of its group, or of one before it, was fenced:
+ * if it is ahead, it may have covered an entry that now goes to another home, and was not written.
+ */
+void commit_wait_input(struct commit *commit, unsigned shard, commit_done done, void *context);
 
 /* False: more than router.max_uncommitted_bytes waits: the caller should not add (overload, P7). */
 bool commit_has_room(const struct commit *commit);

@@ -2,6 +2,8 @@
  * done keeps its memory for the next one. */
 #include "router/commit_queue.h"
 
+#include <limits.h>
+
 #include "chassis/base/mem.h"
 
 #define ROW_OVERHEAD_BYTES 64
@@ -209,17 +211,16 @@ static uint16_t *input_slot(struct commit_batch *batch, struct id128 session)
 void commit_queue_input(struct commit_queue *queue,
         int64_t now_ms,
         const struct commit_row *row,
-        struct id128 session,
-        uint32_t h,
-        bool is_closed)
+        const struct commit_input *given)
 {
     struct commit_batch *batch = queue->tail;
     if (batch != NULL && !is_full(queue, batch, now_ms)) {
-        uint16_t known = *input_slot(batch, session);
+        uint16_t known = *input_slot(batch, given->session);
         if (known != 0) {
             Wire__SessionInput *input = batch->inputs[known - 1];
-            input->h = h;
-            input->is_closed = input->is_closed || is_closed;
+            input->h = given->h;
+            input->is_closed = input->is_closed || given->is_closed;
+            input->is_ahead = given->is_ahead;
             return;
         }
     }
@@ -228,12 +229,13 @@ void commit_queue_input(struct commit_queue *queue,
     Wire__SessionInput *input = arena_alloc(&batch->arena, sizeof(*input));
     wire__session_input__init(input);
     input->owner = row->owner;
-    input->session = make_id(&batch->arena, session);
-    input->h = h;
+    input->session = make_id(&batch->arena, given->session);
+    input->h = given->h;
     input->shard = row->shard;
-    input->is_closed = is_closed;
+    input->is_closed = given->is_closed;
+    input->is_ahead = given->is_ahead;
     batch->inputs[batch->input_count++] = input;
-    *input_slot(batch, session) = (uint16_t)batch->input_count;
+    *input_slot(batch, given->session) = (uint16_t)batch->input_count;
 }
 
 static uint16_t *watermark_slot(struct commit_batch *batch, int64_t owner)
@@ -293,19 +295,20 @@ bool commit_queue_has(const struct commit_queue *queue, unsigned shard)
     return queue->shard_seq[shard] > queue->done_seq;
 }
 
-bool commit_queue_wait(struct commit_queue *queue, unsigned shard, commit_done done, void *context)
+bool commit_queue_wait(struct commit_queue *queue, const struct commit_waiter *given)
 {
-    if (!commit_queue_has(queue, shard)) {
+    if (!commit_queue_has(queue, given->shard)) {
         return false;
     }
 
     struct commit_batch *batch = queue->head;
-    while (batch->seq != queue->shard_seq[shard]) {
+    while (batch->seq != queue->shard_seq[given->shard]) {
         batch = batch->next;
         ASSERT(batch != NULL);
     }
     struct commit_waiter *waiter = arena_alloc(&batch->arena, sizeof(*waiter));
-    *waiter = (struct commit_waiter){ .shard = shard, .done = done, .context = context };
+    *waiter = *given;
+    waiter->next = NULL;
     *batch->waiters_end = waiter;
     batch->waiters_end = &waiter->next;
     return true;
@@ -330,35 +333,6 @@ void commit_batch_message(const struct commit_batch *batch, Wire__Append *messag
     message_out->n_watermarks = batch->watermark_count;
 }
 
-static bool is_among(const uint32_t *shards, size_t count, unsigned shard)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (shards[i] == shard) {
-            return true;
-        }
-    }
-
-    return false;
-}
-
-void commit_queue_decide(struct commit_queue *queue, const uint32_t *fenced, size_t count)
-{
-    struct commit_batch *batch = queue->head;
-    ASSERT(batch != NULL);
-    queue->head = batch->next;
-    if (queue->head == NULL) {
-        queue->tail = NULL;
-    }
-    queue->done_seq = batch->seq;
-    queue->bytes -= batch->bytes;
-    queue->entries -= batch->entry_count;
-
-    for (struct commit_waiter *waiter = batch->waiters; waiter != NULL; waiter = waiter->next) {
-        waiter->done(waiter->context, is_among(fenced, count, waiter->shard) ? ERR_FENCED : ERR_OK);
-    }
-    batch_recycle(queue, batch);
-}
-
 /* ---- taking rows back */
 
 struct waiter_list {
@@ -367,13 +341,16 @@ struct waiter_list {
     size_t capacity;
 };
 
+#define WAITERS_OF_INPUTS UINT_MAX /* of all shards */
+
 /* Unlinks the waiters of `shard` and keeps them: callbacks run when the queue is whole again. */
 static void take_waiters(struct commit_batch *batch, unsigned shard, struct waiter_list *list)
 {
     struct commit_waiter **link = &batch->waiters;
     while (*link != NULL) {
         struct commit_waiter *waiter = *link;
-        if (waiter->shard != shard) {
+        bool is_meant = shard == WAITERS_OF_INPUTS ? waiter->is_input : waiter->shard == shard;
+        if (!is_meant) {
             link = &waiter->next;
             continue;
         }
@@ -606,17 +583,105 @@ static void tidy(struct commit_queue *queue)
 
 /* ---- taking rows back: why */
 
+static bool is_used(const struct commit_batch *batch, unsigned shard)
+{
+    bool is_used = has_watermark(batch, shard);
+    for (size_t i = 0; i < batch->entry_count && !is_used; i++) {
+        is_used = batch->entries[i]->shard == shard;
+    }
+    for (size_t i = 0; i < batch->input_count && !is_used; i++) {
+        is_used = batch->inputs[i]->shard == shard;
+    }
+    const struct commit_waiter *waiter = batch->waiters;
+    for (; waiter != NULL && !is_used; waiter = waiter->next) {
+        is_used = waiter->shard == shard;
+    }
+    return is_used;
+}
+
+static void remove_inputs_ahead(struct commit_queue *queue, struct commit_batch *batch)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < batch->input_count; i++) {
+        if (!batch->inputs[i]->is_ahead) {
+            batch->inputs[kept++] = batch->inputs[i];
+        }
+    }
+    size_t bytes = (batch->input_count - kept) * ROW_OVERHEAD_BYTES;
+    batch->input_count = kept;
+    batch->bytes -= bytes;
+    queue->bytes -= bytes;
+    rebuild_indexes(batch);
+    for (size_t i = batch->epoch_count; i > 0; i--) {
+        unsigned shard = batch->epochs[i - 1]->shard;
+        if (!is_used(batch, shard)) {
+            forget_epoch(batch, shard);
+        }
+    }
+}
+
+static void withdraw_inputs_ahead(struct commit_queue *queue, struct waiter_list *list)
+{
+    for (struct commit_batch *batch = queue->head; batch != NULL; batch = batch->next) {
+        if (!batch->was_sent) {
+            take_waiters(batch, WAITERS_OF_INPUTS, list);
+            remove_inputs_ahead(queue, batch);
+        }
+    }
+    tidy(queue);
+}
+
+static bool is_among(const uint32_t *shards, size_t count, unsigned shard)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (shards[i] == shard) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+void commit_queue_decide(struct commit_queue *queue, const uint32_t *fenced, size_t count)
+{
+    struct commit_batch *batch = queue->head;
+    ASSERT(batch != NULL);
+    queue->head = batch->next;
+    if (queue->head == NULL) {
+        queue->tail = NULL;
+    }
+    queue->done_seq = batch->seq;
+    queue->bytes -= batch->bytes;
+    queue->entries -= batch->entry_count;
+    struct waiter_list inputs = { NULL, 0, 0 };
+    if (count > 0) {
+        withdraw_inputs_ahead(queue, &inputs);
+    }
+
+    for (struct commit_waiter *waiter = batch->waiters; waiter != NULL; waiter = waiter->next) {
+        enum err err = waiter->is_input && count > 0 ? ERR_UNAVAILABLE : ERR_OK;
+        waiter->done(waiter->context, is_among(fenced, count, waiter->shard) ? ERR_FENCED : err);
+    }
+    batch_recycle(queue, batch);
+    tell(&inputs, ERR_UNAVAILABLE);
+}
+
 void commit_queue_drop(struct commit_queue *queue, unsigned shard)
 {
+    bool had_rows = commit_queue_has(queue, shard);
     struct waiter_list list = { NULL, 0, 0 };
+    struct waiter_list inputs = { NULL, 0, 0 };
     for (struct commit_batch *batch = queue->head; batch != NULL; batch = batch->next) {
         take_waiters(batch, shard, &list);
         if (has_shard(batch, shard) && !batch->was_sent) { /* else it is still to be decided */
             (void)remove_rows(queue, batch, shard, ROWS_ALL);
         }
     }
-    tidy(queue);
+    if (had_rows) {
+        withdraw_inputs_ahead(queue, &inputs);
+    }
     tell(&list, ERR_FENCED);
+    tell(&inputs, ERR_UNAVAILABLE);
 }
 
 void commit_queue_withdraw(struct commit_queue *queue, int64_t before_ms)

@@ -19,6 +19,7 @@
 
 struct commit_waiter {
     unsigned shard;
+    bool is_input; /* see commit_wait_input */
     commit_done done;
     void *context;
     struct commit_waiter *next;
@@ -84,14 +85,12 @@ void commit_queue_entry(struct commit_queue *queue,
 void commit_queue_input(struct commit_queue *queue,
         int64_t now_ms,
         const struct commit_row *row,
-        struct id128 session,
-        uint32_t h,
-        bool is_closed);
+        const struct commit_input *given);
 void commit_queue_watermark(
         struct commit_queue *queue, int64_t now_ms, const struct commit_row *row);
 
 /* False: nothing of the shard is undecided, the caller answers itself. */
-bool commit_queue_wait(struct commit_queue *queue, unsigned shard, commit_done done, void *context);
+bool commit_queue_wait(struct commit_queue *queue, const struct commit_waiter *waiter);
 
 /* The newest undecided watermark of the owner; 0: none. */
 int64_t commit_queue_find_watermark(const struct commit_queue *queue, int64_t owner);
@@ -104,9 +103,13 @@ struct commit_batch *commit_queue_head(struct commit_queue *queue);
 /* Fills the message with views into the batch. */
 void commit_batch_message(const struct commit_batch *batch, Wire__Append *message_out);
 
-/* The head is decided: removes it, then tells its waiters. */
+/* The head is decided: removes it, then tells its waiters. If anything was fenced, archive-svc has
+ * left out the inputs that are ahead; those of the batches that follow go, too, since they may
+ * cover what is now on its way to another home. Who waits for an input hears ERR_UNAVAILABLE then.
+ */
 void commit_queue_decide(struct commit_queue *queue, const uint32_t *fenced, size_t count);
-/* The shard is lost: rows that were not sent go, all waiters hear ERR_FENCED. */
+/* The shard is lost: rows that were not sent go, all waiters hear ERR_FENCED. If there were any
+ * rows of it, unsent inputs of all shards that are ahead go like after commit_queue_decide. */
 void commit_queue_drop(struct commit_queue *queue, unsigned shard);
 /* Batches opened at `before_ms` or earlier and never sent: their entries and inputs go, the waiters
  * hear ERR_UNAVAILABLE, also when earlier rows of the same account are in flight: those are decided

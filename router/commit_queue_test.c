@@ -25,6 +25,27 @@ static void note(void *context, enum err err)
     told->err = err;
 }
 
+static bool waits(struct commit_queue *queue, unsigned shard, commit_done done, void *context)
+{
+    struct commit_waiter waiter = { .shard = shard, .done = done, .context = context };
+    return commit_queue_wait(queue, &waiter);
+}
+
+static void input(struct commit_queue *queue, unsigned shard, uint32_t h, bool is_ahead)
+{
+    struct commit_row row = { .shard = shard, .epoch = 5, .owner = shard + 100 };
+    struct commit_input given = { .session = { shard, 1 }, .h = h, .is_ahead = is_ahead };
+    commit_queue_input(queue, 0, &row, &given);
+}
+
+static bool waits_for_input(struct commit_queue *queue, unsigned shard, struct told *told)
+{
+    struct commit_waiter waiter = {
+        .shard = shard, .is_input = true, .done = note, .context = told
+    };
+    return commit_queue_wait(queue, &waiter);
+}
+
 static void entry_at(struct commit_queue *queue, unsigned shard, int64_t id, int64_t now_ms)
 {
     struct commit_row row = { .shard = shard, .epoch = 5, .owner = shard + 100, .id = id };
@@ -56,7 +77,7 @@ static int end(void **state)
 static void nothing_to_wait_for(void **state)
 {
     struct told told = { 0, ERR_OK };
-    assert_false(commit_queue_wait(*state, 1, note, &told));
+    assert_false(waits(*state, 1, note, &told));
     assert_int_equal(told.order, 0);
     assert_null(commit_queue_head(*state));
 }
@@ -88,11 +109,14 @@ static void inputs_and_watermarks_keep_the_newest_of_a_batch(void **state)
 {
     struct commit_queue *queue = *state;
     struct commit_row row = { .shard = 1, .epoch = 5, .owner = 7, .id = 40 };
-    struct id128 session = { 8, 9 };
-    commit_queue_input(queue, 0, &row, session, 1, false);
-    commit_queue_input(queue, 0, &row, session, 2, false);
-    commit_queue_input(queue, 0, &row, (struct id128){ 9, 8 }, 5, false);
-    commit_queue_input(queue, 0, &row, session, 3, true);
+    struct commit_input first = { .session = { 8, 9 }, .h = 1, .is_ahead = true };
+    struct commit_input other = { .session = { 9, 8 }, .h = 5 };
+    commit_queue_input(queue, 0, &row, &first);
+    first.h = 2;
+    commit_queue_input(queue, 0, &row, &first);
+    commit_queue_input(queue, 0, &row, &other);
+    first = (struct commit_input){ .session = { 8, 9 }, .h = 3, .is_closed = true };
+    commit_queue_input(queue, 0, &row, &first);
     commit_queue_watermark(queue, 0, &row);
     row.id = 39;
     commit_queue_watermark(queue, 0, &row);
@@ -101,6 +125,7 @@ static void inputs_and_watermarks_keep_the_newest_of_a_batch(void **state)
     assert_int_equal(append.n_inputs, 2);
     assert_int_equal(append.inputs[0]->h, 3);
     assert_true(append.inputs[0]->is_closed);
+    assert_false(append.inputs[0]->is_ahead);
     assert_int_equal(append.inputs[1]->h, 5);
     assert_int_equal(append.n_watermarks, 1);
     assert_int_equal(append.watermarks[0]->id, 40);
@@ -111,10 +136,10 @@ static void waiters_hear_in_order_and_fenced_ones_the_truth(void **state)
     struct commit_queue *queue = *state;
     struct told told[3] = { 0 };
     entry(queue, 1, 10);
-    assert_true(commit_queue_wait(queue, 1, note, &told[0]));
+    assert_true(waits(queue, 1, note, &told[0]));
     entry(queue, 2, 11);
-    assert_true(commit_queue_wait(queue, 2, note, &told[1]));
-    assert_true(commit_queue_wait(queue, 1, note, &told[2]));
+    assert_true(waits(queue, 2, note, &told[1]));
+    assert_true(waits(queue, 1, note, &told[2]));
     const uint32_t fenced[] = { 2 };
     commit_queue_head(queue)->was_sent = true;
     commit_queue_decide(queue, fenced, 1);
@@ -135,7 +160,7 @@ static void rows_that_come_in_flight_go_into_the_next_batch(void **state)
     entry(queue, 1, 10);
     commit_queue_head(queue)->was_sent = true;
     entry(queue, 1, 11);
-    assert_true(commit_queue_wait(queue, 1, note, &told));
+    assert_true(waits(queue, 1, note, &told));
     commit_queue_decide(queue, NULL, 0);
     assert_int_equal(told.order, 0);
     assert_true(commit_queue_has(queue, 1));
@@ -160,12 +185,12 @@ static void a_lost_shard_takes_its_unsent_rows_along(void **state)
     struct told told[3] = { 0 };
     entry(queue, 1, 10);
     entry(queue, 2, 10);
-    assert_true(commit_queue_wait(queue, 1, note, &told[0]));
+    assert_true(waits(queue, 1, note, &told[0]));
     commit_queue_head(queue)->was_sent = true;
     entry(queue, 1, 11);
     entry(queue, 2, 11);
-    assert_true(commit_queue_wait(queue, 1, note, &told[1]));
-    assert_true(commit_queue_wait(queue, 2, note, &told[2]));
+    assert_true(waits(queue, 1, note, &told[1]));
+    assert_true(waits(queue, 2, note, &told[2]));
     commit_queue_drop(queue, 1);
     assert_int_equal(told[0].order, 1);
     assert_int_equal(told[0].err, ERR_FENCED);
@@ -182,20 +207,85 @@ static void a_lost_shard_takes_its_unsent_rows_along(void **state)
     assert_int_equal(told[2].err, ERR_OK);
 }
 
+/* P1: an entry of shard 2 goes to its next home. A counter of shard 1 that may cover it must not
+ * come into the log before it is there: neither in its group nor in the next one. */
+static void with_a_fence_inputs_ahead_are_not_written(void **state)
+{
+    struct commit_queue *queue = *state;
+    struct told told[6] = { 0 };
+    entry(queue, 2, 10);
+    assert_true(waits(queue, 2, note, &told[0]));
+    entry(queue, 1, 11);
+    assert_true(waits(queue, 1, note, &told[1]));
+    input(queue, 1, 7, true);
+    assert_true(waits_for_input(queue, 1, &told[2]));
+    commit_queue_head(queue)->was_sent = true;
+    input(queue, 1, 8, true);
+    assert_true(waits_for_input(queue, 1, &told[3]));
+    entry(queue, 3, 12);
+    assert_true(waits(queue, 3, note, &told[4]));
+    input(queue, 4, 9, false);
+    assert_true(waits_for_input(queue, 4, &told[5]));
+    const uint32_t fenced[] = { 2 };
+    commit_queue_decide(queue, fenced, 1);
+    assert_int_equal(told[0].err, ERR_FENCED);
+    assert_int_equal(told[1].err, ERR_OK);
+    assert_int_equal(told[2].err, ERR_UNAVAILABLE);
+    assert_int_equal(told[3].err, ERR_UNAVAILABLE);
+    assert_int_equal(told[4].order, 0);
+    assert_int_equal(told[5].err, ERR_UNAVAILABLE); /* written, but nobody knows that here */
+
+    Wire__Append append;
+    commit_batch_message(commit_queue_head(queue), &append);
+    assert_int_equal(append.n_inputs, 1);
+    assert_int_equal(append.inputs[0]->h, 9);
+    assert_int_equal(append.n_epochs, 2);
+    assert_false(commit_queue_has(queue, 1));
+    commit_queue_decide(queue, NULL, 0);
+    assert_int_equal(told[4].err, ERR_OK);
+    assert_int_equal(queue->bytes, 0);
+}
+
+/* The same when the router hears of it in another way, and of a group that was not sent. */
+static void with_a_lost_shard_inputs_ahead_are_not_written(void **state)
+{
+    struct commit_queue *queue = *state;
+    struct told told[3] = { 0 };
+    input(queue, 1, 7, true);
+    assert_true(waits_for_input(queue, 1, &told[0]));
+    commit_queue_drop(queue, 2); /* had nothing here: nobody is disturbed */
+    assert_int_equal(told[0].order, 0);
+    entry(queue, 2, 10);
+    assert_true(waits(queue, 2, note, &told[1]));
+    commit_queue_drop(queue, 2);
+    assert_int_equal(told[1].err, ERR_FENCED);
+    assert_int_equal(told[0].err, ERR_UNAVAILABLE);
+    assert_null(commit_queue_head(queue));
+
+    entry(queue, 2, 11);
+    input(queue, 1, 7, true);
+    assert_true(waits_for_input(queue, 1, &told[2]));
+    commit_queue_head(queue)->was_sent = true;
+    commit_queue_drop(queue, 2);
+    assert_int_equal(told[2].order, 0); /* archive-svc decides, with the entry */
+    commit_queue_decide(queue, NULL, 0);
+    assert_int_equal(told[2].err, ERR_OK);
+}
+
 /* G01: what was never sent comes back, also behind what may have been committed, which does not. */
 static void only_what_was_never_sent_is_withdrawn(void **state)
 {
     struct commit_queue *queue = *state;
     struct told told[5] = { 0 };
     entry_at(queue, 1, 10, 0);
-    assert_true(commit_queue_wait(queue, 1, note, &told[0]));
+    assert_true(waits(queue, 1, note, &told[0]));
     commit_queue_head(queue)->was_sent = true;
     entry_at(queue, 1, 11, 100);
-    assert_true(commit_queue_wait(queue, 1, note, &told[1]));
+    assert_true(waits(queue, 1, note, &told[1]));
     entry_at(queue, 2, 12, 100);
-    assert_true(commit_queue_wait(queue, 2, note, &told[2]));
+    assert_true(waits(queue, 2, note, &told[2]));
     entry_at(queue, 3, 13, 100 + COMMIT_BATCH_MAX_MS);
-    assert_true(commit_queue_wait(queue, 3, note, &told[3]));
+    assert_true(waits(queue, 3, note, &told[3]));
     commit_queue_withdraw(queue, 100);
     assert_int_equal(told[0].order, 0);
     assert_int_equal(told[1].err, ERR_UNAVAILABLE);
@@ -208,7 +298,7 @@ static void only_what_was_never_sent_is_withdrawn(void **state)
     assert_true(commit_queue_has(queue, 1)); /* in flight: still in doubt */
 
     entry_at(queue, 1, 14, 2000); /* P3: comes behind it */
-    assert_true(commit_queue_wait(queue, 1, note, &told[4]));
+    assert_true(waits(queue, 1, note, &told[4]));
     commit_queue_decide(queue, NULL, 0);
     assert_int_equal(told[0].err, ERR_OK);
     assert_int_equal(told[0].order, 3);
@@ -230,9 +320,9 @@ static void watermarks_are_not_withdrawn(void **state)
     entry_at(queue, 1, 10, 0);
     commit_queue_watermark(queue, 0, &row);
     entry_at(queue, 2, 11, 0);
-    assert_true(commit_queue_wait(queue, 1, note, &told[0]));
+    assert_true(waits(queue, 1, note, &told[0]));
     entry_at(queue, 1, 12, 100 + COMMIT_BATCH_MAX_MS);
-    assert_true(commit_queue_wait(queue, 1, note, &told[1]));
+    assert_true(waits(queue, 1, note, &told[1]));
     commit_queue_withdraw(queue, 50);
     commit_queue_withdraw(queue, 50);
     assert_int_equal(told[0].err, ERR_UNAVAILABLE);
@@ -274,8 +364,9 @@ static void ask_again(void *context, enum err err)
     assert_int_equal(err, ERR_UNAVAILABLE);
     outage->told++;
     struct commit_row row = { .shard = 3, .epoch = 5, .owner = 9 };
-    commit_queue_input(outage->queue, outage->now_ms, &row, (struct id128){ 3, 4 }, 1, false);
-    assert_true(commit_queue_wait(outage->queue, 3, ask_again, outage));
+    struct commit_input again = { .session = { 3, 4 }, .h = 1, .is_ahead = true };
+    commit_queue_input(outage->queue, outage->now_ms, &row, &again);
+    assert_true(waits(outage->queue, 3, ask_again, outage));
 }
 
 /* P7: a group is in doubt, PostgreSQL away for an hour, and traffic goes on. */
@@ -290,7 +381,7 @@ static void a_long_outage_costs_no_more_than_its_last_seconds(void **state)
     for (int i = 0; i < 7200; i++) {
         outage.now_ms = (i + 1) * INT64_C(500);
         entry_at(queue, 2, i + 2, outage.now_ms);
-        assert_true(commit_queue_wait(queue, 2, note, &told[i]));
+        assert_true(waits(queue, 2, note, &told[i]));
         struct commit_row row = { .shard = 4, .epoch = 5, .owner = 50 + i % 7, .id = i + 1 };
         commit_queue_watermark(queue, outage.now_ms, &row);
         commit_queue_withdraw(queue, outage.now_ms - 10000);
@@ -325,13 +416,13 @@ static void an_empty_tail_is_let_go(void **state)
     entry(queue, 1, 1);
     commit_queue_head(queue)->was_sent = true;
     entry(queue, 2, 2);
-    assert_true(commit_queue_wait(queue, 2, note, &told[0]));
+    assert_true(waits(queue, 2, note, &told[0]));
     commit_queue_drop(queue, 2);
     assert_int_equal(told[0].err, ERR_FENCED);
     assert_int_equal(batches_of(queue), 1);
     assert_false(commit_queue_has(queue, 2));
     entry(queue, 2, 3);
-    assert_true(commit_queue_wait(queue, 2, note, &told[1]));
+    assert_true(waits(queue, 2, note, &told[1]));
     assert_int_equal(batches_of(queue), 2);
     commit_queue_decide(queue, NULL, 0);
     commit_queue_decide(queue, NULL, 0);
@@ -362,6 +453,8 @@ int main(void)
         CASE(rows_that_come_in_flight_go_into_the_next_batch),
         CASE(a_batch_is_bounded),
         CASE(a_lost_shard_takes_its_unsent_rows_along),
+        CASE(with_a_fence_inputs_ahead_are_not_written),
+        CASE(with_a_lost_shard_inputs_ahead_are_not_written),
         CASE(only_what_was_never_sent_is_withdrawn),
         CASE(watermarks_are_not_withdrawn),
         CASE(a_long_outage_costs_no_more_than_its_last_seconds),

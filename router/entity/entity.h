@@ -143,6 +143,8 @@ void entity_reload(struct entity *entity); /* the account row again, from the st
 bool inputs_handle(struct entity *entity, struct item *item);
 /* One part of an input has its entry in the commit group of this turn; is decided. */
 void inputs_part_appended(struct entity *entity, struct id128 session, uint32_t counter);
+/* An appended part was fenced: its entry is in no group any more. */
+void inputs_part_fenced(struct entity *entity, struct id128 session, uint32_t counter);
 void inputs_part_done(struct entity *entity, struct id128 session, uint32_t counter);
 /* The part came back to the client as an error, and PostgreSQL may be away: its edge is told at
  * once to repeat nothing of it, wherever the home of the session goes meanwhile (P5). */

@@ -16,7 +16,8 @@ struct part {
     struct entity_ref *ref;
     struct origin origin;
     struct stanza stanza;
-    unsigned shard; /* of the recipient */
+    unsigned shard;   /* of the recipient */
+    bool is_appended; /* in a commit group of this router */
     /* In a list of its sender. */
     struct part *next;
     struct part **prev;
@@ -70,8 +71,9 @@ void forward_forget(struct entity *entity)
 
 static void on_part_appended(void *context)
 {
-    const struct part *part = context;
+    struct part *part = context;
     struct entity *entity = entity_ref_find(part->ref);
+    part->is_appended = true;
     if (entity) {
         inputs_part_appended(entity, part->origin.session, part->origin.counter);
     }
@@ -198,6 +200,10 @@ static void on_part_decided(void *context, enum err err)
         return;
     }
     if (err == ERR_FENCED) { /* the recipient has moved: its next home is asked */
+        if (part->is_appended) {
+            part->is_appended = false;
+            inputs_part_fenced(entity, part->origin.session, part->origin.counter);
+        }
         route_part(entity, part);
         release_held(entity, shard);
         return;

@@ -48,26 +48,28 @@ static void on_input_committed(void *context, enum err err)
             resource->input_asked = resource->input_committed;
         }
     } else {
-        resource->input_asked = resource->input_committed; /* withdrawn: asked again */
+        resource->input_asked = resource->input_committed; /* not written: asked again */
     }
     entity_mark_dirty(entity);
 }
 
+/* What is not handled has entries in groups that are not decided. Should one of them be fenced, its
+ * part goes to another home, and a counter in the log that covers it would be a lie (P1). */
 static void commit_counter(struct entity *entity, struct resource *resource, uint32_t counter)
 {
+    const struct commit_input input = {
+        .session = resource->session,
+        .h = counter,
+        .is_ahead = counter_is_after(counter, resource->handled),
+    };
     struct input_commit *context = MEM_NEW(struct input_commit);
     context->ref = entity_ref_create(entity);
     context->session = resource->session;
     context->counter = counter;
     resource->input_asked = counter;
     resource->input_is_stored = true;
-    commit_input(entity->router->commit,
-            entity->shard,
-            entity->account.id,
-            resource->session,
-            counter,
-            false);
-    commit_wait(entity->router->commit, entity->shard, on_input_committed, context);
+    commit_input(entity->router->commit, entity->shard, entity->account.id, &input);
+    commit_wait_input(entity->router->commit, entity->shard, on_input_committed, context);
 }
 
 /* The stream has ended and its last input is decided. */
@@ -76,12 +78,10 @@ static void finish_closing(struct entity *entity, struct resource *resource)
     bool is_kept = resource->sm && resource->sm->is_resumable;
     if ((resource->input_is_stored || is_kept) && entity->account.state == ACCOUNT_ACTIVE) {
         /* Who comes too late to resume still learns how far it came (XEP-0198 §5). */
-        commit_input(entity->router->commit,
-                entity->shard,
-                entity->account.id,
-                resource->session,
-                resource->handled,
-                !is_kept);
+        const struct commit_input input = {
+            .session = resource->session, .h = resource->handled, .is_closed = !is_kept
+        };
+        commit_input(entity->router->commit, entity->shard, entity->account.id, &input);
     }
     if (is_kept) {
         sessions_store_input(entity, resource->session, resource->handled);
@@ -292,6 +292,15 @@ void inputs_part_appended(struct entity *entity, struct id128 session, uint32_t 
     if (work && work->unappended > 0) {
         work->unappended--;
         entity_mark_dirty(entity);
+    }
+}
+
+void inputs_part_fenced(struct entity *entity, struct id128 session, uint32_t counter)
+{
+    struct resource *resource = entity_find_session(entity, session);
+    struct input_work *work = resource ? resource_find_work(resource, counter) : NULL;
+    if (work && work->unappended < work->pending) {
+        work->unappended++;
     }
 }
 

@@ -114,6 +114,44 @@ static void route_that_was_never_sent_comes_back_as_an_error(void **state)
     assert_before(out, "internal-server-error", "HANDLED e1 phone 2");
 }
 
+/* P1: bob's shard has got another home before the group was written, so it holds neither the
+ * message nor a counter that covers it. What alice says meanwhile must not bring that counter
+ * either. */
+static void counter_waits_for_a_message_that_was_fenced(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_clear();
+    fake.is_auto_commit = false;
+    say(2, "bob@example.org", "<body>x</body>");
+    assert_seen(fake_take_out(), "INPUT phone 2 ahead");
+    fake.is_foreign[shard_of(NULL, STR("bob@example.org"))] = true;
+    assert_int_equal(fake.wait_count, 2);
+    fake_commit_from(1, ERR_UNAVAILABLE); /* the input */
+    fake_commit(ERR_FENCED);
+    fake_run();
+    const char *out = fake_take_out();
+    assert_seen(out, "ROUTE kept 2");
+    assert_not_seen(out, "INPUT");
+    say(3, "alice@example.org", "<body>to myself</body>");
+    out = fake_take_out();
+    assert_seen(out, "ENTRY 1");
+    assert_not_seen(out, "INPUT");
+    fake_commit(ERR_OK);
+    fake_run();
+    assert_not_seen(fake_take_out(), "INPUT");
+
+    fake.routes[0].done(fake.routes[0].context, ERR_OK);
+    fake.route_count = 0;
+    fake_run();
+    out = fake_take_out();
+    assert_seen(out, "INPUT phone 3\n");
+    assert_not_seen(out, "HANDLED");
+    fake_commit(ERR_OK);
+    fake_run();
+    assert_seen(fake_take_out(), "HANDLED e1 phone 3");
+}
+
 /* P3: a shard comes home while an older message to it still waits for its former owner's answer. */
 static void message_does_not_overtake_an_older_one_that_is_still_routed(void **state)
 {
@@ -305,6 +343,8 @@ int main(void)
                 fake_stop),
         cmocka_unit_test_setup_teardown(
                 route_that_was_never_sent_comes_back_as_an_error, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                counter_waits_for_a_message_that_was_fenced, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 message_does_not_overtake_an_older_one_that_is_still_routed, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(repeated_input_has_one_effect, fake_start, fake_stop),

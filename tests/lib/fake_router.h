@@ -461,17 +461,18 @@ void commit_entry(struct commit *commit,
     buf_printf(&fake.out, "ENTRY %" PRId64, owner);
     fake_write_stanza(stanza);
 }
-void commit_input(struct commit *commit,
-        unsigned shard,
-        int64_t owner,
-        struct id128 session,
-        uint32_t h,
-        bool is_closed)
+void commit_input(
+        struct commit *commit, unsigned shard, int64_t owner, const struct commit_input *input)
 {
     (void)commit;
     (void)shard;
-    fake.inputs[fake.input_count++] = (struct fake_input){ owner, session, h };
-    buf_printf(&fake.out, "INPUT %s %u%s\n", fake_name_of(session), h, is_closed ? " closed" : "");
+    fake.inputs[fake.input_count++] = (struct fake_input){ owner, input->session, input->h };
+    buf_printf(&fake.out,
+            "INPUT %s %u%s%s\n",
+            fake_name_of(input->session),
+            input->h,
+            input->is_closed ? " closed" : "",
+            input->is_ahead ? " ahead" : "");
 }
 void commit_watermark(struct commit *commit, unsigned shard, int64_t owner, int64_t id)
 {
@@ -491,6 +492,10 @@ void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *
     (void)shard;
     fake.waits[fake.wait_count].done = done;
     fake.waits[fake.wait_count++].context = context;
+}
+void commit_wait_input(struct commit *commit, unsigned shard, commit_done done, void *context)
+{
+    commit_wait(commit, shard, done, context);
 }
 void commit_flush(struct commit *commit, unsigned shard, commit_done done, void *context)
 {
