@@ -12,6 +12,7 @@
 #include "archive-svc/retention.h"
 #include "archive-svc/settings.h"
 #include "chassis/base/mem.h"
+#include "chassis/metrics.h"
 #include "tests/lib/scratch_database.h"
 
 enum {
@@ -140,6 +141,40 @@ static void give_append(
     give(asker, boot_epoch, &envelope);
 }
 
+/* Counter and watermark of owner 1. */
+static void give_input_and_mark(uint64_t request, uint32_t h)
+{
+    Wire__ShardEpoch shard = WIRE__SHARD_EPOCH__INIT;
+    shard.shard = 1;
+    shard.epoch = 11;
+    Wire__ShardEpoch *shards[] = { &shard };
+    Wire__Id session = WIRE__ID__INIT;
+    session.lo = 77;
+    Wire__SessionInput input = WIRE__SESSION_INPUT__INIT;
+    input.owner = 1;
+    input.shard = 1;
+    input.session = &session;
+    input.h = h;
+    Wire__SessionInput *inputs[] = { &input };
+    Wire__Watermark mark = WIRE__WATERMARK__INIT;
+    mark.owner = 1;
+    mark.shard = 1;
+    mark.id = h;
+    Wire__Watermark *marks[] = { &mark };
+    Wire__Append append = WIRE__APPEND__INIT;
+    append.request = request;
+    append.epochs = shards;
+    append.n_epochs = 1;
+    append.inputs = inputs;
+    append.n_inputs = 1;
+    append.watermarks = marks;
+    append.n_watermarks = 1;
+    Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
+    envelope.verb_case = WIRE__ENVELOPE__VERB_APPEND;
+    envelope.append = &append;
+    give(fixture.asker, 5, &envelope);
+}
+
 static int64_t new_id(void)
 {
     return ++fixture.next_id;
@@ -235,6 +270,88 @@ static void test_a_repeat_of_what_is_at_work_is_answered_once(void **state)
     give_append(fixture.asker, 5, 1, 11, id); /* it was answered: so is this */
     await_replies(&fixture.peer, 3);
     assert_int_equal(fixture.peer.replies[2].status, WIRE__STATUS__STATUS_OK);
+}
+
+/* G04: somebody holds the watermark and waits for the counter, the append the other way round.
+ * PostgreSQL ends the one that looks first, which is the append. */
+static void begin_deadlock(void)
+{
+    char command[1024];
+    (void)snprintf(command,
+            sizeof(command),
+            "export PGHOST=%s PGUSER=postgres;"
+            " psql -X -q -c \"SET deadlock_timeout = '30s'\" -c 'DO $$ BEGIN"
+            "  PERFORM FROM archive.cursor WHERE owner = 1 FOR UPDATE;"
+            "  PERFORM pg_advisory_xact_lock(1, 1);" /* a sign */
+            "  FOR i IN 1..500 LOOP EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE NOT granted);"
+            "   PERFORM pg_sleep(0.01); END LOOP;"
+            "  UPDATE archive.session_input SET updated = now() WHERE owner = 1; END $$' &"
+            " for i in $(seq 100); do psql -X -A -t -c 'SELECT 1 FROM pg_locks"
+            "  WHERE classid = 1 AND objid = 1 AND granted' | grep -q 1 && exit 0; done; exit 1",
+            fixture.database.dir);
+    assert_int_equal(system(command), 0);
+}
+
+static void test_a_deadlock_is_tried_again_here(void **state)
+{
+    (void)state;
+    give_input_and_mark(1, 5);
+    await_replies(&fixture.peer, 1);
+    begin_deadlock();
+    give_input_and_mark(2, 6);
+    await_replies(&fixture.peer, 2);
+    assert_int_equal(fixture.peer.replies[1].request, 2);
+    assert_int_equal(fixture.peer.replies[1].status, WIRE__STATUS__STATUS_OK);
+    char command[512];
+    (void)snprintf(command,
+            sizeof(command),
+            "psql -X -A -t -h %s -U postgres -c \"SELECT deadlocks FROM pg_stat_database"
+            " WHERE datname = 'postgres'\" | grep -q '^1$'",
+            fixture.database.dir);
+    int code = 1;
+    for (int i = 0; i < 100 && code != 0; i++) { /* statistics come late */
+        run_for(50);
+        code = system(command);
+    }
+    assert_int_equal(code, 0);
+    assert_int_equal(fixture.peer.count, 2);
+}
+
+static size_t conflicts_counted(void)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    metrics_write(&text);
+    buf_append_char(&text, '\0');
+    const char *line = strstr(buf_view(&text).ptr, "append_failures_total{class=\"conflict\"} ");
+    size_t count = line ? strtoul(strchr(line, ' '), NULL, 10) : 0;
+    buf_fini(&text);
+    return count;
+}
+
+static bool has_more_conflicts(void *context)
+{
+    return conflicts_counted() > *(const size_t *)context;
+}
+
+/* Its turn to try again never comes: its router has died meanwhile. */
+static void test_a_deadlock_of_a_former_incarnation_is_let_go(void **state)
+{
+    (void)state;
+    give_input_and_mark(1, 7);
+    await_replies(&fixture.peer, 1);
+    begin_deadlock();
+    give_input_and_mark(2, 8);
+    give_append(fixture.asker, 5, 3, 11, new_id());
+    size_t before = conflicts_counted();
+    assert_true(scratch_run_until(fixture.database.loop, has_more_conflicts, &before, WAIT_MS));
+    give_append(fixture.asker, 6, 9, 11, new_id());
+    assert_int_equal(fixture.archive.appends_pending, 1);
+    await_replies(&fixture.peer, 2);
+    run_for(100);
+    assert_int_equal(fixture.peer.count, 2);
+    assert_int_equal(fixture.peer.replies[1].request, 9);
+    assert_int_equal(fixture.archive.appends_pending, 0);
 }
 
 static void test_replies_wait_for_room_in_order(void **state)
@@ -424,6 +541,8 @@ int main(void)
         TEST(test_garbage_is_ignored),
         TEST(test_a_new_incarnation_hears_nothing_of_the_old_ones_appends),
         TEST(test_a_repeat_of_what_is_at_work_is_answered_once),
+        TEST(test_a_deadlock_is_tried_again_here),
+        TEST(test_a_deadlock_of_a_former_incarnation_is_let_go),
         TEST(test_replies_wait_for_room_in_order),
         TEST(test_open_read_and_erase_are_answered),
         TEST(test_drain_finishes_what_runs_and_refuses_what_comes),

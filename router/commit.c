@@ -1,6 +1,7 @@
 /* Sends the batches of commit_queue, one at a time, and repeats each until somebody answers. */
 #include "router/commit.h"
 
+#include "chassis/base/digest.h"
 #include "chassis/base/map.h"
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
@@ -485,7 +486,9 @@ static void on_temporary(struct commit *commit, const struct peer *peer)
     if (commit->backoff_ms > BACKOFF_MAX_MS) {
         commit->backoff_ms = BACKOFF_MAX_MS;
     }
-    commit->not_before_ms = now_of(commit) + commit->backoff_ms;
+    /* With jitter: all routers hear at the same moment that a database is back, or has no room. */
+    int64_t jitter_ms = (int64_t)(random_u64() % ((uint64_t)commit->backoff_ms / 2 + 1));
+    commit->not_before_ms = now_of(commit) + commit->backoff_ms + jitter_ms;
     commit->needs_send = true;
     review(commit);
 }

@@ -264,6 +264,36 @@ static void group_of_a_busy_archive_is_repeated(void **state)
     assert_int_equal(t.entries, 1);
 }
 
+/* G04: the pauses double, up to their longest, and no two routers keep step. */
+static void repeats_back_off_with_jitter(void **state)
+{
+    (void)state;
+    int64_t shortest = INT64_MAX;
+    int64_t longest = 0;
+    write_entry(10);
+    pass(1);
+    for (unsigned i = 1; i <= 40; i++) {
+        unsigned sent = t.sent;
+        int64_t ms = 0;
+        reply(WIRE__STATUS__STATUS_TEMPORARY);
+        while (t.sent == sent) {
+            pass(10);
+            ms += 10;
+            assert_true(ms < 1000);
+        }
+        if (i == 1) {
+            assert_in_range(ms, 50, 100);
+        } else if (i > 4) {
+            assert_in_range(ms, 500, 780);
+            shortest = ms < shortest ? ms : shortest;
+            longest = ms > longest ? ms : longest;
+        }
+    }
+    assert_true(longest - shortest >= 50);
+    reply(WIRE__STATUS__STATUS_OK);
+    assert_int_equal(t.told_count, 1);
+}
+
 static void watermark_is_pending_until_it_is_written(void **state)
 {
     (void)state;
@@ -411,6 +441,7 @@ int main(void)
         COMMIT_TEST(too_large_group_does_not_block),
         COMMIT_TEST(malformed_group_does_not_block),
         COMMIT_TEST(group_of_a_busy_archive_is_repeated),
+        COMMIT_TEST(repeats_back_off_with_jitter),
         COMMIT_TEST(watermark_is_pending_until_it_is_written),
         COMMIT_TEST(watermark_of_a_shard_that_is_lost_is_not_written),
         COMMIT_TEST(small_groups_wait_for_more_while_messages_flow),
