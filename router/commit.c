@@ -275,6 +275,9 @@ static void review(struct commit *commit)
     int64_t wait = patience_ms(commit);
     if (wait == 0) {
         repeat(commit);
+        if (!is_flying(commit)) { /* refused as too large: on_store goes on */
+            return;
+        }
         wait = commit->needs_send ? BACKOFF_MAX_MS : patience_ms(commit);
     }
     timer_start(loop_timers(commit->router->loop),

@@ -50,8 +50,7 @@ int64_t commit_pending_watermark(const struct commit *commit, int64_t owner);
 typedef void (*commit_done)(void *context, enum err err);
 void commit_wait(struct commit *commit, unsigned shard, commit_done done, void *context);
 /* For an input. ERR_UNAVAILABLE as well when a shard of its group, or of one before it, was fenced:
- * if it is ahead, it may have covered an entry that now goes to another home, and was not written.
- */
+ * one that is ahead may cover an entry that now goes to another home, and was not written. */
 void commit_wait_input(struct commit *commit, unsigned shard, commit_done done, void *context);
 
 /* False: more than router.max_uncommitted_bytes waits: the caller should not add (overload, P7). */

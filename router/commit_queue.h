@@ -104,9 +104,8 @@ struct commit_batch *commit_queue_head(struct commit_queue *queue);
 void commit_batch_message(const struct commit_batch *batch, Wire__Append *message_out);
 
 /* The head is decided: removes it, then tells its waiters. If anything was fenced, archive-svc has
- * left out the inputs that are ahead; those of the batches that follow go, too, since they may
- * cover what is now on its way to another home. Who waits for an input hears ERR_UNAVAILABLE then.
- */
+ * left out the inputs that are ahead; those of later batches go, too, since they may cover what is
+ * now on its way to another home. Who waits for an input hears ERR_UNAVAILABLE then. */
 void commit_queue_decide(struct commit_queue *queue, const uint32_t *fenced, size_t count);
 /* The shard is lost: rows that were not sent go, all waiters hear ERR_FENCED. If there were any
  * rows of it, unsent inputs of all shards that are ahead go like after commit_queue_decide. */

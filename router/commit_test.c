@@ -25,7 +25,8 @@ static struct {
     uint64_t probed;
     struct link_config bus;
     uint64_t epoch;
-    uint64_t request; /* of the last append */
+    bool is_frame_small; /* nothing fits into one */
+    uint64_t request;    /* of the last append */
     size_t entries;
     size_t watermarks;
     unsigned sent;
@@ -99,6 +100,10 @@ enum err link_send(struct link_peer *peer, struct str record)
         t.probed = envelope->append->request;
         arena_fini(&arena);
         return ERR_OK;
+    }
+    if (t.is_frame_small) {
+        arena_fini(&arena);
+        return ERR_INVALID;
     }
     t.sent_to[number_of(peer)]++;
     t.request = envelope->append->request;
@@ -250,6 +255,26 @@ static void malformed_group_does_not_block(void **state)
 {
     (void)state;
     refused_group_is_withdrawn_and_the_next_one_leaves(WIRE__STATUS__STATUS_INVALID);
+}
+
+static void group_that_is_too_large_for_the_next_archive_leaves_nothing(void **state)
+{
+    (void)state;
+    t.archives[1].is_up = true;
+    write_entry(10);
+    pass(1);
+    assert_int_equal(t.sent, 1);
+    reply_to(t.sent_to[1], t.request, WIRE__STATUS__STATUS_TEMPORARY);
+    reply_to(t.sent_to[1], t.request + 1, WIRE__STATUS__STATUS_OK); /* it is well again */
+    t.is_frame_small = true;
+    pass(600);
+    assert_int_equal(t.told_count, 1);
+    assert_int_equal(t.told[0], ERR_UNAVAILABLE);
+    assert_true(commit_is_idle(t.router.commit, 1));
+    t.is_frame_small = false;
+    write_entry(11);
+    pass(1);
+    assert_int_equal(t.sent, 2);
 }
 
 static void group_of_a_busy_archive_is_repeated(void **state)
@@ -440,6 +465,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         COMMIT_TEST(too_large_group_does_not_block),
         COMMIT_TEST(malformed_group_does_not_block),
+        COMMIT_TEST(group_that_is_too_large_for_the_next_archive_leaves_nothing),
         COMMIT_TEST(group_of_a_busy_archive_is_repeated),
         COMMIT_TEST(repeats_back_off_with_jitter),
         COMMIT_TEST(watermark_is_pending_until_it_is_written),
