@@ -167,7 +167,6 @@ static void on_appended(void *context, enum err err, const struct archive_append
 
 static void job_start(struct append_job *job)
 {
-    failpoint("append-before-commit");
     enum err err = archive_store_append(job->asker->archive->store, job->append, on_appended, job);
     if (err != ERR_OK) {
         log_error("archive", "append is malformed", log_int("request", job->append->request));

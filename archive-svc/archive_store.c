@@ -62,9 +62,8 @@ static const char sql_messages[] =
         " ON CONFLICT DO NOTHING";
 
 /* The last word about a session counts. A repeat may come when later batches are written already: a
- * counter (modulo 2^32) goes forward only. One that is ahead covers entries of the same batch,
- * which may be those that are left out, and whoever believed it would never send them again (P1).
- */
+ * counter (modulo 2^32) goes forward only. One that is ahead covers entries of the same batch:
+ * perhaps those that are left out, and who believed it would never send them again (P1). */
 static const char sql_inputs[] =
         "WITH fenced AS ("
         "  SELECT FROM unnest($8::int[], $9::bigint[]) AS r (shard, epoch)"
@@ -345,6 +344,7 @@ enum err archive_store_append(struct archive_store *store,
     pg_query_statement(query, sql_fenced);
     add_epochs(query, &batch);
     free(batch.epochs);
+    pg_query_failpoint(query, "append-before-commit");
 
     struct append_call *call = MEM_NEW(struct append_call);
     call->done = done;

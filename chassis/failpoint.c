@@ -35,21 +35,29 @@ static void failpoints_read(void)
     }
 }
 
-void failpoint(const char *name)
+bool failpoint_is_due(const char *name)
 {
     pthread_once(&failpoint_once, failpoints_read);
     if (failpoint_count == 0) {
-        return;
+        return false;
     }
+    bool is_due = false;
     pthread_mutex_lock(&failpoint_lock);
     for (size_t i = 0; i < failpoint_count; i++) {
         struct failpoint *failpoint = &failpoints[i];
-        if (failpoint->passages_left > 0 && str_equal(failpoint->name, str_from_cstr(name))
-                && --failpoint->passages_left == 0) {
-            raise(SIGKILL);
+        if (failpoint->passages_left > 0 && str_equal(failpoint->name, str_from_cstr(name))) {
+            is_due = --failpoint->passages_left == 0 || is_due;
         }
     }
     pthread_mutex_unlock(&failpoint_lock);
+    return is_due;
+}
+
+void failpoint(const char *name)
+{
+    if (failpoint_is_due(name)) {
+        raise(SIGKILL);
+    }
 }
 
 #endif

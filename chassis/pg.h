@@ -82,6 +82,9 @@ void pg_query_statement(struct pg_query *query, const char *sql);
  * promoted away from it does not know, and its answers are old (G06). One commit; nothing with a
  * single host. */
 void pg_query_prove_primary(struct pg_query *query);
+/* A failpoint of test builds: the process dies when the server has executed all statements of the
+ * query, and before it is told to commit (T02). `name` is a string constant. */
+void pg_query_failpoint(struct pg_query *query, const char *name);
 void pg_add_int8(struct pg_query *query, int64_t value);
 void pg_add_int4(struct pg_query *query, int32_t value);
 void pg_add_bool(struct pg_query *query, bool value);

@@ -6,6 +6,8 @@
  *             transaction: a failing one aborts the rest, the sync commits or rolls back. An
  *             explicit BEGIN would survive its failing pipeline as an aborted transaction and take
  *             the next query with it. */
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +16,11 @@
 #include "chassis/log.h"
 #include "chassis/pg_hosts.h"
 #include "chassis/pg_internal.h"
+#include "chassis/service.h"
+
+enum {
+    ANSWER_PATIENCE_MS = 100, /* of a process that is about to die at a failpoint */
+};
 
 enum pg_state {
     PG_STATE_WAITING,    /* for the next attempt */
@@ -168,6 +175,18 @@ static bool send_statement(struct pg_connection *connection,
     return ok == 1;
 }
 
+/* The server executes what it reads, and commits at the sync that ends a query: that one is not
+ * sent. What it answers is waited for, since a connection that dies is not read to its end. */
+static void die_before_commit(struct pg_connection *connection)
+{
+    bool is_well = PQsendFlushRequest(connection->raw) == 1;
+    while (is_well && PQflush(connection->raw) >= 0) {
+        struct pollfd answer = { .fd = PQsocket(connection->raw), .events = POLLIN };
+        is_well = poll(&answer, 1, ANSWER_PATIENCE_MS) == 1 && PQconsumeInput(connection->raw) == 1;
+    }
+    (void)raise(SIGKILL);
+}
+
 static bool send_query(struct pg_connection *connection, struct pg_query *query)
 {
     bool ok = true;
@@ -177,6 +196,9 @@ static bool send_query(struct pg_connection *connection, struct pg_query *query)
     unit_push(connection, query, 0);
     for (size_t i = 0; ok && i < query->statement_count; i++) {
         ok = send_statement(connection, query, &query->statements[i]);
+    }
+    if (ok && query->failpoint != NULL && failpoint_is_due(query->failpoint)) {
+        die_before_commit(connection);
     }
     return ok && PQpipelineSync(connection->raw) == 1;
 }

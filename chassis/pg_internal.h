@@ -50,6 +50,7 @@ struct pg_query {
         uint32_t count;
     } array;
     bool is_invalid;
+    const char *failpoint; /* or NULL */
 
     pg_done done;
     void *context;

@@ -62,6 +62,11 @@ void pg_query_prove_primary(struct pg_query *query)
     }
 }
 
+void pg_query_failpoint(struct pg_query *query, const char *name)
+{
+    query->failpoint = name;
+}
+
 static struct pg_slot *add_slot(struct pg_query *query)
 {
     ASSERT(query->statement_count > 0);

@@ -3,8 +3,10 @@
 
 #include <netinet/in.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -393,6 +395,50 @@ static void test_terminated_backend_ends_its_queries_and_reconnects(void **state
     assert_int_equal(after.err, ERR_OK);
 }
 
+static void die_in_query(void)
+{
+    (void)setenv("STARLING_FAILPOINT", "before-commit:2", 1);
+    open_ready_pool(1);
+    for (int i = 0; i < 2; i++) {
+        struct answer answer = { 0 };
+        struct pg_query *query = pg_query_create(fixture.pool);
+        pg_query_statement(query, "SELECT nextval('passages')");
+        pg_query_statement(query, "INSERT INTO passed VALUES (1)");
+        pg_query_failpoint(query, "before-commit");
+        pg_query_send(query, on_answer, &answer);
+        await(&answer);
+    }
+}
+
+/* T02: what the second query did is done and not committed. A sequence keeps what is rolled back.
+ */
+static void test_a_failpoint_is_between_the_statements_and_the_commit(void **state)
+{
+    (void)state;
+#ifdef STARLING_TEST_BUILD
+    open_ready_pool(1);
+    run("CREATE SEQUENCE passages");
+    run("CREATE TABLE passed (n int)");
+    pid_t child = fork();
+    if (child == 0) {
+        fixture.loop = loop_create(&clock_system);
+        die_in_query();
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    struct answer done = { 0 };
+    ask("SELECT last_value FROM passages", &done);
+    await(&done);
+    assert_int_equal(done.values[0], 2);
+    struct answer committed = { 0 };
+    ask("SELECT count(*) FROM passed", &committed);
+    await(&committed);
+    assert_int_equal(committed.values[0], 1);
+#endif
+}
+
 /* G01, T03 */
 static void test_crash_mid_query_ends_it_and_a_restart_recovers(void **state)
 {
@@ -720,6 +766,7 @@ int main(void)
         TEST(test_statement_timeout_spares_the_connection),
         TEST(test_a_hung_server_ends_in_timeout_and_recovery),
         TEST(test_terminated_backend_ends_its_queries_and_reconnects),
+        TEST(test_a_failpoint_is_between_the_statements_and_the_commit),
         TEST(test_crash_mid_query_ends_it_and_a_restart_recovers),
         TEST(test_immediate_restart_recovers_with_fresh_prepared_statements),
         TEST(test_without_a_server_queries_wait_bounded_and_end_unavailable),

@@ -49,8 +49,12 @@ void service_fail(struct service_context *service, const char *reason);
  * the process with SIGKILL when the count-th passage is reached. Compiles to nothing otherwise. */
 #ifdef STARLING_TEST_BUILD
 void failpoint(const char *name);
+/* Counts a passage like failpoint(). True: this is the one, and the caller has to die of SIGKILL.
+ */
+bool failpoint_is_due(const char *name);
 #else
-#    define failpoint(name) ((void)(name))
+#    define failpoint(name)        ((void)(name))
+#    define failpoint_is_due(name) ((void)(name), false)
 #endif
 
 /* The chassis' own sections: process, log, http, bus, redis, postgres (all programs know them). */

@@ -6,6 +6,7 @@
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/metrics.h"
+#include "chassis/service.h"
 #include "router/commit_queue.h"
 #include "router/peers.h"
 #include "router/router.h"
@@ -518,6 +519,7 @@ void commit_on_reply(struct commit *commit, struct peer *peer, const Wire__Appen
         return;
     }
 
+    failpoint("router.before-reply"); /* written, and nobody but us knows */
     metric_observe_us(&metric_seconds, (now_of(commit) - head->opened_ms) * 1000);
     metric_add(&metric_batches, 1);
     metric_add(&metric_entries, (int64_t)head->entry_count);

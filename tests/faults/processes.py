@@ -105,8 +105,11 @@ def failpoint(kind, point, passages):
 for _name, _kind, _point, _passages in (("append_before_commit", "archives", "append-before-commit", 40),
                                         ("append_after_commit", "archives", "append-after-commit", 40),
                                         ("append_before_reply", "archives", "append-before-reply", 40),
+                                        ("router_before_reply", "routers", "router.before-reply", 40),
+                                        ("router_before_takeover", "routers", "lease-before-takeover", 8),
                                         ("edge_before_input", "edges", "edge.input", 60),
-                                        ("edge_before_delivery", "edges", "edge.deliver", 60)):
+                                        ("edge_before_delivery", "edges", "edge.deliver", 60),
+                                        ("edge_after_delivery", "edges", "edge.delivered", 40)):
     fault("T02", name=_name, needs=("failpoints",), quick=_kind == "archives")(failpoint(_kind, _point, _passages))
 
 
