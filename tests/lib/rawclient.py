@@ -84,6 +84,7 @@ class RawClient:
     def __init__(self, port, host="127.0.0.1", domain="localhost", direct=False, source=None):
         self.port, self.host, self.domain, self.direct, self.source = port, host, domain, direct, source
         self.reader = self.writer = self.parser = None
+        self.early = b""
         self.root = None
         self.depth = 0
         self.pending = []
