@@ -2,14 +2,7 @@
 pairs of four have stream management and follow XEP-0198 to the letter: a client whose connection is lost or silent resumes on the next edge,
 sends again what is above the server's h, and acknowledges what it was asked about. Every fourth pair has none and confirms what it got by receipts.
 
-After each fault (P1-P5 of the design):
-
-  - what was acknowledged to its sender (P1), and in the end everything that was sent (P5), is delivered or bounced;
-  - nothing comes twice to a client whose resumes succeed, also not with the same stanza-id (P2);
-  - order per pair is kept (P3), and bodies are what was sent;
-  - every resume succeeds, on whichever edge (P4), unless the fault takes the sessions with it;
-  - a client without stream management whose connection died may lose only the tail it had not heard about; what comes to it again after
-    its connection died has the same stanza-id.
+After each fault judge.py says whether P1 to P5 of the design have held.
 
 Users stay logged in from one fault to the next: what one leaves behind, the next finds."""
 import asyncio
@@ -17,22 +10,19 @@ import hashlib
 import logging
 import os
 import random
+import re
 import ssl
-import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from judge import NOTHING, PATIENCE, Round, slowness
 from rawclient import CLIENT, SM, AckTooHigh, Closed, RawClient, StreamError, body, condition, sm_condition
 
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it reports what is written to a connection that is lost
-SID, RECEIPTS, STATES = "urn:xmpp:sid:0", "urn:xmpp:receipts", "http://jabber.org/protocol/chatstates"
+RECEIPTS, STATES = "urn:xmpp:receipts", "http://jabber.org/protocol/chatstates"
 LOST = (Closed, ConnectionError, OSError, asyncio.TimeoutError, ssl.SSLError)
 SILENCE = 2.5   # seconds until a client asks, and once more until it gives the connection up
-PATIENCE = 15   # the same for a client without stream management: what a kernel has acknowledged and nobody reads any more is lost to it,
-                # so it does not leave while the server is only slow
 FILLER = random.Random()  # not the one by which a fault chooses, or its seed would not bring the same choice back
-EXPECTED_ENDS = {"reset", "conflict", "system-shutdown", "internal-server-error", "connection-timeout", "remote-connection-failed",
-                 "resource-constraint"}
 
 
 class User:
@@ -47,7 +37,6 @@ class User:
         self.lost_at = None
         self.online = asyncio.Event()
         self.incarnation = 0      # counts connections
-        self.first_incarnation = 0
         self.begin()
         self.task = asyncio.create_task(self.live())
         self.task.add_done_callback(self.on_end)
@@ -59,8 +48,9 @@ class User:
     def begin(self):
         """A new round."""
         self.sequence = 0
-        self.failed_resumes = 0   # from the first one on, the same stanza-id may come again
-        self.first_incarnation = self.incarnation
+        self.failed_resumes = 0   # what came before one may come again, with the same stanza-id
+        self.blind = 0            # those of them that did not say what had been handled
+        self.ended = {}           # connection -> when it ended
 
     async def live(self):
         while not self.load.over:
@@ -77,15 +67,14 @@ class User:
                     self.lost_at = None
                 await self.read(client)
             except StreamError as error:
-                if error.condition not in EXPECTED_ENDS:
-                    self.load.wrong.append(f"{self.name}: stream error {error.condition}")
+                self.load.on_stream_error(self, error.condition)
             except LOST:
                 pass
             except (AssertionError, AckTooHigh) as error:
                 self.load.on_refusal(self, error)
             finally:
                 if self.client:
-                    self.lost_at = time.monotonic()
+                    self.lost_at = self.ended[self.incarnation] = time.monotonic()
                 self.online.clear()
                 self.client = None
                 await self.leave(client)
@@ -111,14 +100,14 @@ class User:
             if element.tag == f"{{{SM}}}resumed":
                 return
             if sm_condition(element) != "item-not-found":
-                raise Closed(f"not now: {sm_condition(element)}")
-            self.failed_resumes += 1
+                self.load.on_not_now(self, sm_condition(element))
+                raise Closed("not now")
             self.load.on_failed_resume(self, element.get("h"))
             self.again += [t for t in self.sm.unacked if t.startswith("<message")]
             self.sm = None
         # A new session: what the former one left unacknowledged goes first.
-        await client.bind()
-        assert client.jid, "bind failed"
+        result = await client.bind()
+        assert client.jid, f"bind: {condition(result)}"
         element = await client.enable()
         assert element.tag == f"{{{SM}}}enabled", f"enable: {sm_condition(element)}"
         self.sm = client.sm
@@ -155,7 +144,7 @@ class User:
             pass
 
     def is_unacked(self):
-        return self.sm is None or any(t.startswith("<message") for t in self.sm.unacked)
+        return not self.online.is_set() or any(t.startswith("<message") for t in self.sm.unacked)
 
 
 class PlainUser(User):
@@ -164,8 +153,8 @@ class PlainUser(User):
 
     async def enter(self, client):
         await client.authenticate(self.name)
-        await client.bind()
-        assert client.jid, "bind failed"
+        result = await client.bind()
+        assert client.jid, f"bind: {condition(result)}"
         client.send("<presence/>")
 
     async def read(self, client):
@@ -208,13 +197,12 @@ class PlainUser(User):
         return not self.online.is_set()
 
 
-class Load:
+class Load(Round):
     def __init__(self, cluster, users, rate):
+        super().__init__()
         self.cluster, self.rate = cluster, rate
+        self.commit_timeout = commit_timeout(cluster)
         self.over, self.patience = False, 15  # seconds for one attempt to log in or resume
-        self.former = set()  # rounds whose messages may still come, since they were lost when their round ended
-        self.round = None
-        self.begin()
         names = [f"u{os.urandom(3).hex()}{i}" for i in range(users // 2 * 2)]
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(cluster.add_account, names))
@@ -222,21 +210,9 @@ class Load:
         for i, user in enumerate(self.users):
             user.pair, user.partner = i, self.users[i ^ 1]
 
-    def begin(self):
-        """A new round: everything before it is settled."""
-        if self.round and self.missing():
-            self.former.add(self.round)
-        self.round = os.urandom(3).hex()
-        self.sent = {}       # id -> (pair, sequence, body, incarnation of the sender, time)
-        self.acked, self.confirmed = set(), set()
-        self.delivered = {}  # id -> stanza-id
-        self.order = {}      # sending session -> sequence numbers in order of arrival
-        self.bounced = {}
-        self.duplicates, self.excused, self.wrong, self.refusals, self.gaps, self.delays = [], [], [], [], [], []
-        self.queues_are_gone = False  # a fault takes Redis and a router at once: the log delivers again (ARCHITECTURE, known limits)
-        self.notes = []      # what a fault has to say in the line of its run
-        self.resumes = self.failed_resumes = self.blind = 0
-        for user in getattr(self, "users", ()):
+    def begin(self, allows=NOTHING):
+        super().begin(allows)
+        for user in self.users:
             user.begin()
 
     async def start(self):
@@ -258,76 +234,8 @@ class Load:
         filler = FILLER.randbytes(FILLER.choice((8, 40, 400))).hex()
         text = f"{user.sequence}:{filler}"
         text += ":" + hashlib.sha256(text.encode()).hexdigest()
-        ident = f"{self.round}-{user.pair}-{user.sequence}"
-        self.sent[ident] = (user.pair, user.sequence, text, user.incarnation, time.monotonic())
-        user.sequence += 1
+        ident = self.on_sent(user, text)
         return f"<message to='{user.partner.name}@localhost' type='chat' id='{ident}'><body>{text}</body></message>"
-
-    def on_acked(self, texts):
-        for text in texts:
-            if text.startswith("<message") and " id='" in text:
-                self.acked.add(text.split(" id='", 1)[1].split("'", 1)[0])
-
-    def on_failed_resume(self, user, h):
-        self.failed_resumes += 1
-        if h is None:
-            self.blind += 1
-
-    def on_refusal(self, user, error):
-        """Login refused for the moment (temporary-auth-failure and the like), or h that cannot be."""
-        if isinstance(error, AckTooHigh):
-            self.wrong.append(f"{user.name}: {error}")
-        else:
-            self.refusals.append(str(error))
-
-    def on_message(self, user, element):
-        ident = element.get("id")
-        if ident and ident.split("-")[0].removeprefix("r") in self.former:
-            return
-        if element.get("type") == "error":
-            if ident and not ident.startswith("r"):  # a receipt that bounced
-                self.bounced[ident] = condition(element)
-            return
-        if not body(element) or ident not in self.sent:
-            self.wrong.append(f"{user.name}: unknown message {ident}")
-            return
-        stanza_id = element.find(f"{{{SID}}}stanza-id")
-        stanza_id = None if stanza_id is None else stanza_id.get("id")
-        pair, sequence, text, incarnation, sent_at = self.sent[ident]
-        if body(element) != text or hashlib.sha256(text.rpartition(":")[0].encode()).hexdigest() != body(element).rpartition(":")[2]:
-            self.wrong.append(f"{ident}: another body")
-        if user.partner.pair != pair:
-            self.wrong.append(f"{ident} reached {user.name}")
-        if ident not in self.delivered:
-            self.delivered[ident] = stanza_id
-            # Without stream management each connection is another full JID, and P3 says nothing between two.
-            sender = self.users[pair]
-            self.order.setdefault(sender.name if sender.is_managed else f"{sender.name} ({incarnation})", []).append(sequence)
-            self.delays.append(time.monotonic() - sent_at)
-        elif self.may_come_again(user, ident, stanza_id):
-            self.excused.append(ident)
-        else:
-            self.duplicates.append(f"{ident} to {user.name} (stanza-id {self.delivered[ident]}, then {stanza_id})")
-
-    def may_come_again(self, user, ident, stanza_id):
-        is_same = self.delivered[ident] == stanza_id
-        if not user.is_managed:
-            return is_same
-        return (user.failed_resumes or self.queues_are_gone) and is_same or self.blind
-
-    def missing(self):
-        return [i for i in self.sent if i not in self.delivered and i not in self.bounced and not self.is_tail(i)]
-
-    def is_tail(self, ident):
-        """Sent by a client without stream management on a connection that died, behind the last message that arrived from there: nobody ever
-        said that it was taken. And where messages bounce, its error may have gone to that connection."""
-        pair, sequence, _, incarnation, _ = self.sent[ident]
-        user = self.users[pair]
-        if user.is_managed or incarnation == user.incarnation and user.online.is_set():
-            return False
-        return bool(self.bounced) or not any(self.sent[other][3] == incarnation
-                       for later in range(sequence + 1, user.sequence)
-                       if (other := f"{self.round}-{pair}-{later}") in self.delivered or other in self.bounced)
 
     def unacked(self):
         return [u for u in self.users if u.is_unacked()]
@@ -355,7 +263,7 @@ class Load:
             if user.client and user.sm:
                 user.client.ack()
         left = await asyncio.to_thread(self.left_in_the_log)
-        return ([f"never acknowledged to {u.name}: {len(u.sm.unacked) if u.sm else 'no session'}" for u in stuck]
+        return ([f"never acknowledged to {u.name}: {len(u.sm.unacked)}" if u.online.is_set() and u.sm else f"{u.name} is not back" for u in stuck]
                 + ([f"{left} messages would come again at the next login"] if left else []))
 
     async def end(self):
@@ -381,49 +289,25 @@ class Load:
         """From now on a message of everyone arrives."""
         began, deadline = time.monotonic(), time.monotonic() + seconds
         while time.monotonic() < deadline:
-            heard = {self.sent[i][0] for i in self.delivered if self.sent[i][4] > began}
+            heard = {self.sent[i].pair for i in self.delivered if self.sent[i].at > began}
             if len(heard) == len(self.users):
                 return
             await asyncio.sleep(0.2)
         silent = [u.name for u in self.users if u.pair not in heard]
         raise AssertionError(f"after the fault {len(silent)} of {len(self.users)} are not heard: {silent[:3]}")
 
-    def p99(self):
-        return sorted(self.delays)[int(len(self.delays) * 0.99)] if self.delays else 0.0
-
-    def judge(self, sessions_may_end=False, max_median_gap=None):
-        problems = list(self.wrong)
-        lost = self.missing()
-        for ident in lost:
-            problems.append(f"lost{' although acknowledged' if ident in self.acked or ident in self.confirmed else ''}: {ident}"
-                            f" to {self.users[self.sent[ident][0]].partner.name}")
-        both = set(self.delivered) & set(self.bounced)
-        if both:
-            problems.append(f"delivered and bounced: {len(both)}, such as {sorted(both)[:3]}")
-        problems += [f"twice: {i}" for i in self.duplicates]
-        for sender, sequences in self.order.items():
-            if sequences != sorted(sequences):
-                at = next(i for i in range(1, len(sequences)) if sequences[i] < sequences[i - 1])
-                problems.append(f"{sender} out of order: {sequences[max(0, at - 3):at + 3]}")
-        if self.failed_resumes and not sessions_may_end:
-            problems.append(f"{self.failed_resumes} resumes found no session")
-        if len(self.sent) < min(self.rate, len(self.users)):
-            problems.append(f"only {len(self.sent)} messages were sent")
-        if max_median_gap and self.gaps and statistics.median(self.gaps) > max_median_gap:
-            problems.append(f"half of the clients were away for more than {statistics.median(self.gaps):.1f} s")
-        return problems
-
-    def numbers(self):
-        tail = len([i for i in self.sent if i not in self.delivered and i not in self.bounced and self.is_tail(i)])
-        return {"sent": len(self.sent), "delivered": len(self.delivered), "bounced": len(self.bounced), "lost": len(self.missing()), "tail": tail,
-                "twice": len(self.duplicates), "resumes": self.resumes, "not_found": self.failed_resumes, "repeated": len(self.excused),
-                "away": round(max(self.gaps, default=0), 1), "refused": len(self.refusals)}
+    async def goes_on(self, seconds, longest, task=None):
+        """For so long, and until `task` has ended, nothing that is sent stays away longer than `longest` seconds (on an idle machine)."""
+        began, bound = time.monotonic(), longest * slowness()
+        while (now := time.monotonic()) < began + seconds or task and not task.done():
+            await asyncio.sleep(0.2)
+            delay = self.longest_delay(began)
+            assert delay <= bound, f"{now - began:.1f} s into the fault a message stays away for {delay:.1f} s, more than {bound:.1f} s"
+        self.notes.append(f"meanwhile all within {self.longest_delay(began):.1f} s")
 
 
-def summary(n):
-    text = (f"sent {n['sent']} = delivered {n['delivered']} + bounced {n['bounced']} + lost {n['lost']} + unsent tail {n['tail']}; twice {n['twice']};"
-            f" resumes {n['resumes']}")
-    for key, label in (("not_found", "of these not found {}"), ("repeated", "repeated {}"), ("away", "away at most {} s"), ("refused", "logins refused {}")):
-        if n[key]:
-            text += ", " + label.format(n[key])
-    return text
+def commit_timeout(cluster):
+    """Seconds; the default is that of router/settings.c."""
+    text = cluster.extra.get("router", {}).get("messages", {}).get("commit_timeout", "10s")
+    number, unit = re.fullmatch(r"(\d+)(ms|s|m)", text).groups()
+    return int(number) * {"ms": 0.001, "s": 1, "m": 60}[unit]
