@@ -320,6 +320,7 @@ def test_longest_delay():
     ident = scene.send(0, ago=4)
     assert 3.9 < scene.longest_delay(time.monotonic() - 5) < 5
     assert scene.longest_delay(time.monotonic() - 3) < 1
+    assert scene.longest_delay(0, among={2, 3}) < 1 and scene.longest_delay(0, among={0, 1}) > 3.9
     scene.arrive(ident)
     assert 3.9 < scene.longest_delay(0) < 5
 

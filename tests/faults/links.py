@@ -10,7 +10,7 @@ from network import POSTGRES, REDIS, RESET
 
 async def nodes_of_a_pair(load, seconds=30):
     """An edge and a router that have something to say to each other: after a fault before this one a router may still be without accounts."""
-    pair = pick(load.cluster.edges), pick(load.cluster.routers)
+    pair = load.edge_in_use(), pick(load.cluster.routers)
     query = f"SELECT count(*) FROM router.shard WHERE owner = '{pair[1].name}'"
     for _ in range(seconds * 2):
         if await asyncio.to_thread(load.cluster.postgres.query, query) != "0":
@@ -67,7 +67,7 @@ async def partition_reset(load):
 @fault("T06", needs=("network",), allows=STALLS)
 async def edge_alone(load):
     """An edge reaches no router at all."""
-    edge = pick(load.cluster.edges)
+    edge = load.edge_in_use()
     for router in load.cluster.routers:
         load.net.pair(edge, router)
     await asyncio.sleep(20)

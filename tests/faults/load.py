@@ -254,7 +254,7 @@ class Load(Round):
             state = (len(self.missing()), len(self.unacked()))
             if state != last:
                 last, last_change = state, time.monotonic()
-            if time.monotonic() - last_change > 20:
+            if time.monotonic() - last_change > 20 * slowness():
                 break
             await asyncio.sleep(0.2)
         await asyncio.sleep(0.5)  # for what comes twice
@@ -284,6 +284,12 @@ class Load(Round):
                 break
             time.sleep(0.3)
         return int(left)
+
+    def edge_in_use(self):
+        """One that somebody is connected to: what happens to the others nobody notices."""
+        edges = self.cluster.edges
+        used = {user.edge % len(edges) for user in self.users if user.client}
+        return edges[random.choice(sorted(used) or range(len(edges)))]
 
     async def everybody_talks(self, seconds=20):
         """From now on a message of everyone arrives."""

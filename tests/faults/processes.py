@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from catalogue import fault, pick
-from judge import DRAINS, STALLS
+from judge import DRAINS, STALLS, STORE_AWAY
 from load import PlainUser
 from rawclient import body, tls_context
 
@@ -20,7 +20,7 @@ RESUMED = 5  # seconds within which clients are back (T01), on an idle machine
 
 @fault("T01", quick=True)
 async def kill_edge(load):
-    pick(load.cluster.edges).kill()
+    load.edge_in_use().kill()
     return {"max_gap": RESUMED}
 
 
@@ -37,7 +37,7 @@ async def kill_archive(load):
 
 @fault("T01", quick=True)
 async def kill_edge_and_router(load):
-    pick(load.cluster.edges).kill()
+    load.edge_in_use().kill()
     await asyncio.sleep(random.choice((0, 0, random.uniform(0, 1.5))))
     pick(load.cluster.routers).kill()
     return {"max_gap": RESUMED}
@@ -47,7 +47,7 @@ async def kill_edge_and_router(load):
 async def kill_router_then_edge(load):
     pick(load.cluster.routers).kill()
     await asyncio.sleep(random.uniform(0, 1.5))
-    pick(load.cluster.edges).kill()
+    load.edge_in_use().kill()
 
 
 @fault("T01")
@@ -126,7 +126,8 @@ for _name, _kind, _point, _passages in (("append_before_commit", "archives", "ap
 def freeze(kind, seconds):
     """SIGSTOP. A router finds itself fenced after more than its lease; the clients of an edge resume elsewhere while it holds their connections."""
     async def frozen(load):
-        pick(getattr(load.cluster, kind)).freeze(seconds)
+        node = load.edge_in_use() if kind == "edges" else pick(getattr(load.cluster, kind))
+        node.freeze(seconds)
         await asyncio.sleep(seconds + 1)
         load.is_sending = True
         await load.everybody_talks(30)
@@ -178,16 +179,62 @@ async def freeze_edge_unnoticed(load):
             user.task.cancel()
 
 
+async def freeze_a_backend(load, is_wanted):
+    """Stops one PostgreSQL process of the archive after the other until one is as wanted. Returns its process id."""
+    query = load.cluster.postgres.query
+    rows = query("SELECT pid FROM pg_stat_activity WHERE usename = 'starling_archive'").split()
+    for pid in map(int, random.sample(rows, len(rows)) * 10):
+        os.kill(pid, signal.SIGSTOP)
+        is_found = False
+        try:  # it may hold what our question needs
+            question = f"SELECT state || (backend_xid IS NOT NULL)::text FROM pg_stat_activity WHERE pid = {pid}"
+            state = await asyncio.wait_for(asyncio.to_thread(query, question), 3)
+            if is_found := await is_wanted(pid, state):
+                return pid
+        except asyncio.TimeoutError:
+            pass
+        finally:
+            if not is_found:
+                os.kill(pid, signal.SIGCONT)
+        await asyncio.sleep(random.uniform(0, 0.1))
+    raise AssertionError("no PostgreSQL process of the archive was as wanted")
+
+
+async def is_asked_while_idle(pid, state):
+    """It holds nothing, and has something to read."""
+    if state != "idlefalse":
+        return False
+    await asyncio.sleep(1)
+    out = await asyncio.to_thread(subprocess.run, ["ss", "-Htnp", "state", "established"], capture_output=True, text=True)
+    return any(int(line.split()[0]) > 0 for line in out.stdout.splitlines() if f"pid={pid}," in line)
+
+
+async def is_in_transaction(_, state):
+    return state.endswith("true")
+
+
 @fault("T10")
 async def freeze_backend(load):
-    """One PostgreSQL process of the archive hangs: its queries time out, others take over."""
-    rows = load.cluster.postgres.query("SELECT pid FROM pg_stat_activity WHERE usename = 'starling_archive'").split()
-    pid = int(pick(rows))
-    os.kill(pid, signal.SIGSTOP)
+    """One PostgreSQL process of the archive hangs when it is asked: its queries time out, others take over."""
+    pid = await freeze_a_backend(load, is_asked_while_idle)
+    began = time.monotonic()
+    try:
+        await load.everybody_talks(15)
+        load.notes.append(f"everybody talks {time.monotonic() - began:.1f} s into it")
+        await asyncio.sleep(max(0, began + 15 - time.monotonic()))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@fault("T10", allows=STORE_AWAY)
+async def freeze_backend_in_transaction(load):
+    """It hangs with its rows written and not committed: nobody can write the same rows, and what comes behind them waits, too (G01)."""
+    pid = await freeze_a_backend(load, is_in_transaction)
     try:
         await asyncio.sleep(15)
     finally:
         os.kill(pid, signal.SIGCONT)
+    await load.everybody_talks(30)
 
 
 # ---- T15: rolling restarts
@@ -344,6 +391,30 @@ async def press(port, connections, tls):
             writer.transport.abort()
 
 
+async def inmates(load, node, count=4):
+    """Users who are in, and notice only the end of their connection."""
+    users = []
+    for _ in range(count):
+        name = f"i{os.urandom(4).hex()}"
+        await asyncio.to_thread(load.cluster.add_account, name)
+        users.append(PatientUser(load, name, load.cluster.edges.index(node)))
+        users[-1].heard = set()
+    await asyncio.wait_for(asyncio.gather(*(user.online.wait() for user in users)), 30)
+    assert all(user.edge == load.cluster.edges.index(node) for user in users), "somebody is at another edge"
+    return users
+
+
+async def are_still_in(users):
+    """On the connections they had, and they hear each other there."""
+    for user in users:
+        assert user.online.is_set() and user.incarnation == 1, "somebody who was in was disconnected"
+        user.client.message(f"{users[0].name}@localhost", user.name)
+    deadline = time.monotonic() + 10
+    while len(users[0].heard) < len(users) and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    assert len(users[0].heard) == len(users), "somebody who was in is not heard"
+
+
 async def restart_under(node, prefix):
     """Its next process starts under `prefix`; returns what undoes that."""
     usual = node.prefix
@@ -363,19 +434,24 @@ async def memory_64_mib(load):
     folder = f"/sys/fs/cgroup/memory/starling-faults-{os.getpid()}-{os.urandom(2).hex()}"
     os.mkdir(folder)
     node = pick(load.cluster.edges)
-    undo = None
+    undo, users = None, []
     try:
         with open(os.path.join(folder, "memory.limit_in_bytes"), "w") as limit:
             limit.write(str(64 * 1024 * 1024))
         undo = await restart_under(node, ["sh", "-c", f'echo $$ >{folder}/cgroup.procs; exec "$@"', "sh"])
         deaths = node.deaths
+        users = await inmates(load, node)
         entered = await press(node.direct, 1500, True)
         with open(os.path.join(folder, "memory.max_usage_in_bytes")) as file:
             peak = int(file.read()) >> 20
         load.notes.append(f"{entered} strangers, peak {peak} MiB, killed by the kernel {node.deaths - deaths} times")
         assert peak >= 32, "there was no pressure"
+        assert node.deaths == deaths, "it took what it does not have"
+        await are_still_in(users)
         await load.everybody_talks(40)
     finally:
+        for user in users:
+            user.task.cancel()
         if undo:
             undo()
         await remove_cgroup(folder)
@@ -395,7 +471,9 @@ async def few_descriptors(load):
     """256 descriptors and 400 strangers: whoever is in stays in, the process neither dies nor spins, and accepts again afterwards."""
     node = pick(load.cluster.edges)
     undo = await restart_under(node, ["prlimit", "--nofile=256:256"])
+    users = []
     try:
+        users = await inmates(load, node)
         deaths, before = node.deaths, cpu_seconds(node.pid())
         began = time.monotonic()
         pressing = asyncio.create_task(press(node.c2s, 400, False))
@@ -407,12 +485,15 @@ async def few_descriptors(load):
         assert descriptors >= 240, "there was no pressure"
         assert node.deaths == deaths, "it died"
         assert share < 0.9, "it spins"
+        await are_still_in(users)
         await load.everybody_talks(40)
         reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", node.c2s), 5)
         writer.write(HEADER + b">")
         assert b"features" in await asyncio.wait_for(reader.readuntil(b"</stream:features>"), 10)
         writer.transport.abort()
     finally:
+        for user in users:
+            user.task.cancel()
         undo()
 
 

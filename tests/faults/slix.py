@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""A slixmpp client with stream management that reads the numbers 0, 1, 2, ... until COUNT or "end"; when its connection is lost or silent it
-resumes on the next port. Every number must come exactly once and in order.
+"""A slixmpp client with stream management that reads the numbers 0, 1, 2, ... up to COUNT, or, with 0, to the one that "end NUMBER" names; when its
+connection is lost or silent it resumes on the next port. Every number must come exactly once and in order, and every resume succeed.
 usage: slix.py USER COUNT CA-FILE PORT..."""
 import asyncio
 import logging
@@ -21,10 +21,10 @@ class Client(slixmpp.ClientXMPP):
         self.register_plugin("xep_0199")
         self.attempt = 0
         self.is_online = False
-        self.got, self.done = [], asyncio.Event()
+        self.got, self.count, self.failed, self.done = [], COUNT, 0, asyncio.Event()
         self.add_event_handler("session_start", self.on_start)
         self.add_event_handler("session_resumed", self.on_resumed)
-        self.add_event_handler("sm_failed", lambda _: print("failed", flush=True))
+        self.add_event_handler("sm_failed", self.on_failed)
         self.add_event_handler("disconnected", self.on_disconnected)
         self.add_event_handler("connection_failed", self.on_disconnected)
         self.add_event_handler("message", self.on_message)
@@ -42,6 +42,9 @@ class Client(slixmpp.ClientXMPP):
         self.is_online = True
         print("resumed", flush=True)
 
+    def on_failed(self, _):
+        self.failed += 1
+
     def on_disconnected(self, _):
         self.is_online = False
         if not self.done.is_set():
@@ -49,11 +52,12 @@ class Client(slixmpp.ClientXMPP):
             asyncio.get_event_loop().call_later(0.3, self.go)
 
     def on_message(self, message):
-        if message["body"] == "end":
+        if message["body"].startswith("end "):
+            self.count = int(message["body"].split()[1])
             self.done.set()
             return
         self.got.append(message["body"])
-        if len(self.got) >= COUNT:
+        if len(self.got) >= self.count > 0:
             self.done.set()
 
     async def watch(self):
@@ -85,8 +89,9 @@ async def main():
     await client.done.wait()
     await asyncio.sleep(1)
     watch.cancel()
-    wanted = [str(i) for i in range(len(client.got))]
-    assert client.got == wanted, f"{len(client.got)} messages; missing {sorted(set(wanted) - set(client.got), key=int)[:5]}; {client.got[-5:]}"
+    wanted = [str(i) for i in range(client.count)]
+    assert not client.failed, f"{client.failed} resumes failed"
+    assert client.got == wanted, f"{len(client.got)} messages of {client.count}; missing {sorted(set(wanted) - set(client.got), key=int)[:5]}; {client.got[-5:]}"
     print(f"{len(client.got)} messages", flush=True)
     await client.disconnect(wait=1)
 
