@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 
+from tally import record_of
+
 
 class Lanes:
     def __init__(self, count, repeat, command, preexec):
@@ -14,6 +16,7 @@ class Lanes:
         self.count, self.command, self.preexec = count, command, preexec
         self.children, self.is_interrupted = set(), False
         self.passed = self.failed = self.skipped = 0
+        self.records = []
         self.lock = threading.Lock()
 
     def run(self):
@@ -39,24 +42,40 @@ class Lanes:
         while (number := self._next()) is not None:
             child = subprocess.Popen([*self.command, "--at", str(number)], stdout=subprocess.PIPE, text=True, preexec_fn=self.preexec)
             self.children.add(child)
+            summary = None
             for line in child.stdout:
-                self._line(line)
+                summary = self._line(line) or summary
             self.children.discard(child)
-            if child.wait() not in (0, 1) and not self.is_interrupted:
+            if why := self._complaint(child.wait(), summary):
                 with self.lock:
                     self.failed += 1
-                    print(f"FAIL        repetition {number} ended with {child.returncode}", flush=True)
+                    print(f"FAIL        repetition {number} {why}", flush=True)
+
+    def _complaint(self, code, summary):
+        """A repetition that died counts, however it did: the exit code of an exception is that of failures, too."""
+        if self.is_interrupted:
+            return None
+        if not summary:
+            return f"ended without a summary (exit {code})"
+        if code not in (0, 1) or code == 1 and summary[2] == "0" and summary[1] != "0":
+            return f"counted {summary[2]} failures but ended with {code}"
+        return None
 
     def _line(self, line):
+        """Returns the match if it is the summary."""
         with self.lock:
+            if record := record_of(line):
+                self.records.append(record)
             if found := re.fullmatch(r"(\d+) passed, (\d+) failed\n", line):
                 self.passed += int(found[1])
                 self.failed += int(found[2])
                 print(f"      so far: {self.passed} passed, {self.failed} failed", flush=True)
-            elif found := re.match(r"(\d+) SKIPPED", line):
+                return found
+            if found := re.match(r"(\d+) SKIPPED", line):
                 self.skipped += int(found[1])
             elif not line.startswith(("seed ", "interrupted", "      so far")):
                 print(line, end="", flush=True)
+            return None
 
 
 def this_command(options):
