@@ -22,9 +22,9 @@ async def nodes_of_a_pair(load, seconds=30):
 async def healed(load, seconds=30):
     packets = load.net.heal()
     assert packets > 0, "no packet met a rule: nothing was cut"
-    load.notes.append(f"{packets} packets, longest delay {max(load.delays, default=0):.1f} s")
+    load.notes.append(f"{packets} packets, longest delay {load.longest_delay(0):.1f} s")
     await load.everybody_talks(seconds)
-    load.notes[-1] += f", after it {max(load.delays, default=0):.1f} s"
+    load.notes[-1] += f", after it {load.longest_delay(0):.1f} s"
 
 
 def partition(seconds):
