@@ -49,7 +49,7 @@ class Allowance:
 NOTHING = Allowance()
 # Servers, or lines between them, do not answer in time: the edge ends a stream whose negotiation waits for them, and of two attempts of a client the
 # one it has given up may be answered last.
-STALLS = Allowance(refusals=True, ends=frozenset({"remote-connection-failed", "internal-server-error", "connection-timeout", "conflict"}))
+STALLS = Allowance(refusals=True, ends=frozenset({"internal-server-error", "connection-timeout", "conflict"}))
 STORE_AWAY = STALLS | Allowance(bounces=True)
 QUEUES_GONE = Allowance(ends_sessions=True)
 DRAINS = Allowance(ends=frozenset({"system-shutdown"}))
