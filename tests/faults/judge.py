@@ -23,8 +23,8 @@ from rawclient import CLIENT, AckTooHigh, body, condition
 
 SID = "urn:xmpp:sid:0"
 # Without stream management: asks by a ping after so many seconds of silence, and leaves after as many more. What a kernel has acknowledged and nobody
-# reads any more is lost to it, so it does not leave while the server is only slow.
-PATIENCE = 15
+# reads any more is lost to it, so it does not leave while the server is only slow; nor (twice this) just when a partition of 30 s heals.
+PATIENCE = 20
 TAIL = 3 * PATIENCE             # seconds a message may have waited for its connection to die
 SLACK = 0.5                     # seconds between two clocks' readings
 # What G01 says of a message that no store took: an error of type "wait", after messages.commit_timeout.
