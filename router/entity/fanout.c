@@ -271,6 +271,8 @@ static bool is_ready(const struct entity *entity, const struct stanza *stanza)
             && !outbox_has_sender(&entity->outbox, stanza->from);
 }
 
+/* Numbers a session was given are still in frames of the run: what leaves for a session by another
+ * way comes behind them, or its edge sees a gap. */
 static void take_turn(
         struct run *run, struct entity *entity, const struct origin *origin, struct stanza *stanza)
 {
@@ -284,10 +286,14 @@ static void take_turn(
         if (jid_is_bare(&turn.to)) {
             deliver_to_available(run, entity, stanza);
         } else {
+            run_end(run);
             routes_deliver_volatile(entity, stanza);
         }
     } else if (verdict == VERDICT_REJECT) {
         turn_reply_error(&turn, stanza, &turn.error);
+    }
+    if (turn.effects) {
+        run_end(run);
     }
     effects_apply(&turn);
     if (verdict == VERDICT_WAIT) {

@@ -30,19 +30,24 @@ static void login(const char *edge, const char *bare, const char *resource)
 }
 
 /* Nothing of it outlives the call: its memory is that of a record, or of one call of route_many. */
-static void post(enum stanza_type type)
+static void post_to(enum stanza_type type, const char *const *addresses, size_t count)
 {
     struct arena arena;
     arena_init(&arena, 0);
-    struct str *to = arena_alloc(&arena, 4 * sizeof(to[0]));
-    for (size_t i = 0; i < 4; i++) {
-        to[i] = str_dup(&arena, str_from_cstr(names[i]));
+    struct str *to = arena_alloc(&arena, count * sizeof(to[0]));
+    for (size_t i = 0; i < count; i++) {
+        to[i] = str_dup(&arena, str_from_cstr(addresses[i]));
     }
     const struct stanza said = fake_presence(ALICE, type, 0);
     struct stanza *presence = ARENA_NEW(&arena, struct stanza);
     stanza_dup(&arena, &said, presence);
-    entity_on_route_many(fake.router.entities, &none, presence, to, 4);
+    entity_on_route_many(fake.router.entities, &none, presence, to, count);
     arena_fini(&arena);
+}
+
+static void post(enum stanza_type type)
+{
+    post_to(type, names, 4);
 }
 
 static void one_frame_leaves_for_each_edge(void **state)
@@ -81,6 +86,23 @@ static void managed_sessions_are_numbered_in_the_same_frame(void **state)
     assert_seen(out,
             "DELIVER e1 r0 #2 volatile <presence from='alice@example.org/phone' "
             "to='bob@example.org' type='unavailable'/>");
+}
+
+/* Whoever knows a full JID may have said it to the bare one, too: an edge that sees the second
+ * number before the first ends the stream. */
+static void numbers_of_one_session_leave_in_order(void **state)
+{
+    (void)state;
+    static const char *const to[] = { "bob@example.org", "bob@example.org/r0", "c1@example.org" };
+    login("e1", names[0], "r0");
+    login("e1", names[1], "r1");
+    fake_enable("e1", "bob@example.org/r0", true);
+    fake_clear();
+    post_to(STANZA_TYPE_UNAVAILABLE, to, 3);
+    fake_run();
+    const char *out = fake_take_out();
+    assert_before(out, "DELIVER e1 r0 #1 volatile", "DELIVER e1 r0 #2 volatile");
+    assert_seen(out, "DELIVER e1 r1 volatile");
 }
 
 static void an_edge_that_is_gone_ends_its_sessions(void **state)
@@ -174,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(one_frame_leaves_for_each_edge),
         TEST(managed_sessions_are_numbered_in_the_same_frame),
+        TEST(numbers_of_one_session_leave_in_order),
         TEST(an_edge_that_is_gone_ends_its_sessions),
         TEST(whoever_is_not_in_memory_is_not_woken),
         TEST(recipients_that_are_being_woken_keep_a_copy),

@@ -223,6 +223,20 @@ async def test_directed_presence_may_be_taken_back():
     await close(b)
 
 
+async def test_an_end_shown_to_bare_and_full_jid_leaves_the_stream_alone():
+    """Both are told in one go, and each is a number of the same session (XEP-0198)."""
+    for edge in (0, 1):
+        a, b = await login(user(), 0), await login(user(), edge, managed=True)
+        a.send(f"<presence to='{jid(b.user)}'/>")
+        a.send(f"<presence to='{b.jid}'/>")
+        assert shown([await wait_for(b, a.jid, None) for _ in range(2)])
+        await close(a)
+        for _ in range(2):
+            await wait_for(b, a.jid, "unavailable")
+        assert not shown(await settle(b, 3)), "the stream lives on"
+        await close(b)
+
+
 async def test_directed_presence_is_limited():
     """C36."""
     a = await login(user(), 0)
