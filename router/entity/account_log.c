@@ -1,4 +1,4 @@
-/* Cursor over the message log: tracked entries and the backlog. */
+/* Cursor over the message log: tracked entries, runs of done ones, and the backlog. */
 #include "router/entity/account_log.h"
 
 #include <stdlib.h>
@@ -11,8 +11,11 @@
 
 struct tracked {
     struct tracked *next;
-    int64_t id;
+    int64_t id;    /* of a run: the first one */
+    int64_t until; /* of a run: the last one; else `id` */
     bool is_done;
+    bool is_before_backlog; /* between it and the next one there may be entries of the backlog */
+    size_t done_count;      /* entries of a run */
     bool is_of_page;
     bool is_page_pending;
     size_t bytes;
@@ -48,6 +51,9 @@ void account_log_open(struct account_log *log, int64_t last_id, int64_t watermar
     log->has_backlog = last_id > watermark;
     log->backlog_after = watermark;
     log->backlog_until = last_id;
+    for (struct tracked *entry = log->head; entry; entry = entry->next) {
+        entry->is_before_backlog = true; /* opened again: nobody knows what is between them */
+    }
 }
 
 int64_t account_log_next_id(struct account_log *log, int64_t wall_us)
@@ -74,7 +80,8 @@ bool account_log_has_room(
         const struct account_log *log, size_t bytes, int64_t max_entries, int64_t max_bytes)
 {
     return (max_entries == 0 || log->waiting.entries < max_entries)
-            && (max_bytes == 0 || log->waiting.bytes + (int64_t)bytes <= max_bytes);
+            && (max_bytes == 0 || log->waiting.bytes + (int64_t)bytes <= max_bytes)
+            && log->done_count < ACCOUNT_LOG_MAX_DONE;
 }
 
 void account_log_on_appended(struct account_log *log, size_t bytes)
@@ -91,17 +98,28 @@ void account_log_on_withdrawn(struct account_log *log, size_t bytes)
 
 /* ---- tracked entries */
 
+/* The last one that is older; NULL: none. */
+static struct tracked *find_before(const struct account_log *log, int64_t id)
+{
+    if (log->tail && log->tail->until < id) {
+        return log->tail; /* new entries, the common case */
+    }
+    struct tracked *before = NULL;
+    for (struct tracked *entry = log->head; entry && entry->until < id; entry = entry->next) {
+        before = entry;
+    }
+    return before;
+}
+
+static struct tracked *next_of(const struct account_log *log, const struct tracked *before)
+{
+    return before ? before->next : log->head;
+}
+
 static struct tracked *find_tracked(const struct account_log *log, int64_t id)
 {
-    if (!log->tail || log->tail->id < id) {
-        return NULL; /* new entries, the common case */
-    }
-    for (struct tracked *entry = log->head; entry && entry->id <= id; entry = entry->next) {
-        if (entry->id == id) {
-            return entry;
-        }
-    }
-    return NULL;
+    struct tracked *entry = next_of(log, find_before(log, id));
+    return entry && entry->id <= id ? entry : NULL;
 }
 
 /* The next page waits for those who can confirm this one. Not for a client that is gone, lest
@@ -133,20 +151,21 @@ static struct tracked *track(struct account_log *log,
         size_t count)
 {
     struct tracked *entry = MEM_NEW(struct tracked);
-    *entry = (struct tracked){ .id = id, .is_of_page = is_of_page, .target_count = count };
+    struct tracked *before = find_before(log, id);
+    *entry = (struct tracked){
+        .next = next_of(log, before),
+        .id = id,
+        .until = id,
+        .is_before_backlog = log->has_backlog && id < log->backlog_until
+                && (!before || before->is_before_backlog),
+        .is_of_page = is_of_page,
+        .target_count = count,
+    };
     entry->targets = count ? mem_alloc(count * sizeof(targets[0])) : NULL;
     if (count) {
         memcpy(entry->targets, targets, count * sizeof(targets[0]));
     }
-    struct tracked **at = &log->head;
-    if (log->tail && log->tail->id < id) {
-        at = &log->tail->next;
-    }
-    while (*at && (*at)->id < id) {
-        at = &(*at)->next;
-    }
-    entry->next = *at;
-    *at = entry;
+    *(before ? &before->next : &log->head) = entry;
     if (!entry->next) {
         log->tail = entry;
     }
@@ -163,19 +182,67 @@ static void rebuild_tail(struct account_log *log)
     }
 }
 
-/* The watermark never passes the backlog: done entries behind it stay, so that a page skips them.
- */
+/* ---- done, and perhaps not yet below the watermark */
+
+static bool is_before_backlog(const struct account_log *log, const struct tracked *entry)
+{
+    bool is_read = !log->has_backlog || (entry->next && entry->next->id <= log->backlog_after + 1);
+    return entry->is_before_backlog && !is_read;
+}
+
+/* An id in a run counts as done, so nothing else may be between two that become one. */
+static void join_next(struct account_log *log, struct tracked *entry)
+{
+    struct tracked *next;
+    while ((next = entry->next) && entry->is_done && next->is_done
+            && !is_before_backlog(log, entry)) {
+        entry->until = next->until;
+        entry->done_count += next->done_count;
+        entry->is_before_backlog = next->is_before_backlog;
+        entry->next = next->next;
+        log->tail = entry->next ? log->tail : entry;
+        tracked_free(next);
+    }
+}
+
+/* The backlog begins later, or has ended. */
+static void join_all(struct account_log *log)
+{
+    for (struct tracked *entry = log->head; entry; entry = entry->next) {
+        entry->is_before_backlog = is_before_backlog(log, entry);
+        join_next(log, entry);
+        entry->is_before_backlog = is_before_backlog(log, entry);
+    }
+}
+
+/* `entry` may be gone behind it. */
+static void set_done(struct account_log *log, struct tracked *entry)
+{
+    entry->is_done = true;
+    leave_page(log, entry);
+    log->tracked_count--;
+    log->done_count++;
+    entry->done_count = 1;
+    size_add(&log->waiting, -1, -(int64_t)entry->bytes);
+    entry->target_count = 0;
+    free(entry->targets);
+    entry->targets = NULL;
+    struct tracked *before = find_before(log, entry->id);
+    join_next(log, before && before->is_done ? before : entry);
+}
+
+/* The watermark never passes the backlog: what is done behind it stays, so that a page skips it. A
+ * run has nothing of the backlog in it. */
 static void pop_done(struct account_log *log)
 {
     int64_t watermark = log->watermark;
     while (log->head && log->head->is_done
             && (!log->has_backlog || log->head->id <= log->backlog_after)) {
-        struct tracked *entry = log->head;
-        watermark = entry->id;
-        size_add(&log->waiting, -1, -(int64_t)entry->bytes);
-        log->head = entry->next;
-        log->tracked_count--;
-        tracked_free(entry);
+        struct tracked *run = log->head;
+        watermark = run->until;
+        log->head = run->next;
+        log->done_count -= run->done_count;
+        tracked_free(run);
     }
     if (!log->head) {
         log->tail = NULL;
@@ -193,8 +260,8 @@ static void pop_done(struct account_log *log)
 static void track_done(struct account_log *log, int64_t id, size_t bytes)
 {
     struct tracked *entry = track(log, id, false, NULL, 0);
-    entry->is_done = true;
     entry->bytes = bytes;
+    set_done(log, entry);
 }
 
 /* ---- the backlog */
@@ -217,8 +284,12 @@ static void read_next(struct account_log *log)
     }
 }
 
-static void backlog_add(struct account_log *log, int64_t id)
+/* `before`: the tracked entry or run in front of it; NULL: none, or it is tracked itself. */
+static void backlog_add(struct account_log *log, int64_t id, struct tracked *before)
 {
+    if (before) {
+        before->is_before_backlog = true;
+    }
     if (!log->has_backlog) {
         log->has_backlog = true;
         log->backlog_after = id - 1;
@@ -257,8 +328,8 @@ void account_log_on_eligible(struct account_log *log)
     }
     for (const struct tracked *entry = log->head; entry; entry = entry->next) {
         if (!entry->is_done) {
-            backlog_add(log, log->tail->id);
-            backlog_add(log, entry->id);
+            backlog_add(log, log->tail->until, NULL);
+            backlog_add(log, entry->id, NULL);
             break;
         }
     }
@@ -287,10 +358,11 @@ void account_log_on_committed(struct account_log *log, int64_t id, const struct 
             track(log, id, false, targets, count)->bytes = bytes;
             return;
         }
-        backlog_add(log, id); /* no read here: deliver has just failed, its owner pokes later */
+        /* No read here: deliver has just failed, its owner pokes later. */
+        backlog_add(log, id, find_before(log, id));
         return;
     }
-    backlog_add(log, id);
+    backlog_add(log, id, find_before(log, id));
     read_next(log);
 }
 
@@ -307,8 +379,7 @@ void account_log_on_delivered(struct account_log *log, struct id128 session, int
     if (!is_target) {
         return; /* nobody confirms what it was not sent (P9) */
     }
-    entry->is_done = true;
-    leave_page(log, entry);
+    set_done(log, entry);
     pop_done(log);
     read_next(log);
 }
@@ -326,18 +397,18 @@ static void remove_target(struct tracked *entry, struct id128 session)
 
 void account_log_on_session_end(struct account_log *log, struct id128 session)
 {
-    struct tracked **at = &log->head;
-    while (*at) {
-        struct tracked *entry = *at;
+    struct tracked *before = NULL;
+    struct tracked *entry;
+    while ((entry = next_of(log, before)) != NULL) {
         remove_target(entry, session);
         if (entry->target_count > 0 || entry->is_done) {
             settle_page(log, entry);
-            at = &entry->next;
+            before = entry;
             continue;
         }
-        *at = entry->next;
+        *(before ? &before->next : &log->head) = entry->next;
         leave_page(log, entry);
-        backlog_add(log, entry->id);
+        backlog_add(log, entry->id, before);
         log->tracked_count--;
         tracked_free(entry);
     }
@@ -421,6 +492,7 @@ void account_log_on_page(struct account_log *log, const Wire__LogReadReply *page
         log->has_backlog = log->backlog_until > log->backlog_after;
     }
     log->page_size = page->n_entries;
+    join_all(log);
     pop_done(log);
     if (is_whole && (page->is_complete || page->n_entries > 0)) {
         read_next(log);

@@ -1,9 +1,11 @@
 /* An account's cursor over its message log: live delivery, offline delivery and recovery after a
  * takeover as one mechanism (DESIGN 3.4). Pure: reading and sending are done by its owner.
  *
- * Committed entries above the watermark are either *tracked* (sent to sessions, not all confirmed)
- * or belong to the *backlog*, which is read from the log page by page while a session is there to
- * take it. New entries join the backlog while there is one, so order holds. */
+ * Committed entries above the watermark are *tracked* (sent to sessions, not confirmed), *done*
+ * (confirmed, but the watermark waits for an older one) or belong to the *backlog*, which is read
+ * from the log page by page while a session is there to take it. New entries join the backlog while
+ * there is one, so order holds. Neighbours that are done are one run, so there are no more runs
+ * than other entries; done ones hold nobody up. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,6 +21,8 @@
 #define ACCOUNT_LOG_MAX_TRACKED                                       \
     2048 /* sent and unconfirmed; the rest waits in the log (C20, P7) \
           */
+#define ACCOUNT_LOG_MAX_DONE \
+    16384 /* confirmed while an older one is not: sessions remember their numbers meanwhile */
 
 struct account_log_send {
     const struct stanza *stanza;
@@ -58,16 +62,17 @@ struct account_log {
     int64_t watermark;
     struct tracked *head; /* by id */
     struct tracked *tail;
-    size_t tracked_count;
-    size_t page_pending; /* entries of pages the next one waits for */
-    size_t page_size;    /* of the last page */
+    size_t tracked_count; /* sent and unconfirmed */
+    size_t done_count;    /* entries in runs of done ones */
+    size_t page_pending;  /* entries of pages the next one waits for */
+    size_t page_size;     /* of the last page */
     bool has_backlog;
     int64_t backlog_after; /* everything in the backlog is newer than this */
     int64_t backlog_until; /* newest entry known to be in it */
     bool is_reading;
     bool is_replaying;  /* a page is being sent */
     int64_t read_until; /* backlog_until when the read was sent */
-    /* Above the watermark, those that wait for their commit included (C34). */
+    /* Above the watermark and not done, those that wait for their commit included (C34). */
     struct account_log_size {
         int64_t entries;
         int64_t bytes;
@@ -76,13 +81,14 @@ struct account_log {
 
 void account_log_init(struct account_log *log, const struct account_log_ops *ops, void *context);
 void account_log_fini(struct account_log *log);
-/* After activation: what is above the watermark is backlog. */
+/* After activation: what is above the watermark is backlog, but for what is known as done. */
 void account_log_open(struct account_log *log, int64_t last_id, int64_t watermark);
 
 /* What the log says is above the watermark. Exact while the account stays here, but for entries
- * that retention removes: they count until the backlog has been read. */
+ * that retention removes, and those a former home knew as done: they count until the backlog has
+ * been read. */
 void account_log_set_waiting(struct account_log *log, int64_t entries, int64_t bytes);
-/* An entry more stays within so many; 0: any number. */
+/* An entry more stays within so many, 0: any number, and within ACCOUNT_LOG_MAX_DONE. */
 bool account_log_has_room(
         const struct account_log *log, size_t bytes, int64_t max_entries, int64_t max_bytes);
 /* An entry goes to its commit; it comes back as committed, or withdrawn. */

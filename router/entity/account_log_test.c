@@ -10,13 +10,16 @@
 
 #include "chassis/base/buf.h"
 
-#define PAGE 2
+#define PAGE    2
+#define MAX_IDS 40000
 
 static struct {
     struct account_log log;
-    int64_t committed[64];
+    int64_t committed[MAX_IDS];
     size_t count;
     const char *sessions; /* eligible ones, a letter each */
+    const char *silent;   /* those that take only what is for their full JID */
+    char to[MAX_IDS];     /* by id: the session of that full JID; 0: the bare one */
     const char *away;     /* those without their client */
     char sent[256];       /* "5a 5b " */
     int64_t watermark;
@@ -35,11 +38,16 @@ static enum account_log_audience audience(void *context)
                                                                      : ACCOUNT_LOG_LIVE;
 }
 
+static bool is_there(char letter)
+{
+    return strchr(fake.sessions, letter) || strchr(fake.silent, letter);
+}
+
 static bool is_live(void *context, struct id128 session)
 {
     (void)context;
     char letter = (char)session.lo;
-    return strchr(fake.sessions, letter) && !strchr(fake.away, letter);
+    return is_there(letter) && !strchr(fake.away, letter);
 }
 
 static void start_read(void *context, int64_t after_id)
@@ -60,6 +68,8 @@ static struct id128 session(char letter)
     return (struct id128){ 1, (uint64_t)(unsigned char)letter };
 }
 
+static void chaos_on_sent(char letter, int64_t id);
+
 static size_t deliver(void *context, const struct account_log_send *send, struct id128 *targets_out)
 {
     (void)context;
@@ -67,7 +77,9 @@ static size_t deliver(void *context, const struct account_log_send *send, struct
     if (send->id == fake.for_nobody) {
         return ACCOUNT_LOG_NOBODY;
     }
-    for (const char *at = fake.sessions; *at && !fake.is_deaf; at++) {
+    const char only[] = { fake.to[send->id], '\0' };
+    for (const char *at = only[0] && is_there(only[0]) ? only : fake.sessions; *at && !fake.is_deaf;
+            at++) {
         bool is_excepted = false;
         for (size_t i = 0; i < send->except_count; i++) {
             is_excepted = is_excepted || id128_equal(send->except[i], session(*at));
@@ -78,6 +90,7 @@ static size_t deliver(void *context, const struct account_log_send *send, struct
         size_t len = strlen(fake.sent);
         (void)snprintf(fake.sent + len, sizeof(fake.sent) - len, "%d%c ", (int)send->id, *at);
         targets_out[count++] = session(*at);
+        chaos_on_sent(*at, send->id);
     }
     return count;
 }
@@ -98,6 +111,7 @@ static int start(void **state)
     (void)state;
     memset(&fake, 0, sizeof(fake));
     fake.sessions = "";
+    fake.silent = "";
     fake.away = "";
     fake.read_after = -1;
     account_log_init(&fake.log, &ops, NULL);
@@ -556,6 +570,296 @@ static void page_of_an_only_client_that_is_gone_waits_for_it(void **state)
     assert_int_equal(fake.read_after, 2);
 }
 
+/* ---- done entries in front of which an older one waits */
+
+/* In the log, and nobody here knows yet. */
+static void append_to(char letter, int64_t id)
+{
+    struct stanza stanza = { .kind = STANZA_MESSAGE };
+    fake.to[id] = letter;
+    fake.committed[fake.count++] = id;
+    account_log_on_appended(&fake.log, stanza_bytes(&stanza));
+}
+
+static void commit_to(char letter, int64_t id)
+{
+    append_to(letter, id);
+    account_log_on_committed(&fake.log, id, &(struct stanza){ .kind = STANZA_MESSAGE });
+}
+
+/* Sends `count` messages to `letter`'s full JID, from `id` on, and has each confirmed at once. */
+static void talk(char letter, int64_t id, int64_t count)
+{
+    for (int64_t until = id + count; id < until; id++) {
+        fake.sent[0] = '\0';
+        commit_to(letter, id);
+        assert_string_not_equal(fake.sent, ""); /* it gets every one */
+        account_log_on_delivered(&fake.log, session(letter), id);
+    }
+    fake.sent[0] = '\0';
+}
+
+/* Its only session is not available, or has negative priority. */
+static void done_entries_behind_a_stored_one_hold_nobody_up(void **state)
+{
+    (void)state;
+    commit_to('\0', 1);
+    fake.silent = "n";
+    talk('n', 2, 3 * ACCOUNT_LOG_MAX_TRACKED);
+    assert_int_equal(fake.watermark, 0);
+    assert_false(has_room_for(1));
+    assert_true(has_room_for(2)); /* what is done does not wait */
+    come("a");
+    answer();
+    expect_sent("1a ");
+    account_log_on_delivered(&fake.log, session('a'), 1);
+    while (fake.read_after >= 0) {
+        answer();
+    }
+    expect_sent("");
+    assert_int_equal(fake.watermark, 1 + 3 * ACCOUNT_LOG_MAX_TRACKED);
+    assert_true(has_room_for(1));
+}
+
+/* A device that is detached owes one. */
+static void done_entries_behind_an_unconfirmed_one_hold_nobody_up(void **state)
+{
+    (void)state;
+    fake.sessions = "b";
+    fake.silent = "a";
+    fake.away = "a";
+    commit_to('a', 1);
+    talk('b', 2, 3 * ACCOUNT_LOG_MAX_TRACKED);
+    assert_int_equal(fake.watermark, 0);
+    assert_true(has_room_for(2));
+    account_log_on_delivered(&fake.log, session('a'), 1);
+    assert_int_equal(fake.watermark, 1 + 3 * ACCOUNT_LOG_MAX_TRACKED);
+}
+
+/* Sessions remember numbers above the watermark: beyond this senders hear of it. */
+static void done_entries_are_bounded(void **state)
+{
+    (void)state;
+    commit_to('\0', 1);
+    fake.silent = "n";
+    talk('n', 2, ACCOUNT_LOG_MAX_DONE - 1);
+    assert_true(has_room_for(0));
+    talk('n', 2 + ACCOUNT_LOG_MAX_DONE - 1, 1);
+    assert_false(has_room_for(0));
+    talk('n', 2 + ACCOUNT_LOG_MAX_DONE, 1); /* was on its way */
+}
+
+static void an_entry_between_done_ones_is_not_taken_for_one(void **state)
+{
+    (void)state;
+    commit_to('\0', 1);
+    fake.silent = "n";
+    talk('n', 2, 3);
+    commit_to('\0', 5);
+    talk('n', 6, 3);
+    commit_to('n', 9); /* goes to others when its session ends */
+    talk('n', 10, 2);
+    fake.silent = "";
+    account_log_on_session_end(&fake.log, session('n'));
+    come("a");
+    while (fake.read_after >= 0) {
+        answer();
+        for (int64_t id = 1; id < 12; id++) {
+            account_log_on_delivered(&fake.log, session('a'), id);
+        }
+    }
+    expect_sent("1a 5a 9a ");
+    assert_int_equal(fake.watermark, 11);
+    assert_int_equal(fake.log.done_count, 0);
+}
+
+/* The account was off for a while, or is another one of that name. */
+static void what_is_done_hides_nothing_of_a_log_that_is_opened_again(void **state)
+{
+    (void)state;
+    commit_to('\0', 1);
+    fake.silent = "n";
+    talk('n', 2, 3);
+    fake.count = 0;
+    fake.committed[fake.count++] = 11;
+    fake.committed[fake.count++] = 12;
+    account_log_open(&fake.log, 12, 10);
+    talk('n', 13, 2);
+    come("a");
+    answer();
+    expect_sent("11a 12a ");
+}
+
+/* ---- whatever happens: nothing is passed over, nothing that is done is sent again */
+
+#define CHAOS_STEPS 4000
+
+static struct {
+    bool is_on;
+    uint32_t random;
+    struct {
+        char letter;
+        int64_t id;
+    } owed[8 * CHAOS_STEPS];
+    size_t owed_count;
+    size_t heard; /* so many of fake.committed are known as committed */
+    bool is_confirmed[MAX_IDS];
+} chaos;
+
+static uint32_t chaos_below(uint32_t limit)
+{
+    chaos.random = chaos.random * 1664525 + 1013904223;
+    return (chaos.random >> 16) % limit;
+}
+
+static void chaos_on_sent(char letter, int64_t id)
+{
+    if (chaos.is_on) {
+        fake.sent[0] = '\0';
+        assert_false(chaos.is_confirmed[id]);
+        chaos.owed[chaos.owed_count].letter = letter;
+        chaos.owed[chaos.owed_count++].id = id;
+    }
+}
+
+static void chaos_confirm(size_t at)
+{
+    char letter = chaos.owed[at].letter;
+    int64_t id = chaos.owed[at].id;
+    chaos.owed[at] = chaos.owed[--chaos.owed_count];
+    chaos.is_confirmed[id] = true;
+    account_log_on_delivered(&fake.log, session(letter), id);
+}
+
+static void chaos_end_session(char letter)
+{
+    for (size_t i = chaos.owed_count; i-- > 0;) {
+        if (chaos.owed[i].letter == letter) {
+            chaos.owed[i] = chaos.owed[--chaos.owed_count];
+        }
+    }
+    account_log_on_session_end(&fake.log, session(letter));
+}
+
+/* Another set of sessions: those that go have ended, those that come may get what others owe. */
+static void chaos_change_sessions(void)
+{
+    static const char *const eligible[] = { "", "", "a", "b", "ab" };
+    static const char *const silent[] = { "", "n", "nm", "nm" };
+    const char *former[] = { fake.sessions, fake.silent };
+    fake.sessions = eligible[chaos_below(5)];
+    fake.silent = silent[chaos_below(4)];
+    for (size_t i = 0; i < 2; i++) {
+        for (const char *at = former[i]; *at; at++) {
+            if (!is_there(*at)) {
+                chaos_end_session(*at);
+            }
+        }
+    }
+    for (const char *at = fake.sessions; *at; at++) {
+        if (!strchr(former[0], *at)) {
+            account_log_on_eligible(&fake.log);
+        }
+    }
+}
+
+static void chaos_hear(void)
+{
+    if (chaos.heard < fake.count) {
+        account_log_on_committed(&fake.log,
+                fake.committed[chaos.heard++],
+                &(struct stanza){ .kind = STANZA_MESSAGE });
+    }
+}
+
+static void chaos_step(int64_t *newest)
+{
+    uint32_t dice = chaos_below(100);
+    if (dice < 35) {
+        append_to("\0\0\0nnmab"[chaos_below(8)], *newest += 1 + chaos_below(3));
+        for (uint32_t i = chaos_below(4); i > 0; i--) { /* often at once, sometimes late */
+            chaos_hear();
+        }
+    } else if (dice < 75 && chaos.owed_count > 0) {
+        chaos_confirm(chaos_below((uint32_t)chaos.owed_count));
+    } else if (dice < 92 && fake.read_after >= 0) {
+        answer();
+    } else if (dice < 94) {
+        chaos_change_sessions();
+    } else if (dice < 95) {
+        fake.is_deaf = !fake.is_deaf;
+        account_log_poke(&fake.log);
+    } else if (dice < 97) {
+        fake.away = chaos_below(2) ? "b" : "";
+        account_log_on_link(&fake.log);
+    }
+}
+
+/* Everybody is there and confirms. */
+static void chaos_settle(void)
+{
+    fake.is_deaf = false;
+    fake.away = "";
+    fake.sessions = "ab";
+    fake.silent = "nm";
+    while (chaos.heard < fake.count) {
+        chaos_hear();
+    }
+    account_log_on_eligible(&fake.log);
+    while (fake.read_after >= 0 || chaos.owed_count > 0) {
+        while (chaos.owed_count > 0) {
+            chaos_confirm(0);
+        }
+        account_log_poke(&fake.log);
+        if (fake.read_after >= 0) {
+            answer();
+        }
+    }
+}
+
+static void chaos_check(void)
+{
+    size_t done = 0;
+    int64_t unconfirmed = 0;
+    for (size_t i = 0; i < fake.count; i++) {
+        int64_t id = fake.committed[i];
+        if (id <= fake.watermark) {
+            assert_true(chaos.is_confirmed[id]);
+        }
+        unconfirmed += chaos.is_confirmed[id] ? 0 : 1;
+        done += chaos.is_confirmed[id] && id > fake.watermark ? 1 : 0;
+    }
+    assert_true(fake.log.done_count >= done);
+    /* More for a while, when a client was faster than the commit's reply. */
+    assert_true(fake.log.waiting.entries >= unconfirmed);
+}
+
+static void nothing_is_lost_and_nothing_comes_again_whatever_happens(void **state)
+{
+    for (uint32_t seed = 1; seed <= 40; seed++) {
+        (void)stop(state);
+        (void)start(state);
+        memset(&chaos, 0, sizeof(chaos));
+        chaos.is_on = true;
+        chaos.random = seed;
+        int64_t newest = 0;
+        for (int i = 0; i < CHAOS_STEPS; i++) {
+            chaos_step(&newest);
+            if (i % 16 == 0) {
+                chaos_check();
+            }
+        }
+        chaos_settle();
+        append_to('\0', ++newest);
+        chaos_settle();
+        chaos_check();
+        assert_int_equal(fake.log.waiting.entries, 0);
+        assert_int_equal(fake.watermark, newest);
+        assert_int_equal(fake.log.done_count, 0);
+    }
+    chaos.is_on = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -592,6 +896,17 @@ int main(void)
                 page_of_a_client_that_is_gone_keeps_no_other_waiting, start, stop),
         cmocka_unit_test_setup_teardown(
                 page_of_an_only_client_that_is_gone_waits_for_it, start, stop),
+        cmocka_unit_test_setup_teardown(
+                done_entries_behind_a_stored_one_hold_nobody_up, start, stop),
+        cmocka_unit_test_setup_teardown(
+                done_entries_behind_an_unconfirmed_one_hold_nobody_up, start, stop),
+        cmocka_unit_test_setup_teardown(done_entries_are_bounded, start, stop),
+        cmocka_unit_test_setup_teardown(
+                an_entry_between_done_ones_is_not_taken_for_one, start, stop),
+        cmocka_unit_test_setup_teardown(
+                what_is_done_hides_nothing_of_a_log_that_is_opened_again, start, stop),
+        cmocka_unit_test_setup_teardown(
+                nothing_is_lost_and_nothing_comes_again_whatever_happens, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from cluster import Cluster  # noqa: E402
 from rawclient import CLIENT, RawClient, body, condition, sasl_condition, tls_context  # noqa: E402
-from runner import run  # noqa: E402
+from runner import limit, run  # noqa: E402
 
 SID, DELAY = "urn:xmpp:sid:0", "urn:xmpp:delay"
 cluster = None
@@ -195,6 +195,26 @@ async def test_negative_priority_gets_no_messages_to_the_bare_jid():
     await nothing_more(cb)
     cb.send("<presence><priority>5</priority></presence>")
     assert body(await next_message(cb)) == "to the bare jid"
+    await ca.close()
+    await cb.close()
+
+
+@limit(120)
+async def test_messages_to_a_full_jid_go_on_while_an_older_one_waits():
+    """More of them than may be unconfirmed (2048): what is confirmed takes no place, and does not come again with the older one."""
+    a, b = user(), user()
+    ca = await client(0).login(a)
+    cb = await client(1).login(b, available=False)
+    ca.message(f"{b}@localhost", "to the bare jid")
+    for first in range(0, 2300, 100):
+        for i in range(first, first + 100):
+            ca.message(cb.jid, f"m{i}")
+        assert [body(await next_message(cb)) for _ in range(100)] == [f"m{i}" for i in range(first, first + 100)]
+    cb.send("<presence/>")
+    assert body(await next_message(cb)) == "to the bare jid"
+    ca.message(f"{b}@localhost", "and one more")
+    assert body(await next_message(cb)) == "and one more"
+    await nothing_more(cb)
     await ca.close()
     await cb.close()
 
