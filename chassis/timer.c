@@ -57,6 +57,7 @@ static void list_push(struct timer **head, struct timer *timer)
     timer->next = *head;
     timer->prev = head;
     if (timer->next != NULL) {
+        ASSERT(timer->next->prev == head); /* else it was initialised while it ran */
         timer->next->prev = &timer->next;
     }
     *head = timer;
@@ -81,8 +82,10 @@ void timer_stop(struct timer *timer)
     if (timer->prev == NULL) {
         return;
     }
+    ASSERT(*timer->prev == timer);
     *timer->prev = timer->next;
     if (timer->next != NULL) {
+        ASSERT(timer->next->prev == &timer->next);
         timer->next->prev = timer->prev;
     }
     timer->next = NULL;
@@ -98,12 +101,15 @@ bool timer_is_running(const struct timer *timer)
 static void fire_slot(struct timer_wheel *wheel, size_t slot, int64_t now_ms)
 {
     struct timer *due = NULL;
-    struct timer *next = NULL;
-    for (struct timer *timer = wheel->slots[slot]; timer != NULL; timer = next) {
-        next = timer->next;
+    struct timer **at = &wheel->slots[slot];
+    while (*at != NULL) {
+        struct timer *timer = *at;
+        ASSERT(timer->prev == at);
         if (timer->due_ms <= now_ms) {
             timer_stop(timer);
             list_push(&due, timer); /* turns the newest-first list round: first started, first */
+        } else {
+            at = &timer->next;
         }
     }
     if (wheel->slots[slot] == NULL) {

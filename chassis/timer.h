@@ -20,6 +20,7 @@ struct timer {
 struct timer_wheel *timer_wheel_create(const struct clock *clock);
 void timer_wheel_destroy(struct timer_wheel *wheel);
 
+/* Once, before it is first started: a running one would be in two lists. */
 void timer_init(struct timer *timer, void (*on_due)(struct timer *, void *), void *context);
 /* Fires once, `delay_ms` from now, never early. Starting a running timer moves it. */
 void timer_start(struct timer_wheel *wheel, struct timer *timer, int64_t delay_ms);

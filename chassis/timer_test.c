@@ -2,8 +2,12 @@
 #include "chassis/timer.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -171,6 +175,32 @@ static void zero_delay_fires_in_the_next_run_without_spinning(void **state)
     assert_int_equal(f->count, 1);
 }
 
+static void init_while_it_runs(struct fixture *f)
+{
+    struct numbered one;
+    number(f, &one, 1);
+    timer_start(f->wheel, &one.timer, 100);
+    timer_init(&one.timer, on_due, &one);
+    timer_start(f->wheel, &one.timer, 200);
+    advance(f, 150);
+}
+
+/* It would stay in the wheel when its owner stops and frees it. */
+static void timer_in_two_lists_is_a_bug(void **state)
+{
+    int status = 0;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        fclose(stderr);
+        signal(SIGABRT, SIG_DFL); /* not cmocka's */
+        init_while_it_runs(*state);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +212,7 @@ int main(void)
                 callbacks_stop_others_and_start_themselves, setup, teardown),
         cmocka_unit_test_setup_teardown(
                 zero_delay_fires_in_the_next_run_without_spinning, setup, teardown),
+        cmocka_unit_test_setup_teardown(timer_in_two_lists_is_a_bug, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,11 +148,18 @@ static void expire_items(struct entity *entity)
     }
 }
 
-static void on_backoff_over(struct timer *timer, void *context)
+static void on_load_due(struct timer *timer, void *context)
 {
     (void)timer;
     struct entity *entity = context;
-    entity_activate(entity);
+    entity->load_again(entity);
+}
+
+static void load_later(
+        struct entity *entity, void (*again)(struct entity *entity), int64_t delay_ms)
+{
+    entity->load_again = again;
+    timer_start(loop_timers(entity->router->loop), &entity->load_timer, delay_ms);
 }
 
 static void back_off(struct entity *entity, const char *what, enum err err)
@@ -168,10 +175,7 @@ static void back_off(struct entity *entity, const char *what, enum err err)
             entity->load_tries < BACKOFF_DOUBLINGS ? entity->load_tries : BACKOFF_DOUBLINGS;
     entity->load_tries++;
     expire_items(entity);
-    timer_init(&entity->load_timer, on_backoff_over, entity);
-    timer_start(loop_timers(entity->router->loop),
-            &entity->load_timer,
-            (int64_t)BACKOFF_FIRST_MS << doublings);
+    load_later(entity, entity_activate, (int64_t)BACKOFF_FIRST_MS << doublings);
 }
 
 /* ---- the log */
@@ -205,15 +209,22 @@ static void on_untold(struct timer *timer, void *context)
     }
 }
 
+/* Behind a reload, too: what is waited for already is not waited for longer. */
 static void await_announces(struct entity *entity)
 {
-    for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
-        if (!resource->is_told && !resource->sm) {
-            timer_init(&entity->untold_timer, on_untold, entity);
+    for (const struct resource *resource = entity->resources;
+            resource && !timer_is_running(&entity->untold_timer);
+            resource = resource->next) {
+        if (!resource->is_told && !resource->is_closing && !resource->sm) {
             timer_start(loop_timers(entity->router->loop), &entity->untold_timer, UNTOLD_WAIT_MS);
-            return;
         }
     }
+}
+
+void entity_init_loading(struct entity *entity)
+{
+    timer_init(&entity->load_timer, on_load_due, entity);
+    timer_init(&entity->untold_timer, on_untold, entity);
 }
 
 static void finish(struct entity *entity, enum entity_state state)
@@ -337,18 +348,6 @@ static bool may_ask_again(const struct entity *entity)
     return asked_ms < REDIS_LIMIT_MS && redis_down_ms(entity->router->redis) < REDIS_GRACE_MS;
 }
 
-static void ask_again_soon(struct entity *entity, void (*again)(struct timer *timer, void *context))
-{
-    timer_init(&entity->load_timer, again, entity);
-    timer_start(loop_timers(entity->router->loop), &entity->load_timer, REDIS_POLL_MS);
-}
-
-static void on_spools_due(struct timer *timer, void *context)
-{
-    (void)timer;
-    load_spools(context);
-}
-
 static bool has_unread_spool(const struct entity *entity)
 {
     for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
@@ -365,7 +364,7 @@ static void on_spool(struct entity *entity)
         return;
     }
     if (has_unread_spool(entity) && may_ask_again(entity)) {
-        ask_again_soon(entity, on_spools_due);
+        load_later(entity, load_spools, REDIS_POLL_MS);
     } else {
         open_log(entity);
     }
@@ -383,12 +382,6 @@ static void load_spools(struct entity *entity)
     on_spool(entity);
 }
 
-static void on_redis_poll(struct timer *timer, void *context)
-{
-    (void)timer;
-    ask_sessions(context);
-}
-
 static void on_sessions(
         void *context, enum err err, const struct session_record *records, size_t count)
 {
@@ -398,7 +391,7 @@ static void on_sessions(
     }
     bool is_away = err == ERR_UNAVAILABLE || err == ERR_TIMEOUT;
     if (is_away && may_ask_again(entity)) {
-        ask_again_soon(entity, on_redis_poll);
+        load_later(entity, ask_sessions, REDIS_POLL_MS);
         return;
     }
     entity->knows_sessions = err == ERR_OK && !entity->is_nobody;
@@ -419,7 +412,7 @@ static void ask_sessions(struct entity *entity)
     if (redis_is_up(router->redis)) {
         session_registry_load(router->redis, entity->bare, on_sessions, entity_ref_create(entity));
     } else if (may_ask_again(entity)) {
-        ask_again_soon(entity, on_redis_poll);
+        load_later(entity, ask_sessions, REDIS_POLL_MS);
     } else {
         log_info("entity", "activation without Redis", log_jid("jid", entity->bare));
         open_log(entity);

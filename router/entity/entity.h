@@ -100,7 +100,8 @@ struct entity {
     } * stored_inputs;
     size_t stored_input_count, stored_input_capacity;
 
-    struct timer load_timer;   /* backoff */
+    struct timer load_timer; /* backoff: then load_again */
+    void (*load_again)(struct entity *entity);
     int64_t opened_ms;         /* when its log was */
     int64_t redis_asked_ms;    /* since when its sessions are asked for */
     struct timer untold_timer; /* sessions from Redis whose edges do not announce them */
@@ -134,6 +135,7 @@ struct entity *entity_ref_find(const struct entity_ref *ref);
 struct entity *entity_ref_take(struct entity_ref *ref);
 
 /* ---- activation.c */
+void entity_init_loading(struct entity *entity); /* once: its timers may run during any call */
 void entity_activate(struct entity *entity);
 void entity_set_blocklist(struct entity *entity, struct str stored); /* XEP-0191 */
 void entity_reload(struct entity *entity); /* the account row again, from the start */

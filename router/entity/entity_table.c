@@ -200,6 +200,7 @@ static struct entity *entity_create(struct entity_table *table, struct str bare)
     origins_init(&entity->origins);
     account_log_init(&entity->log, &routes_log_ops, entity);
     timer_init(&entity->retry_timer, routes_on_retry, entity);
+    entity_init_loading(entity);
     HASH_ADD_KEYPTR(hh, table->by_bare, entity->bare.ptr, entity->bare.len, entity);
     return entity;
 }

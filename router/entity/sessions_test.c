@@ -308,6 +308,29 @@ static void session_nobody_announces_ends(void **state)
     assert_seen(fake_take_out(), "from='alice@example.org/phone' to='alice@example.org/desk'/>");
 }
 
+/* Reads the account again while it waits for announcements. */
+static void reload_does_not_put_the_end_of_an_unannounced_session_off(void **state)
+{
+    (void)state;
+    struct id128 id = id128_random();
+    fake_know_session(id, "phone");
+    fake.is_redis_up = true;
+    fake.records[0] = (struct session_record){
+        .resource = STR("phone"), .session = id, .edge = STR("e1"), .is_available = true
+    };
+    fake.record_count = 1;
+    fake_login("e2", "alice@example.org/desk", 0);
+    fake_advance(5000);
+    entity_on_account_changed(fake.router.entities, STR("alice@example.org"));
+    fake_run();
+    fake_advance(9000);
+    assert_not_seen(fake_take_out(), "FORGET");
+    fake_advance(2000);
+    assert_seen(fake_take_out(), "FORGET alice@example.org/phone");
+    entity_drop(entity_find(fake.router.entities, STR("alice@example.org")));
+    fake_advance(60000); /* none of its timers is left */
+}
+
 static void announced_session_does_not_end(void **state)
 {
     (void)state;
@@ -383,6 +406,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
                 redis_that_comes_back_is_told_all_sessions, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(session_nobody_announces_ends, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                reload_does_not_put_the_end_of_an_unannounced_session_off, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(announced_session_does_not_end, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 redis_that_does_not_answer_holds_nobody_up, fake_start, fake_stop),
