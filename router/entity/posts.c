@@ -239,12 +239,18 @@ static bool has_session_on(const struct entity *entity, const char *edge)
     return false;
 }
 
+/* It may just be reading such a session, or have one made by what that edge has asked for and waits
+ * for its turn: whoever asked will not end it. */
+static bool may_get_session(const struct entity *entity)
+{
+    bool is_loading = entity->state != ENTITY_ACTIVE && entity->state != ENTITY_UNKNOWN;
+    return is_loading || entity->mailbox.head || entity->waiting;
+}
+
 void entity_on_edge_dead(struct entity_table *table, const char *edge)
 {
     for (struct entity *entity = entity_table_first(table); entity; entity = entity->hh.next) {
-        /* One that is loading may just be reading such sessions. */
-        if (has_session_on(entity, edge) || entity->state == ENTITY_LOADING_SESSIONS
-                || entity->state == ENTITY_LOADING_LOG) {
+        if (has_session_on(entity, edge) || may_get_session(entity)) {
             entity_post(entity, from_edge(ITEM_EDGE_DEAD, edge, NULL, STR_NULL));
         }
     }

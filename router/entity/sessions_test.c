@@ -126,6 +126,37 @@ static void end_of_a_session_is_presence_for_the_others(void **state)
     assert_not_seen(out, "DELIVER e1");
 }
 
+static void bind_from(const char *edge)
+{
+    Wire__Bind bind = WIRE__BIND__INIT;
+    bind.bare = wire_bytes(STR("alice@example.org"));
+    bind.resource = wire_bytes(STR("phone"));
+    entity_on_bind(fake.router.entities, edge, &bind);
+}
+
+/* Nobody else would end it. */
+static void bind_of_an_edge_that_died_meanwhile_leaves_no_session(void **state)
+{
+    (void)state;
+    fake.is_store_down = true;
+    bind_from("e1");
+    fake_run();
+    entity_on_edge_dead(fake.router.entities, "e1");
+    fake.is_store_down = false;
+    fake_advance(200);
+    struct entity *entity = entity_find(fake.router.entities, STR("alice@example.org"));
+    assert_int_equal(entity->state, ENTITY_ACTIVE);
+    assert_int_equal(entity->resource_count, 0);
+    bind_from("e1"); /* in the mailbox of one that is active */
+    entity_on_edge_dead(fake.router.entities, "e1");
+    fake_run();
+    assert_int_equal(entity->resource_count, 0);
+    entity_on_edge_dead(fake.router.entities, "e1");
+    bind_from("e1"); /* it is back */
+    fake_run();
+    assert_int_equal(entity->resource_count, 1);
+}
+
 static void session_the_edge_does_not_know_is_ended(void **state)
 {
     (void)state;
@@ -350,10 +381,7 @@ static void redis_that_does_not_answer_holds_nobody_up(void **state)
 {
     (void)state;
     fake.is_redis_up = true;
-    Wire__Bind bind = WIRE__BIND__INIT;
-    bind.bare = wire_bytes(STR("alice@example.org"));
-    bind.resource = wire_bytes(STR("phone"));
-    entity_on_bind(fake.router.entities, "e1", &bind);
+    bind_from("e1");
     assert_true(fake_run_calls()); /* the account; Redis is asked and silent */
     fake.time.monotonic_ms += 400;
     (void)timer_wheel_run(fake.loop.timers);
@@ -393,6 +421,8 @@ int main(void)
                 close_waits_for_what_the_session_has_sent, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 end_of_a_session_is_presence_for_the_others, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                bind_of_an_edge_that_died_meanwhile_leaves_no_session, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 session_the_edge_does_not_know_is_ended, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
