@@ -57,8 +57,11 @@ struct entity {
     unsigned spools_loading; /* while sessions are loaded */
     size_t resource_count;   /* without closing ones */
     bool is_online;          /* counted as such by the table */
-    struct id128 kicked[4];  /* ended by us: what their edges still say of them is no news */
-    unsigned kicked_next;
+    /* Ended by us: what their edges still say of them is no news. The last max_resources, so that
+     * all of an account may be ended at once. */
+    struct id128 *kicked;
+    size_t kicked_count;
+    size_t kicked_next;         /* the oldest, when there are as many */
     struct id128 asked_session; /* its edge was asked to announce it, last at asked_ms */
     int64_t asked_ms;
     bool has_lost_sessions; /* an edge was away when something was sent: see sessions_end_lost */

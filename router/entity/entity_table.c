@@ -317,6 +317,7 @@ void entity_drop(struct entity *entity)
     data_forget_key(entity);
     origins_fini(&entity->origins);
     free(entity->stored_inputs);
+    free(entity->kicked);
     free(entity->carbons);
     blocklist_destroy(entity->blocklist);
     free(entity->bare_text);

@@ -266,12 +266,23 @@ void sessions_end_lost(struct entity *entity)
 
 static bool was_kicked(const struct entity *entity, struct id128 session)
 {
-    for (size_t i = 0; i < sizeof(entity->kicked) / sizeof(entity->kicked[0]); i++) {
+    for (size_t i = 0; i < entity->kicked_count; i++) {
         if (id128_equal(entity->kicked[i], session)) {
             return true;
         }
     }
     return false;
+}
+
+static void remember_kicked(struct entity *entity, struct id128 session)
+{
+    if ((int64_t)entity->kicked_count < entity->router->settings->max_resources) {
+        size_t count = ++entity->kicked_count;
+        entity->kicked = mem_realloc(entity->kicked, count * sizeof(entity->kicked[0]));
+        entity->kicked[count - 1] = session;
+    } else {
+        entity->kicked[entity->kicked_next++ % entity->kicked_count] = session;
+    }
 }
 
 void sessions_kick(struct entity *entity,
@@ -287,7 +298,7 @@ void sessions_kick(struct entity *entity,
                 condition,
                 text);
     }
-    entity->kicked[entity->kicked_next++ % 4] = resource->session;
+    remember_kicked(entity, resource->session);
     sessions_end(entity, resource);
 }
 

@@ -389,6 +389,31 @@ static void redis_that_does_not_answer_holds_nobody_up(void **state)
     assert_seen(fake_take_out(), "BOUND e1");
 }
 
+/* Their edge is out of reach meanwhile, and still holds them. */
+static void sessions_that_were_all_ended_at_once_stay_out(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "r0", "r1", "r2", "r3", "r4", "r5" };
+    fake.settings.max_resources = 6;
+    char full[64];
+    for (size_t i = 0; i < 6; i++) {
+        (void)snprintf(full, sizeof(full), "alice@example.org/%s", names[i]);
+        fake_login("e1", full, 0);
+    }
+    entity_on_end_sessions(fake.router.entities, STR("alice@example.org"));
+    fake_run();
+    for (size_t i = 0; i < 6; i++) {
+        fake_clear();
+        (void)snprintf(full, sizeof(full), "alice@example.org/%s", names[i]);
+        fake_announce_plain("e1", full, 1);
+        char kick[32];
+        (void)snprintf(kick, sizeof(kick), "KICK e1 %s conflict", names[i]);
+        assert_seen(fake_take_out(), kick);
+    }
+    assert_int_equal(
+            entity_find(fake.router.entities, STR("alice@example.org"))->resource_count, 0);
+}
+
 static void removed_account_loses_its_sessions(void **state)
 {
     (void)state;
@@ -441,6 +466,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(announced_session_does_not_end, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 redis_that_does_not_answer_holds_nobody_up, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                sessions_that_were_all_ended_at_once_stay_out, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(removed_account_loses_its_sessions, fake_start, fake_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
