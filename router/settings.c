@@ -83,6 +83,7 @@ struct sm_config {
     int64_t resume_timeout_ms;
     int64_t max_unacked_stanzas;
     int64_t max_unacked_bytes;
+    int64_t send_window_bytes;
 };
 
 enum {
@@ -221,6 +222,11 @@ static const struct config_field sm_fields[] = {
     { .name = "max_unacked_bytes", .type = CONFIG_SIZE,
       .offset = offsetof(struct sm_config, max_unacked_bytes), .default_text = "2MiB",
       .min = 65536, .max = INT64_C(1) << 30, .help = "The same in bytes." },
+    { .name = "send_window", .type = CONFIG_SIZE,
+      .offset = offsetof(struct sm_config, send_window_bytes), .default_text = "256KiB",
+      .min = 4096, .max = INT64_C(1) << 30,
+      .help = "How much of it is on the way to the client at a time; well below max_write_bytes of the edges, which cut off "
+              "a client that has more to read." },
     { .name = NULL },
 };
 
@@ -453,6 +459,7 @@ static void fill_limits(struct settings *settings, const struct config *config)
     settings->resume_timeout_ms = sm->resume_timeout_ms;
     settings->max_unacked_stanzas = sm->max_unacked_stanzas;
     settings->max_unacked_bytes = sm->max_unacked_bytes;
+    settings->send_window_bytes = sm->send_window_bytes;
     const struct fast_config *fast = config_get(config, &section_fast);
     settings->token_lifetime_s = fast->token_lifetime_ms / 1000;
     settings->token_rotate_after_s = fast->rotate_after_ms / 1000;

@@ -102,6 +102,7 @@ struct settings {
     int64_t resume_timeout_ms;     /* XEP-0198: how long a session waits without a stream */
     int64_t max_unacked_stanzas;   /* numbered stanzas one session may owe acks for */
     int64_t max_unacked_bytes;     /* likewise */
+    int64_t send_window_bytes;     /* of them, sent and on the way */
     int64_t max_uncommitted_bytes; /* log entries waiting for archive-svc: overload beyond it */
     int64_t blocking_max_items;    /* of one account */
     int64_t blocking_max_bytes;

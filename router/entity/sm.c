@@ -202,6 +202,22 @@ static bool is_over_limit(const struct entity *entity, const struct sm_session *
             || (int64_t)sm->queue.bytes > settings->max_unacked_bytes;
 }
 
+/* An edge cuts off who does not read, and what it has for such a client is gone: it gets a little
+ * at a time, more when that is acknowledged. One always goes, or nothing would be; the edge asks
+ * for its acknowledgement, and ends the stream of who does not answer. */
+static bool is_window_open(const struct entity *entity, const struct sm_session *sm)
+{
+    return !sm_sequence_is_after(sm->sent, sm->queue.acked)
+            || (int64_t)sm_queue_in_flight(&sm->queue)
+            < entity->router->settings->send_window_bytes;
+}
+
+static void note_sent(struct sm_session *sm, struct sm_entry *entry)
+{
+    sm->sent = entry->sequence;
+    sm_queue_note_sent(&sm->queue, entry);
+}
+
 static void mark_lost(struct entity *entity, struct resource *resource)
 {
     resource->is_lost = true;
@@ -264,28 +280,34 @@ static void on_send_failed(struct entity *entity, struct resource *resource, enu
     }
 }
 
+void sm_rewind(struct sm_session *sm, uint32_t sequence)
+{
+    sm->sent = sequence;
+    sm_queue_rewind(&sm->queue, sequence);
+}
+
 uint32_t sm_number(struct entity *entity, struct resource *resource, const struct stanza *stanza)
 {
     struct sm_session *sm = resource->sm;
-    const struct sm_entry *entry = sm_queue_push(&sm->queue, stanza, 0);
+    struct sm_entry *entry = sm_queue_push(&sm->queue, stanza, 0);
     sm_spool_push(entity, resource, entry);
     if (is_over_limit(entity, sm)) {
         sm_give_up(entity, resource, STREAM_ERROR_POLICY_VIOLATION);
     }
-    bool is_next =
-            sm_session_is_attached(sm) && !resource->is_lost && entry->sequence == sm->sent + 1;
+    bool is_next = sm_session_is_attached(sm) && !resource->is_lost
+            && entry->sequence == sm->sent + 1 && is_window_open(entity, sm);
     if (!is_next) {
         sm_flush(entity, resource);
         return 0;
     }
-    sm->sent = entry->sequence;
+    note_sent(sm, entry);
     return entry->sequence;
 }
 
 void sm_not_sent(struct entity *entity, struct resource *resource, uint32_t sequence, enum err err)
 {
     if (!sm_sequence_is_after(sequence, resource->sm->sent)) {
-        resource->sm->sent = sequence - 1;
+        sm_rewind(resource->sm, sequence - 1);
     }
     on_send_failed(entity, resource, err);
 }
@@ -312,8 +334,9 @@ void sm_flush(struct entity *entity, struct resource *resource)
     if (!sm_session_is_attached(sm) || resource->is_closing || resource->is_lost) {
         return;
     }
-    struct sm_entry *entry = sm_queue_after(&sm->queue, sm->sent);
-    for (; entry; entry = entry->next) {
+    struct sm_entry *entry =
+            is_window_open(entity, sm) ? sm_queue_after(&sm->queue, sm->sent) : NULL;
+    for (; entry && is_window_open(entity, sm); entry = entry->next) {
         if (!entry->has_stanza) {
             sm_fill(entity, entry->log_id);
             return;
@@ -321,7 +344,7 @@ void sm_flush(struct entity *entity, struct resource *resource)
         if (!send_entry(entity, resource, entry)) {
             return;
         }
-        sm->sent = entry->sequence;
+        note_sent(sm, entry);
     }
 }
 
@@ -373,6 +396,7 @@ void sm_handle_acked(struct entity *entity, const struct item *item)
     struct resource *resource = entity_find_session(entity, item->session);
     if (speaks_for(resource, item)) {
         sm_ack(entity, resource, item->sm.acked);
+        sm_flush(entity, resource);
     }
 }
 

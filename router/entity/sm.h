@@ -20,11 +20,14 @@ void sm_send(struct entity *entity,
 /* Numbers and keeps it, for a caller who sends it together with others: the number, or 0 when it is
  * not to be sent now. */
 uint32_t sm_number(struct entity *entity, struct resource *resource, const struct stanza *stanza);
+/* What comes behind `sequence` is to be sent, whether it was or not. */
+void sm_rewind(struct sm_session *sm, uint32_t sequence);
 /* It was not: egress_deliver said `err`. */
 void sm_not_sent(struct entity *entity, struct resource *resource, uint32_t sequence, enum err err);
 /* The newest ones of these sessions are the same stanza, which no log has: when one of them ends,
  * the others have it. */
 void sm_share_newest(struct entity *entity, const struct id128 *sessions, size_t count);
+/* As much as may be on the way to the client. */
 void sm_flush(struct entity *entity, struct resource *resource);
 void sm_flush_all(struct entity *entity);
 void sm_confirm_later(struct entity *entity, const struct resource *resource, int64_t log_id);

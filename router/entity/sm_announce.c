@@ -118,7 +118,7 @@ static void take_numbers(struct entity *entity, struct resource *resource, const
         sm_queue_join(&sm->queue, &ours);
     }
     sm_spool_inherit(entity, resource);
-    sm->sent = item->sm.written;
+    sm_rewind(sm, item->sm.written);
 }
 
 /* ---- who holds it */

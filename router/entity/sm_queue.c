@@ -202,6 +202,9 @@ static void count_out(struct sm_queue *queue, struct sm_entry *entry)
     queue->bytes -= entry->bytes;
     queue->count--;
     entry->bytes = 0;
+    bool is_on_the_way = entry->sent_total > queue->acked_total
+            && entry->sent_total <= queue->sent_total; /* not of before a rewind */
+    queue->acked_total = is_on_the_way ? entry->sent_total : queue->acked_total;
     if (entry->has_stanza) {
         arena_fini(&entry->arena);
         entry->has_stanza = false;
@@ -258,6 +261,27 @@ uint32_t sm_queue_forget(struct sm_queue *queue, int64_t watermark)
         entry_destroy(entry);
     }
     return queue->head ? queue->head->sequence : queue->last + 1;
+}
+
+void sm_queue_note_sent(struct sm_queue *queue, struct sm_entry *entry)
+{
+    queue->sent_total += entry->bytes;
+    entry->sent_total = queue->sent_total;
+}
+
+size_t sm_queue_in_flight(const struct sm_queue *queue)
+{
+    return (size_t)(queue->sent_total - queue->acked_total);
+}
+
+void sm_queue_rewind(struct sm_queue *queue, uint32_t sequence)
+{
+    uint64_t total = queue->acked_total;
+    const struct sm_entry *entry = queue->unacked;
+    for (; entry && !sm_sequence_is_after(entry->sequence, sequence); entry = entry->next) {
+        total = entry->sent_total > total ? entry->sent_total : total;
+    }
+    queue->sent_total = total < queue->sent_total ? total : queue->sent_total;
 }
 
 struct sm_entry *sm_queue_after(const struct sm_queue *queue, uint32_t sequence)

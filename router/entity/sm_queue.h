@@ -16,10 +16,11 @@
 struct sm_entry {
     struct sm_entry *next;
     uint32_t sequence;
-    int64_t log_id;  /* 0: volatile */
-    bool has_stanza; /* false: has to be read from the log */
-    bool is_shared;  /* not kept, but other sessions got it as well */
-    size_t bytes;    /* counted against the limit */
+    int64_t log_id;      /* 0: volatile */
+    bool has_stanza;     /* false: has to be read from the log */
+    bool is_shared;      /* not kept, but other sessions got it as well */
+    size_t bytes;        /* counted against the limit */
+    uint64_t sent_total; /* of the queue, when it was sent last */
     struct arena arena;
     struct stanza stanza;
 };
@@ -34,6 +35,8 @@ struct sm_queue {
     uint32_t last;            /* newest number given */
     uint32_t acked;           /* everything up to it is acknowledged */
     int64_t newest_log_id;
+    uint64_t sent_total;  /* bytes sent so far */
+    uint64_t acked_total; /* those of them that are not on the way any more */
 };
 
 /* Numbers wrap: compared by this only. */
@@ -72,6 +75,13 @@ MUST_USE enum err sm_queue_ack(
 /* The log offers nothing up to `watermark` any more. Returns the oldest number that is needed
  * still, or will be. */
 uint32_t sm_queue_forget(struct sm_queue *queue, int64_t watermark);
+
+/* An edge was given it for the present stream. */
+void sm_queue_note_sent(struct sm_queue *queue, struct sm_entry *entry);
+/* Bytes of what was sent and is not acknowledged. What a former home has sent is not in it. */
+size_t sm_queue_in_flight(const struct sm_queue *queue);
+/* What was sent behind `sequence` did not get there. */
+void sm_queue_rewind(struct sm_queue *queue, uint32_t sequence);
 
 /* The first one behind `sequence`; NULL: none. Cheap at the end of the queue. */
 struct sm_entry *sm_queue_after(const struct sm_queue *queue, uint32_t sequence);

@@ -228,6 +228,30 @@ static void what_is_behind_a_number_is_split_off(void **state)
     assert_int_equal(queue->bytes, 0);
 }
 
+static void what_is_on_the_way_is_counted(void **state)
+{
+    struct sm_queue *queue = *state;
+    for (int64_t i = 0; i < 4; i++) {
+        push(queue, "<a/>", i % 2); /* volatile ones are forgotten when they are acknowledged */
+        sm_queue_note_sent(queue, queue->tail);
+    }
+    size_t each = queue->bytes / 4;
+    assert_int_equal(sm_queue_in_flight(queue), 4 * each);
+    assert_int_equal(sm_queue_ack(queue, 101, hear, NULL), ERR_OK);
+    assert_int_equal(sm_queue_in_flight(queue), 3 * each);
+    sm_queue_rewind(queue, 103); /* the last one did not leave */
+    assert_int_equal(sm_queue_in_flight(queue), 2 * each);
+    sm_queue_note_sent(queue, queue->tail);
+    push(queue, "<a/>", 0);
+    assert_int_equal(sm_queue_in_flight(queue), 3 * each);
+    sm_queue_rewind(queue, 101); /* another stream */
+    assert_int_equal(sm_queue_in_flight(queue), 0);
+    sm_queue_note_sent(queue, queue->unacked);
+    assert_int_equal(sm_queue_in_flight(queue), each);
+    assert_int_equal(sm_queue_ack(queue, 105, hear, NULL), ERR_OK);
+    assert_int_equal(sm_queue_in_flight(queue), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +267,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_only_others_know_is_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_somebody_else_gave_are_skipped, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_behind_a_number_is_split_off, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_on_the_way_is_counted, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -156,7 +156,7 @@ void sm_finish_resume(struct entity *entity, struct resource *resource)
     resource->handled_sent = resource->handled;
     sm_spool_inherit(entity, resource);
     sm_ack(entity, resource, resume->acked);
-    sm->sent = resume->acked;
+    sm_rewind(sm, resume->acked);
     metric_family_add(&resumes, "resumed", 1);
     answer(entity, resource, resume);
     free(resume->edge);

@@ -238,6 +238,59 @@ static void full_link_keeps_numbers_in_order(void **state)
     assert_before(out, "DELIVER e2 desk #1", "DELIVER e2 desk #2");
 }
 
+/* What an edge holds for a client that does not read is lost with the stream. */
+static void so_much_is_sent_until_the_client_acknowledges(void **state)
+{
+    (void)state;
+    fake.settings.send_window_bytes = 300;
+    say(2, ALICE, BOB, "<body>a</body>");
+    say(3, ALICE, BOB, "<body>b</body>");
+    assert_seen(fake_take_out(), "DELIVER e2 desk #2 kept");
+    say(4, ALICE, BOB, "<body>c</body>");
+    struct stanza presence = fake_presence(ALICE, STANZA_TYPE_NONE, 0);
+    presence.to = STR(BOB);
+    fake_input("e1", 5, &presence);
+    const char *out = fake_take_out();
+    assert_not_seen(out, "DELIVER e2");
+    assert_seen(out, "HANDLED e1 phone 5"); /* the sender does not notice */
+    fake_acked("e2", BOB, 1);
+    out = fake_take_out();
+    assert_seen(out, "DELIVER e2 desk #3 kept");
+    assert_not_seen(out, "DELIVER e2 desk #4");
+    fake_acked("e2", BOB, 3);
+    assert_seen(fake_take_out(), "DELIVER e2 desk #4 volatile");
+}
+
+static void more_than_may_be_on_the_way_goes_one_at_a_time(void **state)
+{
+    (void)state;
+    fake.settings.send_window_bytes = 10;
+    say(2, ALICE, BOB, "<body>a</body>");
+    say(3, ALICE, BOB, "<body>b</body>");
+    const char *out = fake_take_out();
+    assert_seen(out, "DELIVER e2 desk #1 kept");
+    assert_not_seen(out, "DELIVER e2 desk #2");
+    fake_acked("e2", BOB, 1);
+    assert_seen(fake_take_out(), "DELIVER e2 desk #2 kept");
+}
+
+static void new_stream_gets_as_much_as_the_first(void **state)
+{
+    (void)state;
+    fake.settings.send_window_bytes = 300;
+    for (uint32_t i = 0; i < 5; i++) {
+        say(2 + i, ALICE, BOB, "<body>a</body>");
+    }
+    fake_detach("e2", BOB, 1);
+    fake_clear();
+    resume("e3", 0);
+    const char *out = fake_take_out();
+    assert_before(out, "RESUMED e3", "DELIVER e3 desk #2 kept");
+    assert_not_seen(out, "DELIVER e3 desk #3");
+    fake_acked("e3", BOB, 2);
+    assert_before(fake_take_out(), "DELIVER e3 desk #3 kept", "DELIVER e3 desk #4 kept");
+}
+
 static void announce(const char *edge, uint32_t attach, uint32_t acked, uint32_t written)
 {
     Wire__Id session = WIRE_ID_INIT(fake_session("desk"));
@@ -271,6 +324,21 @@ static void announced_session_goes_on_behind_what_was_written(void **state)
     assert_seen(fake_take_out(), "MOVED e2 desk 1");
 }
 
+/* The link was lost, and with it a part of what was sent. */
+static void what_the_edge_has_not_written_is_not_on_the_way(void **state)
+{
+    (void)state;
+    fake.settings.send_window_bytes = 300;
+    for (uint32_t i = 0; i < 4; i++) {
+        say(2 + i, ALICE, BOB, "<body>a</body>");
+    }
+    assert_not_seen(fake_take_out(), "DELIVER e2 desk #3");
+    announce("e2", 1, 0, 1);
+    const char *out = fake_take_out();
+    assert_seen(out, "DELIVER e2 desk #2 kept");
+    assert_not_seen(out, "DELIVER e2 desk #3");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +363,14 @@ int main(void)
                 close_is_answered_when_the_last_input_is_decided, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 client_that_never_acks_is_sent_away, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                so_much_is_sent_until_the_client_acknowledges, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                more_than_may_be_on_the_way_goes_one_at_a_time, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                new_stream_gets_as_much_as_the_first, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_the_edge_has_not_written_is_not_on_the_way, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(foreign_token_resumes_nothing, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 detached_session_makes_room_for_a_new_one, start_managed, fake_stop),

@@ -287,7 +287,8 @@ async def stays_bounded(name, is_managed):
     overflows = counted(cluster.edges[0], "transport_ends_total", '"overflow"') - cut
     print(f"      {name}: {len(sent) * 50000 / 1e6:.0f} MB in {took:.1f} s, {len(bounced)} of {len(sent)} bounced; cut off {overflows:.0f} times,"
           f" its session is now {row['state'] if row else 'ended'}", flush=True)
-    assert overflows == 1 and (row is None or is_managed and row["state"] == "detached"), row
+    # With stream management so little is on the way at a time that the edge has nothing to drop: its router gives up, for want of acks.
+    assert overflows == (0 if is_managed else 1) and row is None, row
     # Without stream management, what the client's kernel has acknowledged is delivered; what it had not may come again with the same id.
     before = {} if is_managed else await left_in_the_kernel(c)
     began = time.monotonic()
@@ -376,6 +377,5 @@ def adjust(name, config):
 
 if __name__ == "__main__":
     sys.argv = [word for word in sys.argv if word != "--full"]
-    # A session may owe more than waits at an edge, so that it is the edge that gives up first, and then the router.
-    with Cluster(edges=2, routers=1, archives=1, adjust=adjust, hosts=[{"domain": "localhost"}], config={"router": {"sm": {"max_unacked_bytes": "8MiB"}}}) as cluster:
+    with Cluster(edges=2, routers=1, archives=1, adjust=adjust, hosts=[{"domain": "localhost"}]) as cluster:
         sys.exit(0 if run(sys.modules[__name__]) else 1)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import socket
 import sys
 import time
 
@@ -209,6 +210,57 @@ async def test_what_the_old_stream_still_sends_is_counted_once():
     assert await bodies(cb, sent) == [str(i) for i in range(sent)]
     await nothing_more(cb, settle=1)
     for c in (ca, cb):
+        await c.close()
+
+
+# ---- slow lines
+
+async def slow_client(edge, bytes_per_second):
+    """Its own buffers are small, and it takes its time: what it has not read waits at the edge."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", managed.cluster.edges[edge].c2s))
+    c = client(edge)
+    c.reader, c.writer = await asyncio.open_connection(sock=sock, limit=4096)
+
+    async def connect(_=None):
+        return c
+
+    async def read_slowly(size):
+        data = await usual_read(min(size, 8192))
+        await asyncio.sleep(len(data) / bytes_per_second)
+        return data
+    c.connect, usual_read, c.reader.read = connect, c.reader.read, read_slowly
+    return c
+
+
+@limit(90)
+async def test_more_than_an_edge_keeps_waits_for_a_slow_line():
+    """An edge drops a client that leaves more than 1 MiB unread. Neither what waited for the resume nor what comes after it ends like that, and
+    nothing comes twice."""
+    a, b = user(), user()
+    ca, cb = await client(1).login_managed(a), await client(0).login_managed(b)
+    cb.abort()
+    await asyncio.sleep(0.3)
+
+    async def send(numbers):
+        for i in numbers:
+            ca.message(f"{b}@localhost", f"{i} " + "x" * 50000)
+            await ca.writer.drain()
+        came = await acked(ca, 30)
+        assert not came, [e.attrib for e in came]
+    await send(range(34))  # 1.7 MB
+    slow = await slow_client(0, 150000)
+    await slow.authenticate(b)
+    element = await slow.resume(cb.sm)
+    assert element.tag == f"{{{SM}}}resumed", sm_condition(element)
+    got = await bodies(slow, 17)
+    live = asyncio.create_task(send(range(34, 44)))
+    got += await bodies(slow, 27)
+    await live
+    assert [x.split()[0] for x in got] == [str(i) for i in range(44)]
+    await nothing_more(slow, settle=1)
+    for c in (ca, slow):
         await c.close()
 
 
