@@ -82,6 +82,7 @@ struct version_config {
 struct sm_config {
     int64_t resume_timeout_ms;
     int64_t max_unacked_stanzas;
+    int64_t ack_patience_ms;
     int64_t max_unacked_bytes;
     int64_t send_window_bytes;
 };
@@ -217,11 +218,16 @@ static const struct config_field sm_fields[] = {
     { .name = "max_unacked_stanzas", .type = CONFIG_INT,
       .offset = offsetof(struct sm_config, max_unacked_stanzas), .default_text = "1500",
       .min = 10, .max = 1000000,
-      .help = "Stanzas sent to one session and not acknowledged; beyond it the session ends. A login brings the presence "
-              "of all contacts at once." },
+      .help = "Stanzas sent to one session and not acknowledged; with more the session ends after ack_patience, with four "
+              "times as many, or while its client is away, at once." },
+    /* A login brings the presence of all devices of all contacts before the first acknowledgement can come. */
+    { .name = "ack_patience", .type = CONFIG_DURATION,
+      .offset = offsetof(struct sm_config, ack_patience_ms), .default_text = "10s", .min = 0, .max = 600000,
+      .help = "A client that owes more than max_unacked_stanzas may acknowledge nothing for so long." },
     { .name = "max_unacked_bytes", .type = CONFIG_SIZE,
       .offset = offsetof(struct sm_config, max_unacked_bytes), .default_text = "2MiB",
-      .min = 65536, .max = INT64_C(1) << 30, .help = "The same in bytes." },
+      .min = 65536, .max = INT64_C(1) << 30,
+      .help = "Bytes sent to one session and not acknowledged; beyond it the session ends at once." },
     { .name = "send_window", .type = CONFIG_SIZE,
       .offset = offsetof(struct sm_config, send_window_bytes), .default_text = "256KiB",
       .min = 4096, .max = INT64_C(1) << 30,
@@ -458,6 +464,7 @@ static void fill_limits(struct settings *settings, const struct config *config)
     const struct sm_config *sm = config_get(config, &section_sm);
     settings->resume_timeout_ms = sm->resume_timeout_ms;
     settings->max_unacked_stanzas = sm->max_unacked_stanzas;
+    settings->ack_patience_ms = sm->ack_patience_ms;
     settings->max_unacked_bytes = sm->max_unacked_bytes;
     settings->send_window_bytes = sm->send_window_bytes;
     const struct fast_config *fast = config_get(config, &section_fast);

@@ -101,7 +101,8 @@ struct settings {
     bool show_version;             /* XEP-0092: software version and OS, off by default */
     int64_t resume_timeout_ms;     /* XEP-0198: how long a session waits without a stream */
     int64_t max_unacked_stanzas;   /* numbered stanzas one session may owe acks for */
-    int64_t max_unacked_bytes;     /* likewise */
+    int64_t ack_patience_ms;       /* 10 s: of more, some are to be acknowledged by then */
+    int64_t max_unacked_bytes;     /* at any time */
     int64_t send_window_bytes;     /* of them, sent and on the way */
     int64_t max_uncommitted_bytes; /* log entries waiting for archive-svc: overload beyond it */
     int64_t blocking_max_items;    /* of one account */

@@ -16,6 +16,7 @@
 #include "router/turn.h"
 
 #define FIRST_POSITION   (UINT64_C(1) << 32) /* numbers may fall back a little */
+#define UNACKED_CEILING  4                   /* times max_unacked_stanzas, however short a burst */
 #define ASK_TABLE_MS     250                 /* by then the shard table has been asked */
 #define ANNOUNCE_WAIT_MS 15000 /* then the edge a former home knew of does not hold it any more */
 
@@ -28,6 +29,8 @@ static struct metric_family ended = {
 };
 
 /* ---- the state */
+
+static void check_limits(struct entity *entity, struct resource *resource);
 
 static void on_due(struct timer *timer, void *context)
 {
@@ -42,6 +45,8 @@ static void on_due(struct timer *timer, void *context)
         sessions_end(sm->entity, sm->resource);
     } else if (!sm->resource->is_told) {
         sm_detach(sm->entity, sm->resource);
+    } else {
+        check_limits(sm->entity, sm->resource);
     }
 }
 
@@ -195,13 +200,6 @@ void sm_finish_enable(struct entity *entity, struct resource *resource)
 
 /* ---- sending */
 
-static bool is_over_limit(const struct entity *entity, const struct sm_session *sm)
-{
-    const struct settings *settings = entity->router->settings;
-    return (int64_t)sm->queue.count > settings->max_unacked_stanzas
-            || (int64_t)sm->queue.bytes > settings->max_unacked_bytes;
-}
-
 /* An edge cuts off who does not read, and what it has for such a client is gone: it gets a little
  * at a time, more when that is acknowledged. One always goes, or nothing would be; the edge asks
  * for its acknowledgement, and ends the stream of who does not answer. */
@@ -215,7 +213,7 @@ static bool is_window_open(const struct entity *entity, const struct sm_session 
 static void note_sent(struct sm_session *sm, struct sm_entry *entry)
 {
     sm->sent = entry->sequence;
-    sm_queue_note_sent(&sm->queue, entry);
+    sm_queue_note_sent(&sm->queue, entry, loop_now_ms(sm->entity->router->loop));
 }
 
 static void mark_lost(struct entity *entity, struct resource *resource)
@@ -230,6 +228,42 @@ void sm_give_up(struct entity *entity, struct resource *resource, enum stream_co
     if (!resource->is_lost && !resource->is_closing) {
         resource->sm->over = condition;
         mark_lost(entity, resource);
+    }
+}
+
+/* How much longer the client may owe acknowledgements for more than max_unacked_stanzas. What was
+ * not sent it does not owe. A client that is away acknowledges nothing: its queue is a store, and
+ * that is its size. */
+static int64_t patience_left_ms(const struct entity *entity, const struct sm_session *sm)
+{
+    int64_t patience_ms = entity->router->settings->ack_patience_ms;
+    const struct sm_entry *oldest = sm->queue.unacked;
+    if (sm->is_detached && !sm->resume) {
+        return 0;
+    }
+    if (!oldest || sm_sequence_is_after(oldest->sequence, sm->sent)) {
+        return patience_ms;
+    }
+    /* On a slow line it may be old while acknowledgements come all the time. */
+    int64_t since_ms = oldest->sent_ms > sm->progress_ms ? oldest->sent_ms : sm->progress_ms;
+    return since_ms + patience_ms - loop_now_ms(entity->router->loop);
+}
+
+static void check_limits(struct entity *entity, struct resource *resource)
+{
+    struct sm_session *sm = resource->sm;
+    const struct settings *settings = entity->router->settings;
+    int64_t count = (int64_t)sm->queue.count;
+    bool is_too_much = count > UNACKED_CEILING * settings->max_unacked_stanzas
+            || (int64_t)sm->queue.bytes > settings->max_unacked_bytes;
+    if (!is_too_much && count <= settings->max_unacked_stanzas) {
+        return;
+    }
+    int64_t left_ms = is_too_much ? 0 : patience_left_ms(entity, sm);
+    if (left_ms <= 0) {
+        sm_give_up(entity, resource, STREAM_ERROR_POLICY_VIOLATION);
+    } else if (sm_session_is_attached(sm) && !timer_is_running(&sm->timer)) {
+        timer_start(loop_timers(entity->router->loop), &sm->timer, left_ms);
     }
 }
 
@@ -264,9 +298,7 @@ void sm_send(struct entity *entity,
         sm_spool_push(entity, resource, sm_queue_push(&sm->queue, stanza, log_id));
     }
     sm_flush(entity, resource);
-    if (is_over_limit(entity, sm)) {
-        sm_give_up(entity, resource, STREAM_ERROR_POLICY_VIOLATION);
-    }
+    check_limits(entity, resource);
 }
 
 static void on_send_failed(struct entity *entity, struct resource *resource, enum err err)
@@ -291,9 +323,7 @@ uint32_t sm_number(struct entity *entity, struct resource *resource, const struc
     struct sm_session *sm = resource->sm;
     struct sm_entry *entry = sm_queue_push(&sm->queue, stanza, 0);
     sm_spool_push(entity, resource, entry);
-    if (is_over_limit(entity, sm)) {
-        sm_give_up(entity, resource, STREAM_ERROR_POLICY_VIOLATION);
-    }
+    check_limits(entity, resource);
     bool is_next = sm_session_is_attached(sm) && !resource->is_lost
             && entry->sequence == sm->sent + 1 && is_window_open(entity, sm);
     if (!is_next) {
@@ -374,10 +404,12 @@ void sm_ack(struct entity *entity, struct resource *resource, uint32_t sequence)
 {
     struct sm_session *sm = resource->sm;
     struct acked_by by = { entity, resource->session };
+    bool is_news = sm_sequence_is_after(sequence, sm->queue.acked);
     if (sm_queue_ack(&sm->queue, sequence, on_acked, &by) != ERR_OK) {
         log_warn("sm", "edge acknowledges what was never sent", log_cstr("edge", resource->edge));
         return;
     }
+    sm->progress_ms = is_news ? loop_now_ms(entity->router->loop) : sm->progress_ms;
     sm_spool_acked(entity, resource);
     if (sm->has_unknown && !sm_sequence_is_after(sm->unknown_until, sequence)) {
         sm->has_unknown = false;
@@ -435,6 +467,7 @@ void sm_attach(struct entity *entity, struct resource *resource)
         metric_add(&detached_gauge, -1);
     }
     resource->is_told = true;
+    sm->progress_ms = loop_now_ms(entity->router->loop);
     sessions_write_record(entity->router, entity, resource);
     account_log_on_link(&entity->log);
 }

@@ -263,10 +263,11 @@ uint32_t sm_queue_forget(struct sm_queue *queue, int64_t watermark)
     return queue->head ? queue->head->sequence : queue->last + 1;
 }
 
-void sm_queue_note_sent(struct sm_queue *queue, struct sm_entry *entry)
+void sm_queue_note_sent(struct sm_queue *queue, struct sm_entry *entry, int64_t now_ms)
 {
     queue->sent_total += entry->bytes;
     entry->sent_total = queue->sent_total;
+    entry->sent_ms = now_ms;
 }
 
 size_t sm_queue_in_flight(const struct sm_queue *queue)

@@ -21,6 +21,7 @@ struct sm_entry {
     bool is_shared;      /* not kept, but other sessions got it as well */
     size_t bytes;        /* counted against the limit */
     uint64_t sent_total; /* of the queue, when it was sent last */
+    int64_t sent_ms;     /* when that was */
     struct arena arena;
     struct stanza stanza;
 };
@@ -77,7 +78,7 @@ MUST_USE enum err sm_queue_ack(
 uint32_t sm_queue_forget(struct sm_queue *queue, int64_t watermark);
 
 /* An edge was given it for the present stream. */
-void sm_queue_note_sent(struct sm_queue *queue, struct sm_entry *entry);
+void sm_queue_note_sent(struct sm_queue *queue, struct sm_entry *entry, int64_t now_ms);
 /* Bytes of what was sent and is not acknowledged. What a former home has sent is not in it. */
 size_t sm_queue_in_flight(const struct sm_queue *queue);
 /* What was sent behind `sequence` did not get there. */

@@ -233,7 +233,7 @@ static void what_is_on_the_way_is_counted(void **state)
     struct sm_queue *queue = *state;
     for (int64_t i = 0; i < 4; i++) {
         push(queue, "<a/>", i % 2); /* volatile ones are forgotten when they are acknowledged */
-        sm_queue_note_sent(queue, queue->tail);
+        sm_queue_note_sent(queue, queue->tail, 0);
     }
     size_t each = queue->bytes / 4;
     assert_int_equal(sm_queue_in_flight(queue), 4 * each);
@@ -241,12 +241,12 @@ static void what_is_on_the_way_is_counted(void **state)
     assert_int_equal(sm_queue_in_flight(queue), 3 * each);
     sm_queue_rewind(queue, 103); /* the last one did not leave */
     assert_int_equal(sm_queue_in_flight(queue), 2 * each);
-    sm_queue_note_sent(queue, queue->tail);
+    sm_queue_note_sent(queue, queue->tail, 0);
     push(queue, "<a/>", 0);
     assert_int_equal(sm_queue_in_flight(queue), 3 * each);
     sm_queue_rewind(queue, 101); /* another stream */
     assert_int_equal(sm_queue_in_flight(queue), 0);
-    sm_queue_note_sent(queue, queue->unacked);
+    sm_queue_note_sent(queue, queue->unacked, 0);
     assert_int_equal(sm_queue_in_flight(queue), each);
     assert_int_equal(sm_queue_ack(queue, 105, hear, NULL), ERR_OK);
     assert_int_equal(sm_queue_in_flight(queue), 0);

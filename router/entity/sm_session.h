@@ -49,11 +49,13 @@ struct sm_session {
     struct timer trim_timer;
     int64_t settled_watermark; /* of the account, known to be in the log by now */
 
-    bool is_detached; /* no stream: waits for <resume/> until max_ms is over */
+    int64_t progress_ms; /* when it was attached here, or its client acknowledged something */
+    bool is_detached;    /* no stream: waits for <resume/> until max_ms is over */
     int64_t max_ms;
     int64_t detached_ms;      /* since when, on the loop's clock */
     int64_t detached_wall_ms; /* since when, for a next home */
-    struct timer timer;       /* detached: the end; else: the edge has not announced it */
+    struct timer timer;       /* detached: the end; not announced: detached; else: the client
+                                 owes too much for too long */
     struct sm_resume *resume; /* NULL: nobody is taking it over */
     struct sm_winner winner;
 };

@@ -197,11 +197,66 @@ static void client_that_never_acks_is_sent_away(void **state)
         say(2 + i, ALICE, "bob@example.org", "<body>x</body>");
     }
     const char *out = fake_take_out();
-    assert_before(out, "DELIVER e2 desk #5", "KICK e2 desk policy-violation");
+    assert_seen(out, "DELIVER e2 desk #6");
     assert_seen(out, "HANDLED e1 phone 7"); /* the sender does not notice */
+    assert_not_seen(out, "KICK");
+    fake_advance(1000);
+    assert_seen(fake_take_out(), "KICK e2 desk policy-violation");
     fake_login("e3", "bob@example.org/bag", 0);
     out = fake_take_out();
     assert_seen(out, "READ 2 2");
+}
+
+/* A login brings presence of all contacts within one round trip. */
+static void burst_that_is_acknowledged_is_fine(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 8; i++) {
+        say(2 + i, ALICE, "bob@example.org", "<body>x</body>");
+    }
+    fake_advance(900);
+    fake_acked("e2", BOB, 4); /* the others are as old, but it goes on */
+    fake_advance(900);
+    for (uint32_t i = 0; i < 4; i++) {
+        say(10 + i, ALICE, "bob@example.org", "<body>x</body>");
+    }
+    fake_acked("e2", BOB, 8);
+    fake_advance(900);
+    assert_not_seen(fake_take_out(), "KICK");
+}
+
+static void no_burst_is_longer_than_some_times_the_limit(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 20; i++) {
+        say(2 + i, ALICE, "bob@example.org", "<body>x</body>");
+    }
+    assert_not_seen(fake_take_out(), "KICK");
+    say(22, ALICE, "bob@example.org", "<body>x</body>");
+    assert_seen(fake_take_out(), "KICK e2 desk policy-violation");
+}
+
+static void bytes_have_one_limit(void **state)
+{
+    (void)state;
+    fake.settings.max_unacked_bytes = 300;
+    say(2, ALICE, "bob@example.org", "<body>x</body>");
+    assert_not_seen(fake_take_out(), "KICK");
+    say(3, ALICE, "bob@example.org", "<body>x</body>");
+    assert_seen(fake_take_out(), "KICK e2 desk policy-violation");
+}
+
+/* Nobody can acknowledge it. */
+static void detached_session_has_one_limit(void **state)
+{
+    (void)state;
+    fake_detach("e2", BOB, 1);
+    for (uint32_t i = 0; i < 5; i++) {
+        say(2 + i, ALICE, "bob@example.org", "<body>x</body>");
+    }
+    assert_int_equal(entity_find(fake.router.entities, STR("bob@example.org"))->resource_count, 1);
+    say(7, ALICE, "bob@example.org", "<body>x</body>");
+    assert_int_equal(entity_find(fake.router.entities, STR("bob@example.org"))->resource_count, 0);
 }
 
 static void foreign_token_resumes_nothing(void **state)
@@ -371,6 +426,12 @@ int main(void)
                 new_stream_gets_as_much_as_the_first, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 what_the_edge_has_not_written_is_not_on_the_way, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                burst_that_is_acknowledged_is_fine, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                no_burst_is_longer_than_some_times_the_limit, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(bytes_have_one_limit, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(detached_session_has_one_limit, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(foreign_token_resumes_nothing, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 detached_session_makes_room_for_a_new_one, start_managed, fake_stop),

@@ -1414,6 +1414,7 @@ static inline int fake_start(void **state)
         .max_resources = 4,
         .resume_timeout_ms = 300000,
         .max_unacked_stanzas = 5,
+        .ack_patience_ms = 1000,
         .max_unacked_bytes = 65536,
         .send_window_bytes = 65536,
         .commit_timeout_ms = 10000,

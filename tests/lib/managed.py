@@ -46,7 +46,7 @@ def in_own_cluster(name, config):
 
 
 in_impatient = in_own_cluster("impatient", {  # sessions wait 4 s and queues are short
-    "router": {"sm": {"resume_timeout": "4s", "max_unacked_stanzas": 100, "max_unacked_bytes": "64KiB"},
+    "router": {"sm": {"resume_timeout": "4s", "max_unacked_stanzas": 100, "ack_patience": "3s", "max_unacked_bytes": "64KiB"},
                "messages": {"catch_up_page_entries": 40, "catch_up_page_bytes": "16KiB"}},
     "edge": {"c2s": {"sm_ack_timeout": "5s"}}})
 

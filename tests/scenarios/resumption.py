@@ -574,6 +574,20 @@ async def test_c20_a_client_that_never_acknowledges():
 
 
 @in_impatient
+async def test_a_burst_past_the_limit_is_fine_when_it_is_acknowledged_soon():
+    a, b = user(), user()
+    ca, cb = await client(1).login_managed(a), await client(0).login_managed(b)
+    for i in range(150):
+        ca.message(f"{b}@localhost", str(i))
+    came = await acked(ca)
+    assert not came, [e.attrib for e in came]
+    assert await bodies(cb, 150) == [str(i) for i in range(150)]
+    await nothing_more(cb)
+    for c in (ca, cb):
+        await c.close()
+
+
+@in_impatient
 async def test_c20_too_much_for_a_detached_session():
     a, b = user(), user()
     ca, cb = await client(1).login_managed(a), await client(0).login_managed(b)
