@@ -47,20 +47,32 @@ static void refuse_item(struct entity *entity, const struct item *item, Wire__St
     refuse(entity, &(struct refusal){ item->edge, item->request, status, false, 0, 0 });
 }
 
-/* The session is gone, or what it was sent is: the client learns how far its own stanzas came. */
-static void refuse_with_h(
-        struct entity *entity, const struct item *item, const struct signer_resume *resume)
+/* A session nobody has spoken for here: the log may know more than the record in Redis. */
+static uint32_t handled_of(const struct entity *entity, const struct resource *resource)
+{
+    uint32_t stored;
+    bool is_newer = !resource->is_told && sessions_find_input(entity, resource->session, &stored)
+            && counter_is_after(stored, resource->handled);
+    return is_newer ? stored : resource->handled;
+}
+
+/* The session is gone, or what it was sent is, or the client has lost count: it learns how far its
+ * own stanzas came, and need not send them twice (XEP-0198 §5). */
+static void refuse_with_h(struct entity *entity,
+        const struct item *item,
+        const struct signer_resume *resume,
+        Wire__Status status)
 {
     struct refusal refusal = {
         .edge = item->edge,
         .request = item->request,
-        .status = WIRE__STATUS__STATUS_NOT_FOUND,
+        .status = status,
         .counter = resume->counter,
     };
     const struct resource *resource = entity_find_session(entity, resume->session);
     if (resource) {
         refusal.has_h = resource_is_settled(resource);
-        refusal.handled = resource->handled;
+        refusal.handled = handled_of(entity, resource);
     } else {
         refusal.has_h = sessions_find_input(entity, resume->session, &refusal.handled);
     }
@@ -267,7 +279,7 @@ void sm_handle_resume(struct entity *entity, const struct item *item)
     struct resource *resource = entity_find_session(entity, ids.session);
     if (!resource || resource->is_closing || resource->is_lost || !resource->sm
             || !resource->sm->is_resumable) {
-        refuse_with_h(entity, item, &ids);
+        refuse_with_h(entity, item, &ids, WIRE__STATUS__STATUS_NOT_FOUND);
         return;
     }
     if (is_repeat(resource, item)) {
@@ -285,10 +297,10 @@ void sm_handle_resume(struct entity *entity, const struct item *item)
     }
     Wire__Status status = check_h(resource->sm, ids.sequence + item->sm.h);
     if (status == WIRE__STATUS__STATUS_NOT_FOUND) {
-        refuse_with_h(entity, item, &ids);
+        refuse_with_h(entity, item, &ids, status);
         give_up(entity, resource);
     } else if (status != WIRE__STATUS__STATUS_OK) {
-        refuse_item(entity, item, status);
+        refuse_with_h(entity, item, &ids, status); /* nobody is hurt by a wrong number */
     } else {
         if (resource->sm->resume) {
             sm_refuse_resume(entity, resource); /* its client has given it up */

@@ -205,16 +205,31 @@ static void lost_queue_answers_with_h(void **state)
 {
     (void)state;
     fake.is_redis_up = false; /* and what it had is gone */
-    fake_detach("e2", BOB, 0);
     say(2, BOB, "<body>a</body>");
     struct stanza message = fake_message(BOB, "alice@example.org", "<body>x</body>");
     fake_input("e2", 2, &message);
+    fake_detach("e2", BOB, 0);
     entity_drop(bob());
     fake_clear();
     resume(0);
-    assert_seen(fake_take_out(), "NOT-RESUMED e3 9");
+    assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=1\n");
     fake_login("e3", "bob@example.org/bag", 0);
     assert_seen(fake_take_out(), "DELIVER e3 bag kept");
+}
+
+/* What Redis knows of the counter is older than what the log knows. */
+static void h_of_a_lost_queue_is_the_newest_that_is_known(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    struct stanza message = fake_message(BOB, "alice@example.org", "<body>x</body>");
+    fake_input("e2", 2, &message);
+    fake_detach("e2", BOB, 0);
+    fake.written.handled = 1;
+    fake.spool[0].element.position++;
+    fake_take_over_bob();
+    resume(0);
+    assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=1\n");
 }
 
 /* FLUSHALL: what comes after it is not trimmed in the place of what is gone. */
@@ -408,6 +423,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
                 volatile_ones_need_no_durable_one_to_go, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(lost_queue_answers_with_h, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                h_of_a_lost_queue_is_the_newest_that_is_known, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 session_that_cannot_be_resumed_is_no_target, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(

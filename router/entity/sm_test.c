@@ -85,9 +85,10 @@ static void resume_delivers_only_what_the_client_has_not(void **state)
     assert_seen(out, "DELIVER e3 desk #2 kept");
     assert_seen(out, "WATERMARK 2");
     resume("e4", 5); /* more than was sent */
-    assert_seen(fake_take_out(), "NOT-RESUMED e4 7");
+    assert_seen(fake_take_out(), "NOT-RESUMED e4 7 h=0");
     resume("e4", 0); /* less than was acknowledged */
-    assert_seen(fake_take_out(), "NOT-RESUMED e4 7");
+    assert_seen(fake_take_out(), "NOT-RESUMED e4 7 h=0");
+    assert_int_equal(entity_find(fake.router.entities, STR("bob@example.org"))->resource_count, 1);
 }
 
 static void detached_session_ends_when_its_time_is_over(void **state)

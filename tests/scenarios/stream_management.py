@@ -118,16 +118,27 @@ async def test_c23_ids_that_are_guessed_foreign_or_ended():
 
 
 async def test_a_resume_with_impossible_h_fails_and_hurts_nobody():
-    a = user()
+    """A client that has lost count learns what the server has of it."""
+    a, b = user(), user()
     c = await client(0).login_managed(a)
+    for i in range(3):
+        c.message(f"{b}@localhost", str(i))
+    await acked(c)
+    c.ack()
+    await asyncio.sleep(0.3)
+    assert c.sm.handled > 0
     c.abort()
     await asyncio.sleep(0.3)
-    for h in ("-1", "x", "4294967296", str(c.sm.handled + 7)):
+    for h in ("-1", "x", "4294967296", str(c.sm.handled + 7), "0"):
         new = await client(1).authenticate(a)
         new.send(f"<resume xmlns='{SM}' previd='{c.sm.ident}' h='{h}'/>")
         try:
             got = await new.get()
             assert got.tag == f"{{{SM}}}failed", (h, got.tag)
+            if sm_condition(got) == "item-not-found":
+                assert got.get("h") == str(c.sm.sent), (h, got.attrib)
+            else:
+                assert h in ("-1", "x", "4294967296"), h
         except StreamError as error:
             assert error.condition in ("undefined-condition", "bad-format"), error.condition
         await new.close()
