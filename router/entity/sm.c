@@ -513,24 +513,6 @@ static void route_again(struct entity *entity, const struct sm_queue *queue)
     entity_post_first(entity, &older);
 }
 
-/* The edge never heard that it was on, so what was numbered did not leave for its client, as far as
- * anybody knows. What the log has comes again from there. */
-void sm_end_management(struct entity *entity, struct resource *resource)
-{
-    struct sm_session *sm = resource->sm;
-    sm_spool_close(entity, resource);
-    resource->sm = NULL;
-    for (const struct sm_entry *entry = sm->queue.unacked; entry; entry = entry->next) {
-        if (is_nowhere_else(entry) && entry->is_shared) {
-            send_past_csi(entity, resource, &entry->stanza); /* other sessions have it already */
-        }
-    }
-    route_again(entity, &sm->queue);
-    sm_session_destroy(sm);
-}
-
-/* ---- the end */
-
 /* Requests that nobody will answer any more (P5). */
 static void answer_request(struct entity *entity, const struct stanza *stanza)
 {
@@ -548,6 +530,38 @@ static void answer_request(struct entity *entity, const struct stanza *stanza)
     effects_apply(&turn);
     arena_fini(&arena);
 }
+
+/* RFC 6120 §8.2.3 wants an answer to each request, and XEP-0198 §4 an error for what was not
+ * acknowledged, also when the client itself has closed its stream: one that had handled a request
+ * acknowledges it first. If it did not, the requester has had its answer, which went out before the
+ * end, and knows no request by the id of the second one. */
+static void answer_requests(struct entity *entity, const struct sm_queue *queue)
+{
+    for (const struct sm_entry *entry = queue->unacked; entry; entry = entry->next) {
+        if (entry->has_stanza && entry->log_id == 0) {
+            answer_request(entity, &entry->stanza);
+        }
+    }
+}
+
+/* The edge never heard that it was on, so what was numbered did not leave for its client, as far as
+ * anybody knows. What the log has comes again from there. */
+void sm_end_management(struct entity *entity, struct resource *resource)
+{
+    struct sm_session *sm = resource->sm;
+    sm_spool_close(entity, resource);
+    resource->sm = NULL;
+    for (const struct sm_entry *entry = sm->queue.unacked; entry; entry = entry->next) {
+        if (is_nowhere_else(entry) && entry->is_shared) {
+            send_past_csi(entity, resource, &entry->stanza); /* other sessions have it already */
+        }
+    }
+    route_again(entity, &sm->queue);
+    answer_requests(entity, &sm->queue);
+    sm_session_destroy(sm);
+}
+
+/* ---- the end */
 
 void sm_share_newest(struct entity *entity, const struct id128 *sessions, size_t count)
 {
@@ -569,19 +583,14 @@ void sm_end(struct entity *entity, struct resource *resource)
     if (sm->resume) {
         sm_refuse_resume(entity, resource);
     }
-    bool was_detached = sm->is_detached;
-    if (was_detached) {
+    if (sm->is_detached) {
         sm->is_detached = false;
         metric_add(&detached_gauge, -1);
     }
     struct sm_queue queue = sm->queue;
     sm_queue_init(&sm->queue, queue.last);
     route_again(entity, &queue);
-    for (const struct sm_entry *entry = queue.unacked; entry; entry = entry->next) {
-        if (was_detached && entry->has_stanza && entry->log_id == 0) {
-            answer_request(entity, &entry->stanza);
-        }
-    }
+    answer_requests(entity, &queue);
     sm_queue_fini(&queue);
 }
 

@@ -260,6 +260,59 @@ static void detached_session_has_one_limit(void **state)
     assert_int_equal(entity_find(fake.router.entities, STR("bob@example.org"))->resource_count, 0);
 }
 
+static void ask_bob(uint32_t counter)
+{
+    struct stanza iq = fake_iq(ALICE, BOB, STANZA_TYPE_GET, NS_PING, "ping");
+    fake_input("e1", counter, &iq);
+    assert_seen(fake_take_out(), "DELIVER e2 desk #");
+}
+
+/* Whatever ends the session, Alice's request has an answer. */
+static void unacknowledged_requests_are_answered_when_the_session_ends(void **state)
+{
+    (void)state;
+    ask_bob(2);
+    fake_acked("e2", BOB, 1);
+    fake_clear();
+    ask_bob(3);
+    fake_close("e2", BOB);
+    const char *out = fake_take_out();
+    assert_seen(out, "service-unavailable");
+    const char *first = strstr(out, "service-unavailable");
+    assert_null(strstr(first + 1, "service-unavailable")); /* not for what it has */
+}
+
+static void request_to_who_is_sent_away_is_answered(void **state)
+{
+    (void)state;
+    ask_bob(2);
+    fake.settings.max_unacked_bytes = 10;
+    say(3, ALICE, BOB, "<body>x</body>");
+    assert_before(fake_take_out(), "KICK e2 desk policy-violation", "service-unavailable");
+}
+
+static void request_to_who_is_lost_without_resumption_is_answered(void **state)
+{
+    (void)state;
+    fake_login("e2", "bob@example.org/bag", 0);
+    fake_enable("e2", "bob@example.org/bag", false);
+    fake_clear();
+    struct stanza iq = fake_iq(ALICE, "bob@example.org/bag", STANZA_TYPE_GET, NS_PING, "ping");
+    fake_input("e1", 2, &iq);
+    fake_clear();
+    entity_on_edge_dead(fake.router.entities, "e2");
+    fake_run();
+    assert_seen(fake_take_out(), "service-unavailable");
+}
+
+static void request_from_before_management_was_off_is_answered(void **state)
+{
+    (void)state;
+    ask_bob(2);
+    fake_announce_plain("e2", BOB, 1);
+    assert_seen(fake_take_out(), "service-unavailable");
+}
+
 static void foreign_token_resumes_nothing(void **state)
 {
     (void)state;
@@ -433,6 +486,15 @@ int main(void)
                 no_burst_is_longer_than_some_times_the_limit, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(bytes_have_one_limit, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(detached_session_has_one_limit, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(unacknowledged_requests_are_answered_when_the_session_ends,
+                start_managed,
+                fake_stop),
+        cmocka_unit_test_setup_teardown(
+                request_to_who_is_sent_away_is_answered, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                request_to_who_is_lost_without_resumption_is_answered, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                request_from_before_management_was_off_is_answered, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(foreign_token_resumes_nothing, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 detached_session_makes_room_for_a_new_one, start_managed, fake_stop),

@@ -9,7 +9,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import managed  # noqa: E402
 from managed import PRESENCE, acked, bodies, client, is_message, next_message, nothing_more, resume, stored, user, wait_all_ready  # noqa: E402
-from rawclient import CLIENT, CSI, SM, StreamError, body, sm_condition  # noqa: E402
+from rawclient import CLIENT, CSI, SM, StreamError, body, condition, sm_condition  # noqa: E402
 from runner import limit  # noqa: E402
 
 SID, STATES = "urn:xmpp:sid:0", "http://jabber.org/protocol/chatstates"
@@ -157,6 +157,30 @@ async def test_an_ack_means_postgresql():
         await acked(c)
         assert await asyncio.to_thread(stored, b) >= i + 1, "acknowledged, but not stored"
     await c.close()
+
+
+async def test_a_request_to_a_session_that_ends_has_an_answer():
+    """RFC 6120 section 8.2.3, XEP-0198 section 4: an error when the client had not acknowledged it, however the session ends; else one answer."""
+    a = user()
+    ca = await client(1).login_managed(a)
+    ping = "<ping xmlns='urn:xmpp:ping'/>"
+    for may_resume, has_closed in ((False, False), (True, True)):
+        cb = await client(0).login_managed(user(), resume=may_resume)
+        cb.answers_requests = False
+        ca.send(f"<iq type='get' id='q{has_closed}' to='{cb.jid}'>{ping}</iq>")
+        assert (await cb.get()).get("id") == f"q{has_closed}"
+        await cb.close() if has_closed else cb.abort()
+        got = await ca.get()
+        assert got.get("id") == f"q{has_closed}" and got.get("from") == cb.jid and condition(got) == "service-unavailable", got.attrib
+    cb = await client(0).login_managed(user())
+    ca.send(f"<iq type='get' id='q' to='{cb.jid}'>{ping}</iq>")
+    assert (await cb.get()).get("id") == "q"
+    cb.send(f"<iq type='result' id='q' to='{ca.jid}'/>")
+    cb.ack()
+    await cb.close()
+    assert (await ca.get()).get("type") == "result"
+    await nothing_more(ca, lambda _: True)
+    await ca.close()
 
 
 async def test_requests_are_answered_soon_also_while_postgresql_is_down():
