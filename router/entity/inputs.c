@@ -75,6 +75,7 @@ static void commit_counter(struct entity *entity, struct resource *resource, uin
 /* The stream has ended and its last input is decided. */
 static void finish_closing(struct entity *entity, struct resource *resource)
 {
+    sm_answer_failed(entity, resource);
     bool is_kept = resource->sm && resource->sm->is_resumable;
     if ((resource->input_is_stored || is_kept) && entity->account.state == ACCOUNT_ACTIVE) {
         /* Who comes too late to resume still learns how far it came (XEP-0198 §5). */
@@ -122,6 +123,9 @@ void inputs_flush(struct entity *entity)
         uint32_t counter;
         if (resource_next_commit(resource, &counter)) {
             commit_counter(entity, resource, counter);
+        }
+        if (resource_is_settled(resource)) {
+            sm_answer_failed(entity, resource);
         }
         if (resource->sm && resource->sm->resume && resource_is_settled(resource)) {
             sm_finish_resume(entity, resource);

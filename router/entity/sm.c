@@ -75,6 +75,11 @@ static void resume_free(struct sm_session *sm)
         free(sm->resume);
         sm->resume = NULL;
     }
+    if (sm->failed) {
+        free(sm->failed->edge);
+        free(sm->failed);
+        sm->failed = NULL;
+    }
 }
 
 void sm_session_destroy(struct sm_session *sm)

@@ -84,4 +84,6 @@ bool csi_hold_back(struct entity *entity,
 void sm_handle_resume(struct entity *entity, const struct item *item);
 void sm_finish_resume(struct entity *entity, struct resource *resource);
 void sm_refuse_resume(struct entity *entity, struct resource *resource); /* the session ends */
+/* To a <resume/> that failed while inputs were at work, if there was one: they are decided. */
+void sm_answer_failed(struct entity *entity, struct resource *resource);
 void sm_cancel_resume(struct entity *entity, struct resource *resource); /* its edge is gone */

@@ -56,6 +56,64 @@ static uint32_t handled_of(const struct entity *entity, const struct resource *r
     return is_newer ? stored : resource->handled;
 }
 
+void sm_answer_failed(struct entity *entity, struct resource *resource)
+{
+    struct sm_failed *failed = resource->sm ? resource->sm->failed : NULL;
+    if (!failed) {
+        return;
+    }
+    resource->sm->failed = NULL;
+    refuse(entity,
+            &(struct refusal){
+                    .edge = failed->edge,
+                    .request = failed->request,
+                    .status = WIRE__STATUS__STATUS_NOT_FOUND,
+                    .has_h = true,
+                    .handled = counter_at_least(handled_of(entity, resource), failed->counter),
+                    .counter = failed->counter,
+            });
+    free(failed->edge);
+    free(failed);
+}
+
+/* Inputs are at work whose fate its client has to know, and none come any more. */
+static bool is_about_to_settle(const struct resource *resource)
+{
+    const struct sm_session *sm = resource->sm;
+    return sm && !resource_is_settled(resource)
+            && (resource->is_closing || resource->is_lost || sm->is_detached);
+}
+
+/* One at a time: who asked before has given up, or gets no h. */
+static void answer_when_settled(struct entity *entity,
+        struct resource *resource,
+        const struct item *item,
+        const struct signer_resume *resume)
+{
+    struct sm_session *sm = resource->sm;
+    if (sm->failed && sm->failed->request == item->request
+            && strcmp(sm->failed->edge, item->edge) == 0) {
+        return; /* asked again: the link was away */
+    }
+    if (sm->failed) {
+        refuse(entity,
+                &(struct refusal){
+                        .edge = sm->failed->edge,
+                        .request = sm->failed->request,
+                        .status = WIRE__STATUS__STATUS_NOT_FOUND,
+                });
+        free(sm->failed->edge);
+    } else {
+        sm->failed = MEM_NEW(struct sm_failed);
+    }
+    *sm->failed = (struct sm_failed){
+        .edge = str_to_cstr(str_from_cstr(item->edge)),
+        .request = item->request,
+        .counter = resume->counter,
+    };
+    entity_mark_dirty(entity); /* answered there */
+}
+
 /* The session is gone, or what it was sent is, or the client has lost count: it learns how far its
  * own stanzas came, and need not send them twice (XEP-0198 §5). */
 static void refuse_with_h(struct entity *entity,
@@ -69,7 +127,11 @@ static void refuse_with_h(struct entity *entity,
         .status = status,
         .counter = resume->counter,
     };
-    const struct resource *resource = entity_find_session(entity, resume->session);
+    struct resource *resource = entity_find_session(entity, resume->session);
+    if (resource && status == WIRE__STATUS__STATUS_NOT_FOUND && is_about_to_settle(resource)) {
+        answer_when_settled(entity, resource, item, resume);
+        return;
+    }
     if (resource) {
         refusal.has_h = resource_is_settled(resource);
         refusal.handled = handled_of(entity, resource);

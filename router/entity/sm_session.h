@@ -19,6 +19,13 @@ struct sm_resume {
     uint32_t acked; /* what the client says it has, as one of our numbers */
 };
 
+/* A <resume/> that failed and waits for the same, so that its answer tells an exact h. */
+struct sm_failed {
+    char *edge;
+    uint64_t request;
+    uint32_t counter; /* where its client's h counts from */
+};
+
 /* The <resume/> that holds the session or is about to: who asked at the same time is refused. */
 struct sm_winner {
     int64_t asked_us; /* on the wall clock; 0: not resumed while its home was here */
@@ -57,6 +64,7 @@ struct sm_session {
     struct timer timer;       /* detached: the end; not announced: detached; else: the client
                                  owes too much for too long */
     struct sm_resume *resume; /* NULL: nobody is taking it over */
+    struct sm_failed *failed; /* NULL: nobody waits for that answer */
     struct sm_winner winner;
 };
 

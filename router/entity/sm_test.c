@@ -448,6 +448,57 @@ static void what_the_edge_has_not_written_is_not_on_the_way(void **state)
     assert_not_seen(out, "DELIVER e2 desk #3");
 }
 
+/* A client that is told no h, or one that is too small, sends again what has an effect already. */
+static void resume_that_fails_waits_for_inputs_at_work(void **state)
+{
+    (void)state;
+    fake.is_auto_commit = false;
+    say(2, BOB, "alice@example.org", "<body>x</body>");
+    fake_close("e2", BOB);
+    fake_clear();
+    resume("e3", 0);
+    assert_not_seen(fake_take_out(), "RESUMED");
+    resume("e4", 0); /* the client has gone on */
+    const char *out = fake_take_out();
+    assert_seen(out, "NOT-RESUMED e3 9\n");
+    assert_not_seen(out, "NOT-RESUMED e4");
+    fake.last_request--;
+    resume("e4", 0); /* the same question */
+    assert_not_seen(fake_take_out(), "NOT-RESUMED");
+    fake_commit(ERR_OK);
+    fake_run();
+    assert_seen(fake_take_out(), "NOT-RESUMED e4 9 h=1\n");
+}
+
+static void session_with_unknown_numbers_tells_h_when_it_is_exact(void **state)
+{
+    (void)state;
+    entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
+    announce("e2", 1, 3, 5);
+    fake.is_auto_commit = false;
+    say(2, BOB, "alice@example.org", "<body>x</body>");
+    fake_detach("e2", BOB, 1);
+    fake_clear();
+    resume("e3", 3); /* 4 and 5 are not known here */
+    assert_not_seen(fake_take_out(), "RESUMED");
+    fake_commit(ERR_OK);
+    fake_run();
+    assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=1\n");
+    assert_int_equal(entity_find(fake.router.entities, STR("bob@example.org"))->resource_count, 0);
+}
+
+static void home_that_is_lost_while_a_failed_resume_waits_answers_nobody(void **state)
+{
+    (void)state;
+    fake.is_auto_commit = false;
+    say(2, BOB, "alice@example.org", "<body>x</body>");
+    fake_close("e2", BOB);
+    resume("e3", 0);
+    fake_clear();
+    entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
+    assert_not_seen(fake_take_out(), "RESUMED"); /* its edge asks again */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -495,6 +546,14 @@ int main(void)
                 request_to_who_is_lost_without_resumption_is_answered, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 request_from_before_management_was_off_is_answered, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                resume_that_fails_waits_for_inputs_at_work, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                session_with_unknown_numbers_tells_h_when_it_is_exact, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                home_that_is_lost_while_a_failed_resume_waits_answers_nobody,
+                start_managed,
+                fake_stop),
         cmocka_unit_test_setup_teardown(foreign_token_resumes_nothing, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 detached_session_makes_room_for_a_new_one, start_managed, fake_stop),
