@@ -86,6 +86,7 @@ static const struct config_field host_fields[] = {
     { "resource_conflict", CONFIG_ENUM, HOST(resource_conflict), "replace", 0, 0, conflict_words, "A resource that is bound already: replace ends the old stream, refuse the new one." },
     { "stanzas_per_second", CONFIG_INT, HOST(stanzas_per_second), "0", 0, 100000000, NULL, "Stanzas of all accounts of the domain, over all routers; 0: no limit." },
     { "registrations_per_hour", CONFIG_INT, HOST(registrations_per_hour), "0", 0, 1000000000, NULL, "Registrations the domain accepts in an hour; 0: register.per_hour." },
+    { "resume_timeout", CONFIG_DURATION, HOST(resume_timeout_ms), "0s", 0, 86400000, NULL, "Sessions of the domain wait so long to be resumed (XEP-0198); 0s: sm.resume_timeout of the routers." },
     { .name = NULL },
 };
 const struct config_section settings_hosts = {

@@ -14,6 +14,10 @@
 #define HOUR_MS      INT64_C(3600000)
 #define HOST_BURST_S 10
 
+/* XEP-0198: <enabled max=''/> is in seconds. */
+#define MIN_RESUME_MS 1000
+#define MAX_RESUME_MS 86400000
+
 struct cluster_config {
     int64_t shards;
 };
@@ -27,6 +31,7 @@ struct host_config {
     int resource_conflict;
     int64_t stanzas_per_second;
     int64_t registrations_per_hour;
+    int64_t resume_timeout_ms;
 };
 
 struct router_config {
@@ -126,6 +131,11 @@ static const struct config_field host_fields[] = {
       .offset = offsetof(struct host_config, registrations_per_hour), .default_text = "0",
       .min = 0, .max = 1000000000,
       .help = "In-band registrations the domain accepts in an hour, over all routers; 0: register.per_hour." },
+    { .name = "resume_timeout", .type = CONFIG_DURATION,
+      .offset = offsetof(struct host_config, resume_timeout_ms), .default_text = "0s",
+      .min = 0, .max = MAX_RESUME_MS,
+      .help = "Sessions of the domain whose connection was lost wait so long for their clients, a second at least; "
+              "0s: sm.resume_timeout." },
     { .name = NULL },
 };
 
@@ -210,7 +220,7 @@ static const struct config_field register_fields[] = {
 static const struct config_field sm_fields[] = {
     { .name = "resume_timeout", .type = CONFIG_DURATION,
       .offset = offsetof(struct sm_config, resume_timeout_ms), .default_text = "300s",
-      .min = 1000, .max = 86400000,
+      .min = MIN_RESUME_MS, .max = MAX_RESUME_MS,
       .help = "A session whose connection was lost waits so long for its client to resume it (XEP-0198)." },
     /* By default less than the log leaves unconfirmed (ACCOUNT_LOG_MAX_TRACKED): who never acknowledges is noticed. */
     { .name = "max_unacked_stanzas", .type = CONFIG_INT,
@@ -280,6 +290,10 @@ static enum err check_host(const void *section, struct buf *why)
     if (err != ERR_OK) {
         buf_printf(why, "domain: \"%s\" is no domain name", host->domain);
         return err;
+    }
+    if (host->resume_timeout_ms != 0 && host->resume_timeout_ms < MIN_RESUME_MS) {
+        buf_printf(why, "resume_timeout: neither 0s nor a second at least");
+        return ERR_INVALID;
     }
 
 #ifndef STARLING_TEST_BUILD
@@ -422,6 +436,7 @@ static const struct host *make_hosts(
         int64_t per_hour = from[i].registrations_per_hour;
         hosts[i].registrations =
                 quota_limit_in(per_hour ? per_hour : registration->per_hour, HOUR_MS);
+        hosts[i].resume_timeout_ms = from[i].resume_timeout_ms;
     }
     *count_out = count;
 

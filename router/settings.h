@@ -17,6 +17,7 @@ struct host {
     const char *resource_conflict;    /* "replace" (old stream gets conflict) or "refuse" */
     struct quota_limit stanzas;       /* of all its accounts together */
     struct quota_limit registrations; /* likewise; the host's own, or register.per_hour */
+    int64_t resume_timeout_ms;        /* 0: as in struct settings */
     bool formerly;                    /* once served here: its users get host-gone at the edge */
 };
 
@@ -99,7 +100,8 @@ struct settings {
     int64_t catch_up_page_entries; /* 100 */
     int64_t catch_up_page_bytes;   /* 256 KiB */
     bool show_version;             /* XEP-0092: software version and OS, off by default */
-    int64_t resume_timeout_ms;     /* XEP-0198: how long a session waits without a stream */
+    int64_t resume_timeout_ms;     /* XEP-0198: how long a session waits without a stream, on a host
+                                      without its own */
     int64_t max_unacked_stanzas;   /* numbered stanzas one session may owe acks for */
     int64_t max_unacked_bytes;     /* likewise */
     int64_t max_uncommitted_bytes; /* log entries waiting for archive-svc: overload beyond it */

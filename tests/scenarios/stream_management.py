@@ -12,6 +12,9 @@ from managed import PRESENCE, acked, bodies, client, is_message, next_message, n
 from rawclient import CLIENT, CSI, SM, StreamError, body, sm_condition  # noqa: E402
 from runner import limit  # noqa: E402
 
+PATIENT = "patient.localhost"
+in_two_hosts = managed.in_own_cluster("two hosts", {"router": {"sm": {"resume_timeout": "3s"}}},
+                                      hosts=[{"domain": "localhost", "registration": True}, {"domain": PATIENT, "resume_timeout": "60s"}])
 SID, STATES = "urn:xmpp:sid:0", "http://jabber.org/protocol/chatstates"
 
 
@@ -132,6 +135,32 @@ async def test_a_resume_with_impossible_h_fails_and_hurts_nobody():
             assert error.condition in ("undefined-condition", "bad-format"), error.condition
         await new.close()
     await (await resume(c, 1)).close()
+
+
+@in_two_hosts
+@limit(90)
+async def test_each_host_has_its_own_time_to_resume():
+    """<enabled max=''/> tells it, and it holds although edge and routers die meanwhile."""
+    name = user()
+    managed.cluster.add_account(name, host=PATIENT)
+
+    def at(domain, edge):
+        return RawClient(managed.cluster.edges[edge].c2s, domain=domain)
+
+    short, long = await at("localhost", 0).login(name, available=False), await at(PATIENT, 0).login(name, available=False)
+    assert (await short.enable()).get("max") == "3"
+    assert (await long.enable(extra=" max='3600'")).get("max") == "60"
+    for node in (managed.cluster.edges[0], *managed.cluster.routers):
+        node.kill()
+    await asyncio.sleep(6)
+    await wait_all_ready()
+    back = await at(PATIENT, 1).authenticate(name)
+    assert (await back.resume(long.sm)).tag == f"{{{SM}}}resumed"
+    deadline = time.monotonic() + 20  # whose record is read last waits for its edge first
+    while short.jid in (await asyncio.to_thread(managed.cluster.ctl, "sessions")).stdout:
+        assert time.monotonic() < deadline, "waits although its time is over"
+        await asyncio.sleep(0.5)
+    await back.close()
 
 
 # ---- acknowledgements
