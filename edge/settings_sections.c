@@ -182,6 +182,7 @@ static const struct config_field c2s_fields[] = {
     { "sm_request_bytes", CONFIG_SIZE, C2S(sm_request_bytes), "64KiB", KIB, GIB, NULL, "The same in bytes." },
     { "sm_request_after", CONFIG_DURATION, C2S(sm_request_after_ms), "2s", 10, 10 * MINUTE, NULL, "The same for fewer and smaller stanzas: this long after the last one." },
     { "sm_ack_timeout", CONFIG_DURATION, C2S(sm_ack_timeout_ms), "60s", 100, DAY, NULL, "A client that does not acknowledge when asked is dead; its session waits for another connection." },
+    { "client_state", CONFIG_BOOL, C2S(client_state), "true", 0, 0, NULL, "Offer clients to say when nobody looks at them (XEP-0352); what may wait then is section csi of the routers. false: what they say is ignored." },
     { "proxy_timeout", CONFIG_DURATION, C2S(proxy_timeout_ms), "5s", 100, MINUTE, NULL, "For the PROXY header of a load balancer." },
     { .name = NULL },
 };

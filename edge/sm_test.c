@@ -696,6 +696,24 @@ static void resumed_stream_is_told_as_active_before_it_is_read(void **state)
     assert_true(the_session()->is_inactive);
 }
 
+static void client_state_is_neither_offered_nor_heard_when_it_is_off(void **state)
+{
+    (void)state;
+    fixture.edge.settings->c2s_copy.client_state = false;
+    open_secure(HEADER_TO("example.org"));
+    client_sends(AUTH_PLAIN);
+    router_says(WIRE__STATUS__STATUS_OK);
+    expect("<success");
+    client_sends(HEADER_TO("example.org"));
+    const char *said = server_said();
+    expect_part(said, "<sm xmlns='urn:xmpp:sm:3'/>");
+    assert_null(strstr(said, "urn:xmpp:csi:0"));
+    bind_resource();
+    client_sends("<inactive xmlns='urn:xmpp:csi:0'/>");
+    assert_false(the_session()->is_inactive || the_session()->is_state_due);
+    expect_silence();
+}
+
 #define SM_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -730,6 +748,7 @@ int main(void)
         SM_TEST(changes_of_the_client_state_are_passed_on),
         SM_TEST(each_client_state_is_told_before_more_is_read),
         SM_TEST(resumed_stream_is_told_as_active_before_it_is_read),
+        SM_TEST(client_state_is_neither_offered_nor_heard_when_it_is_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

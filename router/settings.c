@@ -90,6 +90,11 @@ struct sm_config {
     int64_t max_unacked_bytes;
 };
 
+struct csi_config {
+    int64_t max_held;
+    int64_t max_held_bytes;
+};
+
 enum {
     DURABILITY_COMMITTED,
     DURABILITY_ROUTED,
@@ -231,6 +236,16 @@ static const struct config_field sm_fields[] = {
     { .name = "max_unacked_bytes", .type = CONFIG_SIZE,
       .offset = offsetof(struct sm_config, max_unacked_bytes), .default_text = "2MiB",
       .min = 65536, .max = INT64_C(1) << 30, .help = "The same in bytes." },
+    { .name = NULL },
+};
+
+static const struct config_field csi_fields[] = {
+    { .name = "max_held", .type = CONFIG_INT, .offset = offsetof(struct csi_config, max_held),
+      .default_text = "200", .min = 0, .max = 100000,
+      .help = "Presences and chat states that wait for one inactive client; one more lets all of them go. 0: nothing waits; "
+              "c2s.client_state of the edges says whether clients are offered it at all." },
+    { .name = "max_held_bytes", .type = CONFIG_SIZE, .offset = offsetof(struct csi_config, max_held_bytes),
+      .default_text = "64KiB", .min = 1024, .max = 1 << 24, .help = "The same in bytes." },
     { .name = NULL },
 };
 
@@ -385,6 +400,14 @@ static const struct config_section section_sm = {
     .may_reload = true,
 };
 
+static const struct config_section section_csi = {
+    .name = "csi",
+    .help = "What waits while clients are inactive (XEP-0352).",
+    .fields = csi_fields,
+    .size = sizeof(struct csi_config),
+    .may_reload = true,
+};
+
 const struct config_section *const settings_sections[] = {
     &section_cluster,
     &section_hosts,
@@ -392,6 +415,7 @@ const struct config_section *const settings_sections[] = {
     &section_router,
     &section_messages,
     &section_sm,
+    &section_csi,
     &section_register,
     &section_fast,
     &section_roster,
@@ -468,6 +492,9 @@ static void fill_limits(struct settings *settings, const struct config *config)
     settings->resume_timeout_ms = sm->resume_timeout_ms;
     settings->max_unacked_stanzas = sm->max_unacked_stanzas;
     settings->max_unacked_bytes = sm->max_unacked_bytes;
+    const struct csi_config *csi = config_get(config, &section_csi);
+    settings->csi_max_held = csi->max_held;
+    settings->csi_max_held_bytes = csi->max_held_bytes;
     const struct fast_config *fast = config_get(config, &section_fast);
     settings->token_lifetime_s = fast->token_lifetime_ms / 1000;
     settings->token_rotate_after_s = fast->rotate_after_ms / 1000;

@@ -1,5 +1,5 @@
 /* The router's configuration as its parts read it: sections cluster, hosts, components, router,
- * messages, sm, register, fast, roster, presence, version, accounts. */
+ * messages, sm, csi, register, fast, roster, presence, version, accounts. */
 #pragma once
 
 #include <stdbool.h>
@@ -104,6 +104,8 @@ struct settings {
                                       without its own */
     int64_t max_unacked_stanzas;   /* numbered stanzas one session may owe acks for */
     int64_t max_unacked_bytes;     /* likewise */
+    int64_t csi_max_held;          /* XEP-0352: what waits for one inactive client; 0: nothing */
+    int64_t csi_max_held_bytes;    /* likewise */
     int64_t max_uncommitted_bytes; /* log entries waiting for archive-svc: overload beyond it */
     int64_t blocking_max_items;    /* of one account */
     int64_t blocking_max_bytes;

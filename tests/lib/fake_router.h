@@ -1415,6 +1415,8 @@ static inline int fake_start(void **state)
         .resume_timeout_ms = 300000,
         .max_unacked_stanzas = 5,
         .max_unacked_bytes = 65536,
+        .csi_max_held = 200,
+        .csi_max_held_bytes = 65536,
         .commit_timeout_ms = 10000,
         .archive_patience_ms = 2000,
         .max_entities = 100,
