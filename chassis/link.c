@@ -97,6 +97,10 @@ static void set_defaults(struct link_options *options)
     if (options->handshake_timeout_ms == 0) {
         options->handshake_timeout_ms = 5000;
     }
+    if (options->version_max == 0) {
+        options->version_min = LINK_VERSION_MIN;
+        options->version_max = LINK_VERSION_MAX;
+    }
 }
 
 static enum err read_pem(const char *path, struct buf *out)

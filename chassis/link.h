@@ -59,6 +59,8 @@ struct link_options {
     int64_t peer_timeout_ms;      /* default 15000: without a connection for this long, a peer is
                                      given up */
     int64_t handshake_timeout_ms; /* default 5000 */
+    /* Of the protocol (F03); 0: all that this program speaks. For tests of what comes later. */
+    uint32_t version_min, version_max;
 };
 
 struct link_handlers {

@@ -9,8 +9,8 @@ static struct link_hello own_hello(const struct link_conn *conn)
 {
     const struct link *link = conn->link;
     return (struct link_hello){
-        .version_min = LINK_VERSION_MIN,
-        .version_max = LINK_VERSION_MAX,
+        .version_min = link->options.version_min,
+        .version_max = link->options.version_max,
         .node = str_from_cstr(link->node),
         .role = (uint32_t)link->options.role,
         .boot_epoch = link->options.boot_epoch,
@@ -36,9 +36,10 @@ void link_handshake_begin(struct link_conn *conn)
 
 static bool agree_on_version(struct link_conn *conn, const struct link_hello *hello)
 {
+    const struct link_options *options = &conn->link->options;
     uint32_t highest =
-            hello->version_max < LINK_VERSION_MAX ? hello->version_max : LINK_VERSION_MAX;
-    if (highest < LINK_VERSION_MIN || highest < hello->version_min) {
+            hello->version_max < options->version_max ? hello->version_max : options->version_max;
+    if (highest < options->version_min || highest < hello->version_min) {
         return false;
     }
     conn->version = highest;

@@ -170,7 +170,8 @@ static void note_presence(struct session *session, const struct stanza *stanza)
 static void pack_input(struct buf *record,
         const struct session *session,
         uint32_t counter,
-        const struct stanza *stanza)
+        const struct stanza *stanza,
+        struct str answer_from)
 {
     Wire__Id id = WIRE_ID_INIT(session->id);
     Wire__Stanza message = WIRE__STANZA__INIT;
@@ -179,6 +180,7 @@ static void pack_input(struct buf *record,
     input.counter = counter;
     input.bare = wire_bytes(session->bare);
     input.attach = session_attach(session);
+    input.answer_from = wire_bytes(answer_from);
     if (stanza) {
         wire_stanza_set(&message, stanza);
         input.stanza = &message;
@@ -192,22 +194,38 @@ static void pack_input(struct buf *record,
     wire_pack(record, &envelope);
 }
 
-void session_push_input(
-        struct session_table *table, struct session *session, const struct stanza *stanza)
+static void push(struct session_table *table,
+        struct session *session,
+        const struct stanza *stanza,
+        struct str answer_from)
 {
-    note_presence(session, stanza);
     struct buf record;
-    pack_input(&record, session, ++session->counter, stanza);
+    pack_input(&record, session, ++session->counter, stanza, answer_from);
     size_t before = session->inputs.bytes;
     input_queue_push(&session->inputs, session->counter, buf_view(&record));
     table->unhandled_bytes += session->inputs.bytes - before;
     buf_fini(&record);
 }
 
+void session_push_input(
+        struct session_table *table, struct session *session, const struct stanza *stanza)
+{
+    note_presence(session, stanza);
+    push(table, session, stanza, STR_NULL);
+}
+
+void session_push_answer(
+        struct session_table *table, struct session *session, const struct stanza *answer)
+{
+    struct stanza stamped = *answer;
+    stamped.from = session->full;
+    push(table, session, &stamped, answer->from);
+}
+
 void session_answered(struct session_table *table, struct session *session, uint32_t counter)
 {
     struct buf record;
-    pack_input(&record, session, counter, NULL);
+    pack_input(&record, session, counter, NULL, STR_NULL);
     table->unhandled_bytes -= session->inputs.bytes;
     input_queue_replace(&session->inputs, counter, buf_view(&record));
     table->unhandled_bytes += session->inputs.bytes;

@@ -81,6 +81,10 @@ void session_set_state(
 /* Packs one inbound stanza as the next Input. `stanza->from` is stamped already. */
 void session_push_input(
         struct session_table *table, struct session *session, const struct stanza *stanza);
+/* Packs our own answer to a stanza of the client's likewise: its router gives it back, with
+ * `answer->from`. */
+void session_push_answer(
+        struct session_table *table, struct session *session, const struct stanza *answer);
 void session_handled(struct session_table *table, struct session *session, uint32_t counter);
 /* It came back as an error: what may be repeated of it is that its counter is used (P5). */
 void session_answered(struct session_table *table, struct session *session, uint32_t counter);

@@ -16,21 +16,25 @@ static struct str domain_of(struct str bare)
     return jid_split(bare, &jid) == ERR_OK ? jid.domain : bare;
 }
 
+static void pump(struct stream *stream)
+{
+    uplink_pump(stream->edge->uplink, stream->session);
+    stream_window_changed(stream);
+}
+
 static void forward(struct stream *stream, const struct stanza *stanza)
 {
-    struct session *session = stream->session;
-    session_push_input(stream->edge->sessions, session, stanza);
-    uplink_pump(stream->edge->uplink, session);
-    stream_window_changed(stream);
+    session_push_input(stream->edge->sessions, stream->session, stanza);
+    pump(stream);
 }
 
 /* What the edge says itself has no number. With stream management the answer takes the place of the
  * stanza it answers, so that both sides count it: its router delivers it back. */
-static void send_reply(struct stream *stream, struct stanza *reply)
+static void send_reply(struct stream *stream, const struct stanza *reply)
 {
     if (session_has_sm(stream->session)) {
-        reply->from = stream->session->full;
-        forward(stream, reply);
+        session_push_answer(stream->edge->sessions, stream->session, reply);
+        pump(stream);
         return;
     }
     struct buf out;
@@ -57,16 +61,23 @@ static void ignore(struct stream *stream)
     }
 }
 
-/* RFC 6120 §8.3.1: the answer comes from whom the stanza was for, or from the server. */
+/* Who answers (RFC 6120 §8.3.1): whom the stanza was for, which is the account itself without a
+ * `to` (§10.3). What cannot be read is nobody's, so the server says it. */
+static struct str answerer(const struct session *session, const struct input_result *result)
+{
+    if (!str_is_empty(result->stanza.to)) {
+        return result->stanza.to;
+    }
+    return result->stanza_error == STANZA_ERROR_JID_MALFORMED ? domain_of(session->bare)
+                                                              : session->bare;
+}
+
 static void answer(struct stream *stream, const struct input_result *result)
 {
-    const struct session *session = stream->session;
     bool is_error = result->stanza_error != STANZA_ERROR_NONE;
     struct stanza reply;
     stanza_init_reply(&reply, &result->stanza, is_error ? STANZA_TYPE_ERROR : STANZA_TYPE_RESULT);
-    if (str_is_empty(reply.from)) {
-        reply.from = domain_of(session->bare);
-    }
+    reply.from = answerer(stream->session, result);
     struct buf children;
     buf_init(&children, 0);
     if (is_error) {

@@ -105,6 +105,16 @@ static void unsound_iqs_are_answered_with_bad_request(void **state)
     assert_int_equal(the_session()->counter, 0);
 }
 
+static void answer_comes_from_whom_the_stanza_was_for(void **state)
+{
+    (void)state;
+    open_session();
+    client_sends("<iq id='1' type='get' to='bob@example.org'/>");
+    expect_part(server_said(), "from='bob@example.org'");
+    client_sends("<iq id='1' type='get'/>"); /* RFC 6120 §10.3.3 */
+    expect_part(server_said(), "from='user@example.org'");
+}
+
 static void unknown_stanza_ends_the_stream(void **state)
 {
     (void)state;
@@ -273,6 +283,7 @@ int main(void)
         SESSION_TEST(own_from_is_accepted_in_any_form),
         SESSION_TEST(foreign_from_ends_the_stream),
         SESSION_TEST(malformed_to_is_answered),
+        SESSION_TEST(answer_comes_from_whom_the_stanza_was_for),
         SESSION_TEST(unsound_iqs_are_answered_with_bad_request),
         SESSION_TEST(unknown_stanza_ends_the_stream),
         SESSION_TEST(old_session_request_is_a_no_op),

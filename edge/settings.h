@@ -57,6 +57,7 @@ struct c2s_settings {
     int64_t drain_window_ms;
     int64_t sm_request_every, sm_request_bytes, sm_request_after_ms, sm_ack_timeout_ms;
     int64_t proxy_timeout_ms;
+    bool client_state; /* XEP-0352 is offered */
 };
 
 struct sasl_settings {

@@ -86,6 +86,7 @@ static const struct config_field host_fields[] = {
     { "resource_conflict", CONFIG_ENUM, HOST(resource_conflict), "replace", 0, 0, conflict_words, "A resource that is bound already: replace ends the old stream, refuse the new one." },
     { "stanzas_per_second", CONFIG_INT, HOST(stanzas_per_second), "0", 0, 100000000, NULL, "Stanzas of all accounts of the domain, over all routers; 0: no limit." },
     { "registrations_per_hour", CONFIG_INT, HOST(registrations_per_hour), "0", 0, 1000000000, NULL, "Registrations the domain accepts in an hour; 0: register.per_hour." },
+    { "resume_timeout", CONFIG_DURATION, HOST(resume_timeout_ms), "0s", 0, 86400000, NULL, "Sessions of the domain wait so long to be resumed (XEP-0198); 0s: sm.resume_timeout of the routers." },
     { .name = NULL },
 };
 const struct config_section settings_hosts = {
@@ -181,6 +182,7 @@ static const struct config_field c2s_fields[] = {
     { "sm_request_bytes", CONFIG_SIZE, C2S(sm_request_bytes), "64KiB", KIB, GIB, NULL, "The same in bytes." },
     { "sm_request_after", CONFIG_DURATION, C2S(sm_request_after_ms), "2s", 10, 10 * MINUTE, NULL, "The same for fewer and smaller stanzas: this long after the last one." },
     { "sm_ack_timeout", CONFIG_DURATION, C2S(sm_ack_timeout_ms), "60s", 100, DAY, NULL, "A client that does not acknowledge when asked is dead; its session waits for another connection." },
+    { "client_state", CONFIG_BOOL, C2S(client_state), "true", 0, 0, NULL, "Offer clients to say when nobody looks at them (XEP-0352); what may wait then is section csi of the routers. false: what they say is ignored." },
     { "proxy_timeout", CONFIG_DURATION, C2S(proxy_timeout_ms), "5s", 100, MINUTE, NULL, "For the PROXY header of a load balancer." },
     { .name = NULL },
 };

@@ -12,6 +12,7 @@ struct host_section {
     int resource_conflict; /* the router's business, like: */
     int64_t stanzas_per_second;
     int64_t registrations_per_hour;
+    int64_t resume_timeout_ms;
 };
 struct component_section {
     char *domain;

@@ -195,6 +195,39 @@ static void errors_of_the_edge_are_counted_by_both_sides(void **state)
     expect_silence();
 }
 
+/* RFC 6120 §8.3.1, §10.3: clients match an answer by its id and from. */
+static void answers_of_the_edge_name_whom_the_stanza_was_for(void **state)
+{
+    (void)state;
+    static const char two[] = "<a xmlns='urn:x'/><b xmlns='urn:x'/></iq>";
+    static const struct {
+        const char *iq, *from;
+    } cases[] = {
+        { "<iq type='set' id='1' to='Bob@example.org'>", "bob@example.org" },
+        { "<iq type='set' id='1' to='bob@example.org/desk'>", "bob@example.org/desk" },
+        { "<iq type='set' id='1' to='example.org'>", "example.org" },
+        { "<iq type='set' id='1'>", "user@example.org" },
+        { "<iq type='set' id='1' to='@'>", "example.org" },
+    };
+    open_managed_session();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        client_sends(cases[i].iq);
+        client_sends(two);
+        const Wire__Input *input = last_input();
+        assert_int_equal(input->counter, i + 1);
+        assert_int_equal(input->stanza->type, STANZA_TYPE_ERROR);
+        assert_true(str_equal(wire_str(input->answer_from), str_from_cstr(cases[i].from)));
+        assert_true(str_equal(wire_str(input->stanza->from), the_session()->full));
+        handled(input->counter);
+    }
+    client_sends("<iq type='set' id='s'>"
+                 "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>");
+    assert_true(str_equal(wire_str(last_input()->answer_from), the_session()->bare));
+    client_sends(MESSAGE);
+    assert_int_equal(last_input()->answer_from.len, 0);
+    expect_silence();
+}
+
 /* ---- ours */
 
 static void acknowledgement_is_asked_for_after_some_stanzas(void **state)
@@ -663,6 +696,24 @@ static void resumed_stream_is_told_as_active_before_it_is_read(void **state)
     assert_true(the_session()->is_inactive);
 }
 
+static void client_state_is_neither_offered_nor_heard_when_it_is_off(void **state)
+{
+    (void)state;
+    fixture.edge.settings->c2s_copy.client_state = false;
+    open_secure(HEADER_TO("example.org"));
+    client_sends(AUTH_PLAIN);
+    router_says(WIRE__STATUS__STATUS_OK);
+    expect("<success");
+    client_sends(HEADER_TO("example.org"));
+    const char *said = server_said();
+    expect_part(said, "<sm xmlns='urn:xmpp:sm:3'/>");
+    assert_null(strstr(said, "urn:xmpp:csi:0"));
+    bind_resource();
+    client_sends("<inactive xmlns='urn:xmpp:csi:0'/>");
+    assert_false(the_session()->is_inactive || the_session()->is_state_due);
+    expect_silence();
+}
+
 #define SM_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -675,6 +726,7 @@ int main(void)
         SM_TEST(request_is_answered_in_time_and_once_more_at_the_end),
         SM_TEST(each_request_has_an_answer),
         SM_TEST(errors_of_the_edge_are_counted_by_both_sides),
+        SM_TEST(answers_of_the_edge_name_whom_the_stanza_was_for),
         SM_TEST(acknowledgement_is_asked_for_after_some_stanzas),
         SM_TEST(acknowledgement_is_asked_for_after_many_bytes),
         SM_TEST(acknowledgement_is_asked_for_after_some_quiet),
@@ -696,6 +748,7 @@ int main(void)
         SM_TEST(changes_of_the_client_state_are_passed_on),
         SM_TEST(each_client_state_is_told_before_more_is_read),
         SM_TEST(resumed_stream_is_told_as_active_before_it_is_read),
+        SM_TEST(client_state_is_neither_offered_nor_heard_when_it_is_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -209,10 +209,17 @@ static void on_component_bind(
     egress_bind_reply(router->egress, link_peer_node(peer->link), &reply);
 }
 
-static bool is_from(const struct ingress *ingress, const struct stanza *stanza, struct str bare)
+static bool is_sound_stanza(const struct ingress *ingress,
+        const Wire__Input *input,
+        const struct stanza *stanza,
+        struct str bare)
 {
-    return ingress_is_component(ingress, bare) ? stanza_check_component(stanza, bare)
-                                               : stanza_check_input(stanza, bare);
+    struct str answer_from = wire_str(input->answer_from);
+    if (ingress_is_component(ingress, bare)) {
+        return answer_from.len == 0 && stanza_check_component(stanza, bare);
+    }
+    return stanza_check_input(stanza, bare)
+            && (answer_from.len == 0 || stanza_check_answer(stanza, answer_from));
 }
 
 static void on_input(struct ingress *ingress, struct peer *peer, const Wire__Envelope *envelope)
@@ -227,9 +234,9 @@ static void on_input(struct ingress *ingress, struct peer *peer, const Wire__Env
 
     struct stanza stanza = { 0 };
     bool is_sound = input->is_answered
-            ? input->stanza == NULL
+            ? input->stanza == NULL && input->answer_from.len == 0
             : input->stanza != NULL && wire_stanza_get(input->stanza, &stanza) == ERR_OK
-                    && is_from(ingress, &stanza, bare);
+                    && is_sound_stanza(ingress, input, &stanza, bare);
     if (!is_sound) {
         /* Its counter would leave a hole: the session cannot go on (F09). */
         ingress_violation(ingress, peer, "stanza");

@@ -14,6 +14,10 @@
 #define HOUR_MS      INT64_C(3600000)
 #define HOST_BURST_S 10
 
+/* XEP-0198: <enabled max=''/> is in seconds. */
+#define MIN_RESUME_MS 1000
+#define MAX_RESUME_MS 86400000
+
 struct cluster_config {
     int64_t shards;
 };
@@ -27,6 +31,7 @@ struct host_config {
     int resource_conflict;
     int64_t stanzas_per_second;
     int64_t registrations_per_hour;
+    int64_t resume_timeout_ms;
 };
 
 struct router_config {
@@ -87,6 +92,11 @@ struct sm_config {
     int64_t send_window_bytes;
 };
 
+struct csi_config {
+    int64_t max_held;
+    int64_t max_held_bytes;
+};
+
 enum {
     DURABILITY_COMMITTED,
     DURABILITY_ROUTED,
@@ -128,6 +138,11 @@ static const struct config_field host_fields[] = {
       .offset = offsetof(struct host_config, registrations_per_hour), .default_text = "0",
       .min = 0, .max = 1000000000,
       .help = "In-band registrations the domain accepts in an hour, over all routers; 0: register.per_hour." },
+    { .name = "resume_timeout", .type = CONFIG_DURATION,
+      .offset = offsetof(struct host_config, resume_timeout_ms), .default_text = "0s",
+      .min = 0, .max = MAX_RESUME_MS,
+      .help = "Sessions of the domain whose connection was lost wait so long for their clients, a second at least; "
+              "0s: sm.resume_timeout." },
     { .name = NULL },
 };
 
@@ -212,7 +227,7 @@ static const struct config_field register_fields[] = {
 static const struct config_field sm_fields[] = {
     { .name = "resume_timeout", .type = CONFIG_DURATION,
       .offset = offsetof(struct sm_config, resume_timeout_ms), .default_text = "300s",
-      .min = 1000, .max = 86400000,
+      .min = MIN_RESUME_MS, .max = MAX_RESUME_MS,
       .help = "A session whose connection was lost waits so long for its client to resume it (XEP-0198)." },
     /* By default less than the log leaves unconfirmed (ACCOUNT_LOG_MAX_TRACKED): who never acknowledges is noticed. */
     { .name = "max_unacked_stanzas", .type = CONFIG_INT,
@@ -233,6 +248,16 @@ static const struct config_field sm_fields[] = {
       .min = 4096, .max = INT64_C(1) << 30,
       .help = "How much of it is on the way to the client at a time; well below max_write_bytes of the edges, which cut off "
               "a client that has more to read." },
+    { .name = NULL },
+};
+
+static const struct config_field csi_fields[] = {
+    { .name = "max_held", .type = CONFIG_INT, .offset = offsetof(struct csi_config, max_held),
+      .default_text = "200", .min = 0, .max = 100000,
+      .help = "Presences and chat states that wait for one inactive client; one more lets all of them go. 0: nothing waits; "
+              "c2s.client_state of the edges says whether clients are offered it at all." },
+    { .name = "max_held_bytes", .type = CONFIG_SIZE, .offset = offsetof(struct csi_config, max_held_bytes),
+      .default_text = "64KiB", .min = 1024, .max = 1 << 24, .help = "The same in bytes." },
     { .name = NULL },
 };
 
@@ -292,6 +317,10 @@ static enum err check_host(const void *section, struct buf *why)
     if (err != ERR_OK) {
         buf_printf(why, "domain: \"%s\" is no domain name", host->domain);
         return err;
+    }
+    if (host->resume_timeout_ms != 0 && host->resume_timeout_ms < MIN_RESUME_MS) {
+        buf_printf(why, "resume_timeout: neither 0s nor a second at least");
+        return ERR_INVALID;
     }
 
 #ifndef STARLING_TEST_BUILD
@@ -383,6 +412,14 @@ static const struct config_section section_sm = {
     .may_reload = true,
 };
 
+static const struct config_section section_csi = {
+    .name = "csi",
+    .help = "What waits while clients are inactive (XEP-0352).",
+    .fields = csi_fields,
+    .size = sizeof(struct csi_config),
+    .may_reload = true,
+};
+
 const struct config_section *const settings_sections[] = {
     &section_cluster,
     &section_hosts,
@@ -390,6 +427,7 @@ const struct config_section *const settings_sections[] = {
     &section_router,
     &section_messages,
     &section_sm,
+    &section_csi,
     &section_register,
     &section_fast,
     &section_roster,
@@ -434,6 +472,7 @@ static const struct host *make_hosts(
         int64_t per_hour = from[i].registrations_per_hour;
         hosts[i].registrations =
                 quota_limit_in(per_hour ? per_hour : registration->per_hour, HOUR_MS);
+        hosts[i].resume_timeout_ms = from[i].resume_timeout_ms;
     }
     *count_out = count;
 
@@ -467,6 +506,9 @@ static void fill_limits(struct settings *settings, const struct config *config)
     settings->ack_patience_ms = sm->ack_patience_ms;
     settings->max_unacked_bytes = sm->max_unacked_bytes;
     settings->send_window_bytes = sm->send_window_bytes;
+    const struct csi_config *csi = config_get(config, &section_csi);
+    settings->csi_max_held = csi->max_held;
+    settings->csi_max_held_bytes = csi->max_held_bytes;
     const struct fast_config *fast = config_get(config, &section_fast);
     settings->token_lifetime_s = fast->token_lifetime_ms / 1000;
     settings->token_rotate_after_s = fast->rotate_after_ms / 1000;

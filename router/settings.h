@@ -1,5 +1,5 @@
 /* The router's configuration as its parts read it: sections cluster, hosts, components, router,
- * messages, sm, register, fast, roster, presence, version, accounts. */
+ * messages, sm, csi, register, fast, roster, presence, version, accounts. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,6 +17,7 @@ struct host {
     const char *resource_conflict;    /* "replace" (old stream gets conflict) or "refuse" */
     struct quota_limit stanzas;       /* of all its accounts together */
     struct quota_limit registrations; /* likewise; the host's own, or register.per_hour */
+    int64_t resume_timeout_ms;        /* 0: as in struct settings */
     bool formerly;                    /* once served here: its users get host-gone at the edge */
 };
 
@@ -99,11 +100,15 @@ struct settings {
     int64_t catch_up_page_entries; /* 100 */
     int64_t catch_up_page_bytes;   /* 256 KiB */
     bool show_version;             /* XEP-0092: software version and OS, off by default */
-    int64_t resume_timeout_ms;     /* XEP-0198: how long a session waits without a stream */
+    int64_t resume_timeout_ms;     /* XEP-0198: how long a session waits without a stream, on a host
+                                      without its own */
     int64_t max_unacked_stanzas;   /* numbered stanzas one session may owe acks for */
     int64_t ack_patience_ms;       /* 10 s: of more, some are to be acknowledged by then */
     int64_t max_unacked_bytes;     /* at any time */
     int64_t send_window_bytes;     /* of them, sent and on the way */
+    int64_t max_unacked_bytes;     /* likewise */
+    int64_t csi_max_held;          /* XEP-0352: what waits for one inactive client; 0: nothing */
+    int64_t csi_max_held_bytes;    /* likewise */
     int64_t max_uncommitted_bytes; /* log entries waiting for archive-svc: overload beyond it */
     int64_t blocking_max_items;    /* of one account */
     int64_t blocking_max_bytes;

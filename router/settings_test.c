@@ -37,6 +37,8 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_int_equal(settings->max_uncommitted_bytes, 64 << 20);
     assert_int_equal(settings->scram_iterations, 10000);
     assert_false(settings->show_version);
+    assert_int_equal(settings->csi_max_held, 200);
+    assert_int_equal(settings->csi_max_held_bytes, 65536);
     assert_int_equal(settings->host_count, 1);
     const struct host *host = settings_find_host(settings, STR("example.net"));
     assert_non_null(host);
@@ -76,11 +78,33 @@ static void a_former_host_is_not_ours(void **state)
     buf_fini(&why);
 }
 
+static void a_host_may_have_its_own_time_to_resume(void **state)
+{
+    (void)state;
+    struct buf why;
+    buf_init(&why, 0);
+    struct config *config = load(REQUIRED
+            "sm:\n  resume_timeout: 90s\ncsi:\n  max_held: 0\n  max_held_bytes: 2KiB\n"
+            "hosts:\n  - domain: a.example\n    resume_timeout: 20s\n  - domain: b.example\n",
+            &why);
+    assert_non_null(config);
+    struct settings *settings = settings_create(config);
+    assert_int_equal(settings->resume_timeout_ms, 90000);
+    assert_int_equal(settings->csi_max_held, 0);
+    assert_int_equal(settings->csi_max_held_bytes, 2048);
+    assert_int_equal(settings_find_host(settings, STR("a.example"))->resume_timeout_ms, 20000);
+    assert_int_equal(settings_find_host(settings, STR("b.example"))->resume_timeout_ms, 0);
+    settings_destroy(settings);
+    config_destroy(config);
+    buf_fini(&why);
+}
+
 static void nonsense_is_refused_with_a_reason(void **state)
 {
     (void)state;
     static const char *const bad[] = {
         REQUIRED "hosts:\n  - domain: \"a b\"\n",
+        REQUIRED "hosts:\n  - domain: a.example\n    resume_timeout: 999ms\n",
         REQUIRED "messages:\n  durability: sometimes\n",
         REQUIRED "register:\n  scram_iterations: 4096\n",
         REQUIRED "cluster:\n  shards: 0\n",
@@ -100,6 +124,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_manual),
         cmocka_unit_test(a_former_host_is_not_ours),
+        cmocka_unit_test(a_host_may_have_its_own_time_to_resume),
         cmocka_unit_test(nonsense_is_refused_with_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,6 +67,15 @@ bool stanza_check_input(const struct stanza *stanza, struct str bare)
     return is_legal_content(stanza);
 }
 
+bool stanza_check_answer(const struct stanza *stanza, struct str answer_from)
+{
+    struct jid from;
+    bool is_error = stanza->type == STANZA_TYPE_ERROR;
+    bool is_empty_result = stanza->kind == STANZA_IQ && stanza->type == STANZA_TYPE_RESULT
+            && str_is_empty(stanza->children);
+    return (is_error || is_empty_result) && is_legal_jid(answer_from, &from);
+}
+
 bool stanza_check_component(const struct stanza *stanza, struct str domain)
 {
     struct jid from;

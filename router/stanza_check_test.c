@@ -51,6 +51,26 @@ static void a_forged_sender_fails(void **state)
     assert_false(check(&stanza));
 }
 
+static void an_answer_is_an_error_or_an_empty_result(void **state)
+{
+    (void)state;
+    struct str from = STR("juliet@example.net");
+    struct stanza stanza = good();
+    assert_false(stanza_check_answer(&stanza, from));
+    stanza.type = STANZA_TYPE_ERROR;
+    assert_true(stanza_check_answer(&stanza, from));
+    assert_true(stanza_check_answer(&stanza, STR("example.net")));
+    assert_false(stanza_check_answer(&stanza, STR("a\x01@example.net")));
+    assert_false(stanza_check_answer(&stanza, STR("@")));
+    stanza.kind = STANZA_IQ;
+    stanza.type = STANZA_TYPE_RESULT;
+    assert_false(stanza_check_answer(&stanza, from));
+    stanza.children = STR("");
+    assert_true(stanza_check_answer(&stanza, from));
+    stanza.type = STANZA_TYPE_SET;
+    assert_false(stanza_check_answer(&stanza, from));
+}
+
 static void illegal_characters_fail_wherever_they_are(void **state)
 {
     (void)state;
@@ -132,6 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_honest_stanza_passes),
         cmocka_unit_test(a_forged_sender_fails),
+        cmocka_unit_test(an_answer_is_an_error_or_an_empty_result),
         cmocka_unit_test(illegal_characters_fail_wherever_they_are),
         cmocka_unit_test(children_must_be_canonical),
         cmocka_unit_test(bare_and_full_addresses),

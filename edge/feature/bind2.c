@@ -15,11 +15,13 @@
 #include "proto/xmpp/ns.h"
 #include "proto/xmpp/xml_writer.h"
 
-void bind2_advertise(struct buf *out)
+void bind2_advertise(const struct stream *stream, struct buf *out)
 {
-    buf_append_literal(out,
-            "<bind xmlns='" NS_BIND2 "'><inline><feature var='" NS_CARBONS
-            "'/><feature var='" NS_CSI "'/><feature var='" NS_SM "'/></inline></bind>");
+    buf_append_literal(out, "<bind xmlns='" NS_BIND2 "'><inline><feature var='" NS_CARBONS "'/>");
+    if (csi_is_offered(stream)) {
+        buf_append_literal(out, "<feature var='" NS_CSI "'/>");
+    }
+    buf_append_literal(out, "<feature var='" NS_SM "'/></inline></bind>");
 }
 
 static void write_bound(const struct sasl2_request *request,
@@ -56,7 +58,7 @@ static void bound(struct stream *stream, const Wire__BindReply *reply)
             "session bound",
             log_jid("jid", session->full),
             log_cstr("mechanism", stream->mechanism));
-    session->is_inactive = request->is_inactive;
+    session->is_inactive = request->is_inactive && csi_is_offered(stream);
     uplink_adopt(stream->edge->uplink, session);
     if (session_has_sm(session)) {
         stream_metrics_sm_enabled();
@@ -104,7 +106,7 @@ void bind2_ask(struct stream *stream)
     bind.may_resume = request->may_resume;
     bind.max_s = request->max_s;
     bind.has_carbons = request->has_carbons;
-    bind.is_inactive = request->is_inactive;
+    bind.is_inactive = request->is_inactive && csi_is_offered(stream);
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_BIND;
     envelope.bind = &bind;

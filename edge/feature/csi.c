@@ -6,9 +6,15 @@
 #include "edge/uplink.h"
 #include "proto/xmpp/ns.h"
 
+bool csi_is_offered(const struct stream *stream)
+{
+    return stream->edge->settings->c2s->client_state;
+}
+
 static void advertise(struct stream *stream, struct buf *out)
 {
-    if (stream->state == STREAM_BIND || stream->state == STREAM_SESSION) {
+    bool is_time = stream->state == STREAM_BIND || stream->state == STREAM_SESSION;
+    if (is_time && csi_is_offered(stream)) {
         buf_append_literal(out, "<csi xmlns='" NS_CSI "'/>");
     }
 }
@@ -20,7 +26,8 @@ const struct stream_feature feature_csi = { .name = "csi", .advertise = advertis
 static void tell(struct stream *stream, bool is_inactive)
 {
     struct session *session = stream->session;
-    if (session->is_inactive != is_inactive) {
+    bool is_heard = csi_is_offered(stream) || !is_inactive;
+    if (is_heard && session->is_inactive != is_inactive) {
         session->is_inactive = is_inactive;
         session->is_state_due = true;
         uplink_pump(stream->edge->uplink, session);

@@ -65,5 +65,6 @@ void sm_write_enabled(struct buf *out, const struct sm_enabled *enabled);
 /* `h` may be NULL. */
 void sm_write_failed(struct buf *out, const char *condition, const uint32_t *h);
 
+bool csi_is_offered(const struct stream *stream); /* c2s.client_state */
 void csi_handle_active(struct stream *stream, const struct xml_element *element);
 void csi_handle_inactive(struct stream *stream, const struct xml_element *element);

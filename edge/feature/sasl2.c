@@ -31,7 +31,7 @@ static void advertise(struct stream *stream, struct buf *out)
         xml_end_open(out);
         buf_append_str(out, buf_view(&mechanisms));
         buf_append_literal(out, "<inline><sm xmlns='" NS_SM "'/>");
-        bind2_advertise(out);
+        bind2_advertise(stream, out);
         fast_advertise(stream, out);
         buf_append_literal(out, "</inline>");
         sasl2_tasks_advertise(stream, out);

@@ -23,7 +23,7 @@ void sasl2_resumed(struct stream *stream, struct str full, struct str xml);
 void sasl2_resume_failed(struct stream *stream, struct str xml);
 
 /* bind2.c */
-void bind2_advertise(struct buf *out);
+void bind2_advertise(const struct stream *stream, struct buf *out);
 void bind2_ask(struct stream *stream);
 
 /* sasl2_tasks.c, XEP-0480 */

@@ -77,6 +77,27 @@ static void everything_comes_in_one_success(void **state)
     expect_death("policy-violation"); /* XEP-0388 §4.8 */
 }
 
+static void client_state_that_is_off_is_not_heard_at_bind(void **state)
+{
+    (void)state;
+    fixture.edge.settings->c2s_copy.client_state = false;
+    (void)connect_client(false);
+    client_sends(HEADER);
+    become_secure();
+    (void)server_said();
+    client_sends(HEADER);
+    const char *said = server_said();
+    expect_part(said, "<feature var='urn:xmpp:carbons:2'/><feature var='urn:xmpp:sm:3'/>");
+    assert_null(strstr(said, "urn:xmpp:csi:0"));
+    client_sends(PLAIN_WITH(BIND_ALL));
+    router_says(WIRE__STATUS__STATUS_OK);
+    const Wire__Bind *bind = question()->bind;
+    assert_true(bind->wants_sm && bind->has_carbons && !bind->is_inactive);
+    router_binds_managed("sm-1");
+    assert_null(strstr(server_said(), "urn:xmpp:csi:0"));
+    assert_false(fixture.edge.streams->session->is_inactive);
+}
+
 static void a_refused_bind_is_a_failure_and_another_attempt_is_free(void **state)
 {
     (void)state;
@@ -243,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(it_is_offered_inside_tls),
         TEST(everything_comes_in_one_success),
+        TEST(client_state_that_is_off_is_not_heard_at_bind),
         TEST(a_refused_bind_is_a_failure_and_another_attempt_is_free),
         TEST(a_resumption_needs_no_resource),
         TEST(a_failed_resumption_goes_on_to_bind),

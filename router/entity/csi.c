@@ -6,6 +6,7 @@
 #include "router/entity/send.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
+#include "router/router.h"
 
 static struct metric held_total =
         METRIC_COUNTER_INIT("csi_held_total", "Stanzas held back for inactive clients", NULL);
@@ -27,7 +28,12 @@ bool csi_hold_back(struct entity *entity,
     if (!resource->csi) {
         return false;
     }
-    if (log_id == 0 && csi_may_wait(stanza) && csi_buffer_hold(resource->csi, stanza)) {
+    const struct settings *settings = entity->router->settings;
+    const struct csi_limits limits = {
+        .max_held = (size_t)settings->csi_max_held,
+        .max_bytes = (size_t)settings->csi_max_held_bytes,
+    };
+    if (log_id == 0 && csi_may_wait(stanza) && csi_buffer_hold(resource->csi, stanza, &limits)) {
         metric_add(&held_total, 1);
         return true;
     }

@@ -79,11 +79,12 @@ static void forget_older(struct csi_buffer *buffer, const struct stanza *stanza)
     }
 }
 
-bool csi_buffer_hold(struct csi_buffer *buffer, const struct stanza *stanza)
+bool csi_buffer_hold(
+        struct csi_buffer *buffer, const struct stanza *stanza, const struct csi_limits *limits)
 {
     size_t bytes = stanza_bytes(stanza);
     forget_older(buffer, stanza);
-    if (buffer->count >= CSI_MAX_HELD || buffer->bytes + bytes > CSI_MAX_HELD_BYTES) {
+    if (buffer->count >= limits->max_held || buffer->bytes + bytes > limits->max_bytes) {
         return false;
     }
     struct arena arena;

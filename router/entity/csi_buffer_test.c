@@ -9,6 +9,8 @@
 
 #include "proto/xmpp/ns.h"
 
+static const struct csi_limits limits = { .max_held = 20, .max_bytes = 1024 };
+
 static int setup(void **state)
 {
     *state = csi_buffer_create();
@@ -64,20 +66,20 @@ static void newest_of_each_sender_stays(void **state)
 {
     struct csi_buffer *buffer = *state;
     struct stanza stanza = presence("a@x/1", "<one/>");
-    assert_true(csi_buffer_hold(buffer, &stanza));
+    assert_true(csi_buffer_hold(buffer, &stanza, &limits));
     stanza = presence("b@x/1", "<one/>");
-    assert_true(csi_buffer_hold(buffer, &stanza));
+    assert_true(csi_buffer_hold(buffer, &stanza, &limits));
     stanza = presence("a@x/1", "<two/>");
-    assert_true(csi_buffer_hold(buffer, &stanza));
+    assert_true(csi_buffer_hold(buffer, &stanza, &limits));
     struct stanza typing = { .kind = STANZA_MESSAGE, .from = STR("a@x/1") };
-    assert_true(csi_buffer_hold(buffer, &typing));
+    assert_true(csi_buffer_hold(buffer, &typing, &limits));
     assert_int_equal(buffer->count, 3);
     assert_next(buffer, "b@x/1", "<one/>");
     assert_next(buffer, "a@x/1", "<two/>");
     assert_next(buffer, "a@x/1", "");
     assert_null(csi_buffer_pop(buffer));
     assert_int_equal(buffer->bytes, 0);
-    assert_true(csi_buffer_hold(buffer, &typing)); /* goes on after having been empty */
+    assert_true(csi_buffer_hold(buffer, &typing, &limits)); /* goes on after having been empty */
     assert_next(buffer, "a@x/1", "");
 }
 
@@ -92,12 +94,12 @@ static void copies_of_different_people_all_stay(void **state) /* XEP-0280 */
         .children = STR("<received/>"),
     };
     assert_true(csi_may_wait(&copy));
-    assert_true(csi_buffer_hold(buffer, &copy));
+    assert_true(csi_buffer_hold(buffer, &copy, &limits));
     copy.children = STR("<sent/>");
-    assert_true(csi_buffer_hold(buffer, &copy));
+    assert_true(csi_buffer_hold(buffer, &copy, &limits));
     struct stanza state_of_one = copy;
     state_of_one.payload_ns = STR(NS_CHAT_STATES);
-    assert_true(csi_buffer_hold(buffer, &state_of_one));
+    assert_true(csi_buffer_hold(buffer, &state_of_one, &limits));
     assert_next(buffer, "alice@example.org", "<received/>");
     assert_next(buffer, "alice@example.org", "<sent/>");
 }
@@ -106,16 +108,22 @@ static void room_is_limited(void **state)
 {
     struct csi_buffer *buffer = *state;
     char from[32];
-    for (int i = 0; i < CSI_MAX_HELD; i++) {
+    for (int i = 0; i < (int)limits.max_held; i++) {
         (void)snprintf(from, sizeof(from), "u%d@x/1", i);
         struct stanza stanza = presence(from, "");
-        assert_true(csi_buffer_hold(buffer, &stanza));
+        assert_true(csi_buffer_hold(buffer, &stanza, &limits));
     }
     struct stanza stanza = presence("one@x/more", "");
-    assert_false(csi_buffer_hold(buffer, &stanza));
+    assert_false(csi_buffer_hold(buffer, &stanza, &limits));
     stanza = presence("u7@x/1", "<new/>");
-    assert_true(csi_buffer_hold(buffer, &stanza));
-    assert_int_equal(buffer->count, CSI_MAX_HELD);
+    assert_true(csi_buffer_hold(buffer, &stanza, &limits));
+    assert_int_equal(buffer->count, (int)limits.max_held);
+
+    const struct csi_limits bytes = { .max_held = 100, .max_bytes = buffer->bytes + 8 };
+    stanza = presence("one@x/more", "");
+    assert_false(csi_buffer_hold(buffer, &stanza, &bytes));
+    const struct csi_limits off = { .max_held = 0, .max_bytes = 1024 };
+    assert_false(csi_buffer_hold(buffer, &stanza, &off));
 }
 
 int main(void)

@@ -54,6 +54,19 @@ static void states_wait_for_what_matters(void **state)
     assert_not_seen(fake_take_out(), "DELIVER e2");
 }
 
+static void nothing_waits_where_it_is_switched_off(void **state)
+{
+    (void)state;
+    fake.settings.csi_max_held = 0;
+    bag_shows(2, 1);
+    assert_seen(fake_take_out(), "DELIVER e2 desk volatile <presence");
+    fake.settings.csi_max_held = 1;
+    bag_shows(3, 2);
+    assert_not_seen(fake_take_out(), "DELIVER e2");
+    say(2, "<composing/>"); /* of another sender: both go */
+    assert_before(fake_take_out(), "<presence", "<composing/>");
+}
+
 static void states_come_when_the_client_is_active(void **state)
 {
     (void)state;
@@ -130,6 +143,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(states_wait_for_what_matters, start_inactive, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                nothing_waits_where_it_is_switched_off, start_inactive, fake_stop),
         cmocka_unit_test_setup_teardown(
                 states_come_when_the_client_is_active, start_inactive, fake_stop),
         cmocka_unit_test_setup_teardown(

@@ -5,6 +5,8 @@
 #include "chassis/metrics.h"
 #include "router/commit.h"
 #include "router/entity/entity.h"
+#include "router/entity/quotas.h"
+#include "router/entity/send.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/pipeline.h"
@@ -230,6 +232,19 @@ static bool run_outbound(struct entity *entity,
     return verdict != VERDICT_WAIT;
 }
 
+/* The edge itself answers what its client has sent, and with stream management that has a number.
+ * To nobody else, whatever it says (F04). */
+static void give_back_answer(
+        struct entity *entity, const struct item *item, struct resource *resource)
+{
+    struct stanza answer = item->stanza;
+    answer.from = item->answer_from;
+    answer.to = resource->full;
+    if (entity_take_quota(entity, QUOTA_STANZAS, 1)) {
+        send_to_session(entity, resource, &answer);
+    }
+}
+
 /* F04: only the edge that holds the session speaks for it, and only with its address. */
 static struct resource *find_speaker(struct entity *entity, const struct item *item)
 {
@@ -282,7 +297,9 @@ bool inputs_handle(struct entity *entity, struct item *item)
     struct input_work *work = resource_find_work(resource, item->counter);
     work->pending = 1; /* the turn itself */
     work->unappended = 1;
-    if (!item->is_answered && !run_outbound(entity, item, resource, work)) {
+    if (item->answer_from.len > 0) {
+        give_back_answer(entity, item, resource);
+    } else if (!item->is_answered && !run_outbound(entity, item, resource, work)) {
         return false;
     }
     inputs_part_done(entity, item->session, item->counter);

@@ -327,9 +327,50 @@ static void repeat_after_a_takeover_is_answered_from_the_log(void **state)
     assert_int_equal(fake.entry_count, 2);
 }
 
+/* Of Alice's first session, on e1; whatever `to` says. */
+static void answer_herself(const char *edge, uint32_t counter, const char *from, const char *to)
+{
+    struct stanza error = fake_iq(ALICE, to, STANZA_TYPE_ERROR, NS_PING, "ping");
+    Wire__Id id = WIRE_ID_INIT(fake_session("phone"));
+    Wire__Input input = WIRE__INPUT__INIT;
+    input.session = &id;
+    input.counter = counter;
+    input.bare = wire_bytes(STR("alice@example.org"));
+    input.answer_from = wire_bytes(str_from_cstr(from));
+    entity_on_input(fake.router.entities, edge, &input, &error);
+    fake_run();
+}
+
+static void answer_of_the_edge_reaches_its_own_session_alone(void **state) /* F04 */
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    fake_login("e2", BOB, 0);
+    fake_login("e3", "alice@example.org/laptop", 0);
+    fake_clear();
+    answer_herself("e1", 2, "carol@example.org", ALICE);
+    const char *out = fake_take_out();
+    assert_seen(out, "DELIVER e1 phone");
+    assert_seen(out, "from='carol@example.org'");
+    assert_seen(out, "to='" ALICE "'");
+    assert_seen(out, "HANDLED e1 phone 2");
+    static const char *const others[] = { BOB, "bob@example.org", "alice@example.org/laptop" };
+    for (uint32_t i = 0; i < 3; i++) {
+        answer_herself("e1", 3 + i, "carol@example.org", others[i]);
+        out = fake_take_out();
+        assert_seen(out, "DELIVER e1 phone");
+        assert_not_seen(out, "DELIVER e2");
+        assert_not_seen(out, "DELIVER e3");
+    }
+    answer_herself("e2", 6, "carol@example.org", ALICE); /* not its session */
+    assert_string_equal(fake_take_out(), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+                answer_of_the_edge_reaches_its_own_session_alone, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(volatile_input_is_handled_at_once, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 input_in_flight_is_not_handled_by_a_later_one_that_expires, fake_start, fake_stop),

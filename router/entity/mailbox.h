@@ -57,14 +57,15 @@ struct item {
     struct arena arena; /* holds the item itself, too */
     enum item_kind kind;
     int64_t posted_ms;
-    const char *edge;     /* all that come from one */
-    struct id128 session; /* all of those but BIND, RESUME, EDGE_DEAD */
-    uint64_t request;     /* BIND, ENABLE, RESUME */
-    struct str resource;  /* BIND, ANNOUNCE */
-    uint32_t counter;     /* INPUT; ANNOUNCE: handled */
-    bool is_answered;     /* INPUT without a stanza: it came back as an error before */
-    bool is_available;    /* ANNOUNCE */
-    int8_t priority;      /* ANNOUNCE */
+    const char *edge;       /* all that come from one */
+    struct id128 session;   /* all of those but BIND, RESUME, EDGE_DEAD */
+    uint64_t request;       /* BIND, ENABLE, RESUME */
+    struct str resource;    /* BIND, ANNOUNCE */
+    uint32_t counter;       /* INPUT; ANNOUNCE: handled */
+    bool is_answered;       /* INPUT without a stanza: it came back as an error before */
+    struct str answer_from; /* INPUT: an answer to the session itself, from there; else empty */
+    bool is_available;      /* ANNOUNCE */
+    int8_t priority;        /* ANNOUNCE */
     struct item_sm sm;
     struct item_bind bind; /* BIND; with sm: is_resumable, max_s, is_inactive */
     const int64_t *ids;    /* DELIVERED, ANNOUNCE */

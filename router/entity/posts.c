@@ -83,12 +83,13 @@ void entity_on_input(struct entity_table *table,
         const Wire__Input *input,
         const struct stanza *stanza)
 {
-    struct item *item = item_create(ITEM_INPUT, stanza, strlen(edge));
+    struct item *item = item_create(ITEM_INPUT, stanza, strlen(edge) + input->answer_from.len);
     item->edge = str_dup(&item->arena, str_from_cstr(edge)).ptr;
     item->session = wire_id(input->session);
     item->counter = input->counter;
     item->sm.attach = input->attach;
     item->is_answered = input->is_answered;
+    item->answer_from = str_dup(&item->arena, wire_str(input->answer_from));
     entity_post(entity_get(table, wire_str(input->bare)), item);
 }
 

@@ -50,6 +50,14 @@ static void on_due(struct timer *timer, void *context)
     }
 }
 
+static int64_t longest_wait_ms(const struct entity *entity)
+{
+    const struct settings *settings = entity->router->settings;
+    const struct host *host = settings_find_host(settings, entity->domain);
+    return host && host->resume_timeout_ms > 0 ? host->resume_timeout_ms
+                                               : settings->resume_timeout_ms;
+}
+
 struct sm_session *sm_session_create(
         struct entity *entity, struct resource *resource, uint32_t base_sequence)
 {
@@ -61,7 +69,7 @@ struct sm_session *sm_session_create(
     sm->sent = base_sequence;
     sm->position = FIRST_POSITION + base_sequence;
     sm->trimmed = base_sequence;
-    sm->max_ms = entity->router->settings->resume_timeout_ms;
+    sm->max_ms = longest_wait_ms(entity);
     sm_queue_init(&sm->queue, base_sequence);
     timer_init(&sm->timer, on_due, sm);
     sm_spool_init(sm);
@@ -159,9 +167,9 @@ static void refuse_enable(struct entity *entity, const struct item *item)
 
 static int64_t granted_ms(const struct entity *entity, uint32_t wish_s)
 {
-    int64_t most_ms = entity->router->settings->resume_timeout_ms;
+    int64_t longest_ms = longest_wait_ms(entity);
     int64_t wish_ms = (int64_t)wish_s * 1000;
-    return wish_s > 0 && wish_ms < most_ms ? wish_ms : most_ms;
+    return wish_s > 0 && wish_ms < longest_ms ? wish_ms : longest_ms;
 }
 
 void sm_begin(struct entity *entity, struct resource *resource, bool may_resume, uint32_t max_s)

@@ -37,6 +37,20 @@ static void enable_counts_from_what_went_before(void **state)
     assert_seen(fake_take_out(), "NOT-ENABLED e9");
 }
 
+static void a_host_with_a_time_of_its_own_tells_and_keeps_it(void **state)
+{
+    (void)state;
+    fake.host.resume_timeout_ms = 20000;
+    fake_login("e2", BOB, 0);
+    fake_enable("e2", BOB, true);
+    assert_seen(fake_take_out(), "ENABLED e2 0 1 max=20 resumable");
+    fake_detach("e2", BOB, 1);
+    fake_advance(19000);
+    assert_int_equal(entity_find(fake.router.entities, STR("bob@example.org"))->resource_count, 1);
+    fake_advance(1500);
+    assert_int_equal(entity_find(fake.router.entities, STR("bob@example.org"))->resource_count, 0);
+}
+
 static void deliveries_are_numbered_and_acks_move_the_watermark(void **state)
 {
     (void)state;
@@ -499,10 +513,28 @@ static void home_that_is_lost_while_a_failed_resume_waits_answers_nobody(void **
     assert_not_seen(fake_take_out(), "RESUMED"); /* its edge asks again */
 }
 
+/* Neither Redis nor a former home says how long: the host's own time. */
+static void announced_session_waits_as_long_as_its_host_says(void **state)
+{
+    (void)state;
+    fake.host.resume_timeout_ms = 20000;
+    entity_drop(entity_find(fake.router.entities, STR("bob@example.org")));
+    announce("e2", 1, 0, 0);
+    fake_detach("e2", BOB, 1);
+    fake_advance(19000);
+    assert_int_equal(entity_find(fake.router.entities, STR("bob@example.org"))->resource_count, 1);
+    fake_advance(1500);
+    assert_int_equal(entity_find(fake.router.entities, STR("bob@example.org"))->resource_count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(enable_counts_from_what_went_before, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                a_host_with_a_time_of_its_own_tells_and_keeps_it, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                announced_session_waits_as_long_as_its_host_says, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 deliveries_are_numbered_and_acks_move_the_watermark, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(

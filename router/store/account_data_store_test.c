@@ -192,6 +192,33 @@ static struct answer load_account(void)
     return answer;
 }
 
+/* In each parameter that is text or bytes; every byte comes back, and the connection is good for
+ * more. */
+static void a_megabyte_is_a_value(void **state) /* G07 */
+{
+    static const char noise[] = "'\\%_\";--\xff";
+    (void)state;
+    struct buf big;
+    buf_init(&big, 0);
+    buf_append_literal(&big, SEAL);
+    while (big.len < 1 << 20) {
+        buf_append(&big, noise, sizeof(noise)); /* with its NUL */
+    }
+    struct account_datum item = { .key = STR("c"), .value = buf_view(&big) };
+    assert_int_equal(put_with(EPOCH, &item, 1, 3, 4 << 20), ERR_OK);
+    struct answer answer = load("c", "clear");
+    assert_int_equal(answer.count, 1);
+    assert_true(str_equal(buf_view(&answer.value), buf_view(&big)));
+    buf_fini(&answer.value);
+    item.value.len = 1 << 10;
+    item.key = buf_view(&big);
+    /* The table bounds keys. */
+    assert_int_not_equal(put_with(EPOCH, &item, 1, 4, 4 << 20), ERR_OK);
+    buf_fini(&big);
+    assert_int_equal(put("c", "small"), ERR_OK);
+    assert_value("c", "small");
+}
+
 static void assert_account(const char *list, bool is_sealed, const char *key)
 {
     struct answer answer = load_account();
@@ -312,6 +339,7 @@ int main(void)
         cmocka_unit_test(limits_hold_for_all_of_a_kind),
         cmocka_unit_test(an_old_home_writes_nothing),
         cmocka_unit_test(what_looks_like_sql_is_a_value),
+        cmocka_unit_test(a_megabyte_is_a_value),
         cmocka_unit_test(the_block_list_comes_with_the_account_and_its_key),
         cmocka_unit_test(a_second_key_takes_nothing_with_it),
         cmocka_unit_test(a_row_from_before_is_read_and_replaced),

@@ -1417,6 +1417,8 @@ static inline int fake_start(void **state)
         .ack_patience_ms = 1000,
         .max_unacked_bytes = 65536,
         .send_window_bytes = 65536,
+        .csi_max_held = 200,
+        .csi_max_held_bytes = 65536,
         .commit_timeout_ms = 10000,
         .archive_patience_ms = 2000,
         .max_entities = 100,

@@ -26,14 +26,14 @@ def user():
     return f"user{counter}"
 
 
-def in_own_cluster(name, config):
+def in_own_cluster(name, config, hosts=None):
     """Decorates tests that run in a cluster of their own, which the first one of them starts."""
     def decorate(test):
         @functools.wraps(test)
         async def inside():
             global cluster
             usual = cluster
-            cluster = others[name] = others.get(name) or Cluster(edges=2, routers=2, archives=1, config=config)
+            cluster = others[name] = others.get(name) or Cluster(edges=2, routers=2, archives=1, config=config, hosts=hosts)
             try:
                 for node in cluster.nodes():
                     await asyncio.to_thread(node.wait_ready)

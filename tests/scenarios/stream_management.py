@@ -9,9 +9,12 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import managed  # noqa: E402
 from managed import PRESENCE, acked, bodies, client, is_message, next_message, nothing_more, resume, stored, user, wait_all_ready  # noqa: E402
-from rawclient import CLIENT, CSI, SM, StreamError, body, condition, sm_condition  # noqa: E402
+from rawclient import CLIENT, CSI, SM, RawClient, StreamError, body, condition, sm_condition  # noqa: E402
 from runner import limit  # noqa: E402
 
+PATIENT = "patient.localhost"
+in_two_hosts = managed.in_own_cluster("two hosts", {"router": {"sm": {"resume_timeout": "3s"}}},
+                                      hosts=[{"domain": "localhost", "registration": True}, {"domain": PATIENT, "resume_timeout": "60s"}])
 SID, STATES = "urn:xmpp:sid:0", "http://jabber.org/protocol/chatstates"
 
 
@@ -145,6 +148,32 @@ async def test_a_resume_with_impossible_h_fails_and_hurts_nobody():
     await (await resume(c, 1)).close()
 
 
+@in_two_hosts
+@limit(90)
+async def test_each_host_has_its_own_time_to_resume():
+    """<enabled max=''/> tells it, and it holds although edge and routers die meanwhile."""
+    name = user()
+    managed.cluster.add_account(name, host=PATIENT)
+
+    def at(domain, edge):
+        return RawClient(managed.cluster.edges[edge].c2s, domain=domain)
+
+    short, long = await at("localhost", 0).login(name, available=False), await at(PATIENT, 0).login(name, available=False)
+    assert (await short.enable()).get("max") == "3"
+    assert (await long.enable(extra=" max='3600'")).get("max") == "60"
+    for node in (managed.cluster.edges[0], *managed.cluster.routers):
+        node.kill()
+    await asyncio.sleep(6)
+    await wait_all_ready()
+    back = await at(PATIENT, 1).authenticate(name)
+    assert (await back.resume(long.sm)).tag == f"{{{SM}}}resumed"
+    deadline = time.monotonic() + 20  # whose record is read last waits for its edge first
+    while short.jid in (await asyncio.to_thread(managed.cluster.ctl, "sessions")).stdout:
+        assert time.monotonic() < deadline, "waits although its time is over"
+        await asyncio.sleep(0.5)
+    await back.close()
+
+
 # ---- acknowledgements
 
 async def test_an_ack_means_postgresql():
@@ -249,6 +278,35 @@ async def test_every_kind_of_stanza_counts_also_wrong_ones():
     await new.close()
 
 
+async def test_answers_of_the_edge_come_from_whom_the_stanza_was_for():
+    """RFC 6120 8.3.1, 10.3: with and without stream management, and nobody else sees them."""
+    a, b = user(), user()
+    two = "<x xmlns='u:v'/><y xmlns='u:v'/>"
+    other = await client(1).login_managed(b)
+    for c in (await client(0).login_managed(a, resource="managed"), await client(0).login(a, resource="plain")):
+        own = f"{a}@localhost"
+        wanted = {"full": (f"<iq type='set' id='full' to='{other.jid}'>{two}</iq>", other.jid),
+                  "bare": (f"<iq type='get' id='bare' to='{b}@localhost'/>", f"{b}@localhost"),
+                  "host": (f"<iq type='set' id='host' to='localhost'>{two}</iq>", "localhost"),
+                  "none": (f"<iq type='set' id='none'>{two}</iq>", own),
+                  "nonsense": ("<presence type='nonsense' id='nonsense' to='nobody@localhost'/>", "nobody@localhost"),
+                  "jid": ("<message to='@@' id='jid'><body>x</body></message>", "localhost"),
+                  "session": ("<iq type='set' id='session'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>", own)}
+        for ident, (text, who) in wanted.items():
+            c.send(text)
+            got = await c.get_where(lambda e: e.get("id") is not None)
+            assert (got.get("id"), got.get("from"), got.get("to")) == (ident, who, c.jid), got.attrib
+            assert got.get("type") == ("result" if ident == "session" else "error"), got.attrib
+        if c.sm:
+            await acked(c)
+            assert c.sm.acked == c.sm.sent
+            c.ack()
+        await nothing_more(c, lambda e: e.get("id") is not None)
+        await c.close()
+    await nothing_more(other, lambda _: True)
+    await other.close()
+
+
 async def test_the_server_asks_sensibly():
     """After some unacknowledged stanzas, or when the last one has waited; one question at a time."""
     a, b = user(), user()
@@ -290,6 +348,18 @@ async def test_delivered_means_acknowledged_by_the_client():
     ids = [[m.find(f"{{{SID}}}stanza-id").get("id") for m in messages] for messages in (first[3:], again)]
     assert ids[0] == ids[1], ids
     await nothing_more(cb)
+    for c in (ca, cb):
+        await c.close()
+
+
+async def test_an_origin_id_passes_untouched():
+    """XEP-0359: the sender's own; ours stands beside it."""
+    a, b = user(), user()
+    ca, cb = await client(0).login_managed(a), await client(1).login_managed(b)
+    ca.send(f"<message to='{b}@localhost' type='chat' id='i'><body>x</body><origin-id xmlns='{SID}' id='de305d54-75b4-431b-adb2'/></message>")
+    got = await next_message(cb)
+    assert [e.attrib for e in got.findall(f"{{{SID}}}origin-id")] == [{"id": "de305d54-75b4-431b-adb2"}]
+    assert got.get("id") == "i" and got.find(f"{{{SID}}}stanza-id").get("id") != "de305d54-75b4-431b-adb2"
     for c in (ca, cb):
         await c.close()
 
@@ -348,8 +418,14 @@ async def test_ctl_sessions_shows_queues_and_counters():
     plain = await client(1).login(a, resource="plain")
 
     async def row(jid):
+        """What programs get; the table for people says the same."""
         rows = json.loads((await asyncio.to_thread(managed.cluster.ctl, "--json", "sessions")).stdout)
-        return next((r for r in rows if r["jid"] == jid), None)
+        found = next(r for r in rows if r["jid"] == jid)
+        lines = [line.split() for line in (await asyncio.to_thread(managed.cluster.ctl, "sessions")).stdout.splitlines()]
+        shown = next(dict(zip(lines[0], line)) for line in lines[1:] if jid in line)
+        for name in ("jid", "state", "edge", "queued", "queued_bytes", "h_in", "h_out"):
+            assert shown[name] == str(found.get(name, "-")), (name, shown, found)
+        return found
 
     got = await row(cb.jid)
     assert got["state"] == "attached" and got["edge"] == "edge-2" and got["sm"] and got["queued"] == 0, got
@@ -363,7 +439,6 @@ async def test_ctl_sessions_shows_queues_and_counters():
     await acked(ca)
     got = await row(cb.jid)
     assert got["state"] == "detached" and got["queued"] == 3 and got["queued_bytes"] > 0, got
-    assert cb.jid in (await asyncio.to_thread(managed.cluster.ctl, "sessions")).stdout
     new = await resume(cb, 0)
     assert await bodies(new, 3) == ["0", "1", "2"]
     for c in (ca, new, plain):
