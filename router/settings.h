@@ -106,7 +106,6 @@ struct settings {
     int64_t ack_patience_ms;       /* 10 s: of more, some are to be acknowledged by then */
     int64_t max_unacked_bytes;     /* at any time */
     int64_t send_window_bytes;     /* of them, sent and on the way */
-    int64_t max_unacked_bytes;     /* likewise */
     int64_t csi_max_held;          /* XEP-0352: what waits for one inactive client; 0: nothing */
     int64_t csi_max_held_bytes;    /* likewise */
     int64_t max_uncommitted_bytes; /* log entries waiting for archive-svc: overload beyond it */
