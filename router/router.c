@@ -109,13 +109,29 @@ static bool may_write_redis(void *context)
     return may;
 }
 
-static void on_renewed(void *context)
+/* Behind one that is going on, not instead of it: that would never come to its end while Redis is
+ * slow. */
+static void catch_up_redis(struct router *router)
 {
-    struct router *router = context;
-    if (router->is_redis_behind && router->entities) {
+    if (router->is_redis_behind && router->entities && !entity_is_writing_redis(router->entities)
+            && redis_has_room(router->redis) && may_write_redis(router)) {
         router->is_redis_behind = false;
         entity_on_redis_up(router->entities);
     }
+}
+
+static void on_renewed(void *context)
+{
+    catch_up_redis(context);
+}
+
+static void on_redis_refused(void *context)
+{
+    struct router *router = context;
+    if (!router->is_redis_behind) {
+        log_warn("redis", "it is slower than we write: all is written again later");
+    }
+    router->is_redis_behind = true;
 }
 
 static const struct shard_handlers shard_handlers = {
@@ -256,6 +272,7 @@ static void on_redis_change(void *context, bool is_up)
     if (!is_up) {
         return;
     }
+    router->is_redis_behind = false;
     entity_on_redis_up(router->entities);
     for (unsigned shard = 0; shard < shard_count(router->shards); shard++) {
         if (shard_is_owned(router->shards, shard)) {
@@ -347,6 +364,7 @@ static void on_health(struct timer *timer, void *context)
 {
     struct router *router = context;
     cluster_tell_load(router);
+    catch_up_redis(router);
     service_set_ready(router->service,
             !router->is_draining && shard_has_lease(router->shards) && pg_pool_is_up(router->pg));
     timer_start(loop_timers(router->loop), timer, HEALTH_MS);
@@ -446,6 +464,7 @@ enum err router_start(struct service_context *service, void **state_out)
     if (router->redis != NULL) {
         redis_on_change(router->redis, on_redis_change, router);
         redis_guard_writes(router->redis, may_write_redis, router);
+        redis_on_refused(router->redis, on_redis_refused, router);
         process->redis_mark = redis_mark_create(
                 router->loop, router->redis, router->node, on_redis_emptied, router);
     }

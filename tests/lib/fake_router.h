@@ -132,6 +132,8 @@ struct fake {
     struct session_record records[8];
     size_t record_count;
     bool is_redis_up;
+    bool is_redis_slow; /* it has room for redis_room looks */
+    int redis_room;
     int64_t redis_lost_ms; /* when; 0: long ago */
     bool is_store_down;
     bool is_fenced;
@@ -1174,6 +1176,11 @@ bool redis_is_up(const struct redis *redis)
 {
     (void)redis;
     return fake.is_redis_up;
+}
+bool redis_has_room(const struct redis *redis)
+{
+    (void)redis;
+    return !fake.is_redis_slow || fake.redis_room-- > 0;
 }
 int64_t redis_down_ms(const struct redis *redis)
 {

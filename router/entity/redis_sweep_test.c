@@ -1,0 +1,109 @@
+/* Redis is told again in steps, while entities come and go. */
+#include "router/entity/redis_sweep.h"
+
+#include "tests/lib/fake_router.h"
+
+static struct entity *find(const char *bare)
+{
+    return entity_find(fake.router.entities, str_from_cstr(bare));
+}
+
+/* Alice, Bob and Carol, in this order, and a Redis that takes one of them at a time. */
+static int start(void **state)
+{
+    if (fake_start(state) != 0) {
+        return -1;
+    }
+    fake_add_account("carol@example.org");
+    fake_login("e1", "alice@example.org/phone", 0);
+    fake_login("e1", "bob@example.org/phone", 0);
+    fake_login("e1", "carol@example.org/phone", 0);
+    fake.is_redis_up = true;
+    fake.is_redis_slow = true;
+    fake.redis_room = 1;
+    fake_clear();
+    return 0;
+}
+
+static void next_step(int room)
+{
+    fake_clear();
+    fake.redis_room = room;
+    fake_advance(20);
+}
+
+static void no_more_is_written_than_there_is_room_for(void **state)
+{
+    (void)state;
+    entity_on_redis_up(fake.router.entities);
+    const char *out = fake_take_out();
+    assert_seen(out, "RECORD alice@example.org/phone");
+    assert_not_seen(out, "RECORD bob");
+    assert_true(entity_is_writing_redis(fake.router.entities));
+    next_step(0);
+    assert_string_equal(fake_take_out(), "");
+    next_step(10);
+    out = fake_take_out();
+    assert_not_seen(out, "RECORD alice");
+    assert_before(out, "RECORD bob@example.org/phone", "RECORD carol@example.org/phone");
+    assert_false(entity_is_writing_redis(fake.router.entities));
+    next_step(10);
+    assert_string_equal(fake_take_out(), "");
+}
+
+static void entities_come_and_go_between_two_steps(void **state)
+{
+    (void)state;
+    entity_on_redis_up(fake.router.entities);
+    fake_add_account("dave@example.org");
+    fake_login("e1", "dave@example.org/phone", 0);
+    entity_drop(find("bob@example.org")); /* whose turn it was */
+    next_step(1);
+    assert_seen(fake_take_out(), "RECORD carol@example.org/phone");
+    next_step(1);
+    assert_seen(fake_take_out(), "RECORD dave@example.org/phone");
+    fake.redis_room = 1;
+    entity_on_redis_up(fake.router.entities);
+    entity_drop(find("carol@example.org"));
+    entity_drop(find("dave@example.org"));
+    next_step(10);
+    assert_string_equal(fake_take_out(), "");
+    assert_false(entity_is_writing_redis(fake.router.entities));
+}
+
+/* Emptied once more: who was told already is told again. */
+static void it_begins_anew_when_redis_was_emptied_meanwhile(void **state)
+{
+    (void)state;
+    entity_on_redis_up(fake.router.entities);
+    next_step(1);
+    assert_seen(fake_take_out(), "RECORD bob");
+    fake.redis_room = 0;
+    entity_on_redis_up(fake.router.entities);
+    next_step(10);
+    const char *out = fake_take_out();
+    assert_seen(out, "RECORD alice");
+    assert_seen(out, "RECORD carol");
+}
+
+static void a_lost_connection_ends_it(void **state)
+{
+    (void)state;
+    entity_on_redis_up(fake.router.entities);
+    fake.is_redis_up = false;
+    next_step(0);
+    assert_false(entity_is_writing_redis(fake.router.entities));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+                no_more_is_written_than_there_is_room_for, start, fake_stop),
+        cmocka_unit_test_setup_teardown(entities_come_and_go_between_two_steps, start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                it_begins_anew_when_redis_was_emptied_meanwhile, start, fake_stop),
+        cmocka_unit_test_setup_teardown(a_lost_connection_ends_it, start, fake_stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
