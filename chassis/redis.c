@@ -180,38 +180,10 @@ static void on_command_due(struct timer *timer, void *context)
     }
 }
 
-/* "*3\r\n", "$5\r\n" */
-static void write_count(struct buf *out, char mark, size_t count)
-{
-    char text[24];
-    char *at = text + sizeof(text);
-    *--at = '\n';
-    *--at = '\r';
-    do {
-        *--at = (char)('0' + count % 10);
-        count /= 10;
-    } while (count > 0);
-    *--at = mark;
-    buf_append(out, at, (size_t)(text + sizeof(text) - at));
-}
-
-/* An array of bulk strings, https://redis.io/docs/reference/protocol-spec: hiredis formats them,
- * too, but by far slower. */
-static void write_command(struct buf *out, const struct str *args, size_t count)
-{
-    buf_clear(out);
-    write_count(out, '*', count);
-    for (size_t i = 0; i < count; i++) {
-        write_count(out, '$', args[i].len);
-        buf_append_str(out, args[i]);
-        buf_append_literal(out, "\r\n");
-    }
-}
-
 static void request_send(
         struct redis *redis, struct redis_request *request, const struct str *args, size_t count)
 {
-    write_command(&redis->command, args, count);
+    redis_command_write(&redis->command, args, count);
     struct str command = buf_view(&redis->command);
     list_push(&redis->in_flight, request);
     int status =
