@@ -11,17 +11,29 @@
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/router.h"
+#include "router/spool.h"
 
 #define STEP_MS      10
 #define STEP_WRITTEN 100  /* entities, so that the loop turns on */
-#define STEP_VISITED 2000 /* most have no session */
+#define STEP_VISITED 1000 /* most have no session */
 
 /* ---- everything */
 
+/* So says an empty Redis; one that was away may still name who has ended meanwhile. What an entity
+ * has not heard from Redis yet it does not know to have ended. */
+static void write_live(struct router *router, struct entity *entity)
+{
+    bool is_settled = entity->state == ENTITY_ACTIVE || entity->state == ENTITY_UNKNOWN;
+    entity->is_live = false;
+    sessions_update_live(entity);
+    if (is_settled && entity->knows_sessions && !entity->is_live) {
+        spool_remove_live(router->redis, entity->shard, entity->bare);
+    }
+}
+
 static void write_entity(struct router *router, struct entity *entity)
 {
-    entity->is_live = false; /* so says an empty Redis */
-    sessions_update_live(entity);
+    write_live(router, entity);
     for (struct resource *resource = entity->resources; resource; resource = resource->next) {
         if (resource->is_closing) {
             continue;
@@ -46,10 +58,8 @@ static void on_write(struct timer *timer, void *context)
             i++) {
         struct entity *entity = sweep->to_write;
         sweep->to_write = entity->hh.next;
-        if (entity->resources) {
-            write_entity(router, entity);
-            written++;
-        }
+        write_entity(router, entity);
+        written += entity->resources ? 1 : 0;
     }
     if (!redis_is_up(router->redis)) {
         sweep->to_write = NULL; /* it begins anew with the next connection */

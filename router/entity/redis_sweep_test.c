@@ -15,10 +15,10 @@ static int start(void **state)
         return -1;
     }
     fake_add_account("carol@example.org");
-    fake_login("e1", "alice@example.org/phone", 0);
-    fake_login("e1", "bob@example.org/phone", 0);
-    fake_login("e1", "carol@example.org/phone", 0);
     fake.is_redis_up = true;
+    fake_login("e1", "alice@example.org/phone", 0);
+    fake_login("e1", "bob@example.org/desk", 0);
+    fake_login("e1", "carol@example.org/phone", 0);
     fake.is_redis_slow = true;
     fake.redis_room = 1;
     fake_clear();
@@ -45,7 +45,7 @@ static void no_more_is_written_than_there_is_room_for(void **state)
     next_step(10);
     out = fake_take_out();
     assert_not_seen(out, "RECORD alice");
-    assert_before(out, "RECORD bob@example.org/phone", "RECORD carol@example.org/phone");
+    assert_before(out, "RECORD bob@example.org/desk", "RECORD carol@example.org/phone");
     assert_false(entity_is_writing_redis(fake.router.entities));
     next_step(10);
     assert_string_equal(fake_take_out(), "");
@@ -86,6 +86,47 @@ static void it_begins_anew_when_redis_was_emptied_meanwhile(void **state)
     assert_seen(out, "RECORD carol");
 }
 
+/* Its last session ended while Redis was away, which still names it among those to be woken. */
+static void who_has_no_session_any_more_is_named_no_more(void **state)
+{
+    (void)state;
+    fake_close("e1", "bob@example.org/desk");
+    next_step(10);
+    assert_non_null(find("bob@example.org"));
+    entity_on_redis_up(fake.router.entities);
+    const char *out = fake_take_out();
+    assert_seen(out, "NOT-LIVE bob@example.org");
+    assert_not_seen(out, "NOT-LIVE alice");
+    assert_not_seen(out, "RECORD bob");
+}
+
+/* Redis was away when its home read it: what stands there may be more than it knows. */
+static void who_has_not_been_read_is_not_judged(void **state)
+{
+    (void)state;
+    fake.is_redis_slow = false;
+    fake.is_redis_up = false;
+    fake_add_account("dave@example.org");
+    entity_get(fake.router.entities, STR("dave@example.org"));
+    fake_run();
+    fake.is_redis_up = true;
+    assert_int_equal(find("dave@example.org")->state, ENTITY_ACTIVE);
+    fake_clear();
+    entity_on_redis_up(fake.router.entities);
+    assert_not_seen(fake_take_out(), "dave");
+}
+
+/* One that loads may have sessions Redis is just being asked for. */
+static void who_is_loading_is_not_judged(void **state)
+{
+    (void)state;
+    fake.is_redis_slow = false;
+    fake.is_store_down = true;
+    entity_get(fake.router.entities, STR("dave@example.org"));
+    entity_on_redis_up(fake.router.entities);
+    assert_not_seen(fake_take_out(), "dave");
+}
+
 static void a_lost_connection_ends_it(void **state)
 {
     (void)state;
@@ -103,6 +144,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(entities_come_and_go_between_two_steps, start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 it_begins_anew_when_redis_was_emptied_meanwhile, start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                who_has_no_session_any_more_is_named_no_more, start, fake_stop),
+        cmocka_unit_test_setup_teardown(who_has_not_been_read_is_not_judged, start, fake_stop),
+        cmocka_unit_test_setup_teardown(who_is_loading_is_not_judged, start, fake_stop),
         cmocka_unit_test_setup_teardown(a_lost_connection_ends_it, start, fake_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
