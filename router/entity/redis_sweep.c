@@ -11,11 +11,14 @@
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/router.h"
+#include "router/session_registry.h"
 #include "router/spool.h"
 
-#define STEP_MS      10
-#define STEP_WRITTEN 100  /* entities, so that the loop turns on */
-#define STEP_VISITED 1000 /* most have no session */
+#define ROUND_MS      INT64_C(14400000) /* four hours; keys live for two days without it */
+#define ROUND_TICK_MS 10000
+#define STEP_MS       10
+#define STEP_WRITTEN  100  /* entities, so that the loop turns on */
+#define STEP_VISITED  1000 /* most have no session */
 
 /* ---- everything */
 
@@ -83,22 +86,57 @@ bool entity_is_writing_redis(struct entity_table *table)
     return entity_table_redis_sweep(table)->to_write != NULL;
 }
 
+/* ---- signs of life */
+
+/* Spread over the round. */
+static void on_renew(struct timer *timer, void *context)
+{
+    struct entity_table *table = context;
+    struct redis_sweep *sweep = entity_table_redis_sweep(table);
+    struct router *router = entity_table_router(table);
+    struct entity *first = entity_table_first(table);
+    int64_t now_ms = loop_now_ms(router->loop);
+    if (!sweep->to_renew && now_ms - sweep->renewed_ms >= ROUND_MS) {
+        sweep->to_renew = first;
+        sweep->renewed_ms = now_ms;
+    }
+    size_t share = 1 + HASH_COUNT(first) / (size_t)(ROUND_MS / ROUND_TICK_MS);
+    for (; sweep->to_renew && share > 0 && redis_has_room(router->redis); share--) {
+        const struct entity *entity = sweep->to_renew;
+        sweep->to_renew = entity->hh.next;
+        if (entity->resources) {
+            session_registry_renew(router->redis, entity->bare);
+        }
+    }
+    timer_start(loop_timers(router->loop), timer, ROUND_TICK_MS);
+}
+
 /* ---- life */
 
 void redis_sweep_init(struct redis_sweep *sweep, struct entity_table *table)
 {
     *sweep = (struct redis_sweep){ .to_write = NULL };
     timer_init(&sweep->write_timer, on_write, table);
+    timer_init(&sweep->renew_timer, on_renew, table);
+    const struct router *router = entity_table_router(table);
+    if (router->redis) {
+        sweep->renewed_ms = loop_now_ms(router->loop);
+        timer_start(loop_timers(router->loop), &sweep->renew_timer, ROUND_TICK_MS);
+    }
 }
 
 void redis_sweep_fini(struct redis_sweep *sweep)
 {
     timer_stop(&sweep->write_timer);
+    timer_stop(&sweep->renew_timer);
 }
 
 void redis_sweep_forget(struct redis_sweep *sweep, const struct entity *entity)
 {
     if (sweep->to_write == entity) {
         sweep->to_write = entity->hh.next;
+    }
+    if (sweep->to_renew == entity) {
+        sweep->to_renew = entity->hh.next;
     }
 }

@@ -127,6 +127,58 @@ static void who_is_loading_is_not_judged(void **state)
     assert_not_seen(fake_take_out(), "dave");
 }
 
+static int count(const char *text, const char *part)
+{
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, part)) != NULL; at++) {
+        n++;
+    }
+    return n;
+}
+
+/* Keys in Redis end after two days of quiet, sessions do not. */
+static void quiet_sessions_are_kept_alive(void **state)
+{
+    (void)state;
+    const int hours = 48;
+    fake.is_redis_slow = false;
+    entity_get(fake.router.entities, STR("dave@example.org")); /* has no session */
+    fake_run();
+    fake_clear();
+    int64_t last_ms = loop_now_ms(NULL);
+    int renewed = 0;
+    for (int minute = 0; minute < hours * 60; minute++) {
+        for (int i = 0; i < 6; i++) {
+            fake_advance(10000);
+            const char *out = fake_take_out();
+            assert_in_range(count(out, "RENEW"), 0, 1); /* no burst */
+            assert_not_seen(out, "RENEW dave");
+            if (strstr(out, "RENEW alice@example.org\n")) {
+                renewed++;
+                last_ms = loop_now_ms(NULL);
+            }
+        }
+        assert_in_range(loop_now_ms(NULL) - last_ms, 0, 12 * 3600 * 1000);
+    }
+    assert_in_range(renewed, hours / 12, hours / 2);
+}
+
+static void who_goes_is_not_kept_alive(void **state)
+{
+    (void)state;
+    fake.is_redis_slow = false;
+    for (int i = 0; i < 6 * 60 * 5; i++) {
+        fake_advance(10000);
+        if (strstr(fake_take_out(), "RENEW alice")) {
+            entity_drop(find("bob@example.org")); /* whose turn it is */
+            fake_advance(10000);
+            assert_seen(fake_take_out(), "RENEW carol");
+            return;
+        }
+    }
+    fail_msg("nobody was kept alive");
+}
+
 static void a_lost_connection_ends_it(void **state)
 {
     (void)state;
@@ -148,6 +200,8 @@ int main(void)
                 who_has_no_session_any_more_is_named_no_more, start, fake_stop),
         cmocka_unit_test_setup_teardown(who_has_not_been_read_is_not_judged, start, fake_stop),
         cmocka_unit_test_setup_teardown(who_is_loading_is_not_judged, start, fake_stop),
+        cmocka_unit_test_setup_teardown(quiet_sessions_are_kept_alive, start, fake_stop),
+        cmocka_unit_test_setup_teardown(who_goes_is_not_kept_alive, start, fake_stop),
         cmocka_unit_test_setup_teardown(a_lost_connection_ends_it, start, fake_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

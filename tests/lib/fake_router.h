@@ -1220,6 +1220,11 @@ void session_registry_remove(struct redis *redis, struct str bare, struct str re
     (void)redis;
     buf_printf(&fake.out, "FORGET " STR_FMT "/" STR_FMT "\n", STR_ARG(bare), STR_ARG(resource));
 }
+void session_registry_renew(struct redis *redis, struct str bare)
+{
+    (void)redis;
+    buf_printf(&fake.out, "RENEW " STR_FMT "\n", STR_ARG(bare));
+}
 void session_registry_erase(struct redis *redis, struct str bare)
 {
     (void)redis;
