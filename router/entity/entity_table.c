@@ -325,6 +325,19 @@ void entity_drop(struct entity *entity)
     free(entity);
 }
 
+/* Losing the shard drops all that is in memory of it, after which whoever waited asks elsewhere.
+ * The entity's epoch is today's, since it would not have outlived a former one. */
+void entity_drop_fenced(struct entity *entity)
+{
+    struct shard_table *shards = entity->router->shards;
+    struct entity_ref *ref = entity_ref_create(entity);
+    shard_fenced(shards, entity->shard, shard_epoch(shards, entity->shard));
+    entity = entity_ref_take(ref);
+    if (entity) {
+        entity_drop(entity); /* the shard was lost already */
+    }
+}
+
 /* ---- running */
 
 static void schedule(struct entity_table *table)

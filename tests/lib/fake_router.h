@@ -1102,11 +1102,12 @@ uint64_t shard_epoch(const struct shard_table *table, unsigned shard)
     (void)shard;
     return 1;
 }
-void shard_fenced(struct shard_table *table, unsigned shard)
+void shard_fenced(struct shard_table *table, unsigned shard, uint64_t epoch)
 {
     (void)table;
-    (void)shard;
+    assert_int_equal(epoch, shard_epoch(table, shard));
     buf_printf(&fake.out, "FENCED\n");
+    entity_drop_shard(fake.router.entities, shard); /* as on_lost of the router does */
 }
 void signer_token(
         const struct signer *signer, const struct signer_session *session, struct buf *out)
