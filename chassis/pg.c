@@ -28,8 +28,8 @@ struct pg_pool {
     struct pg_options options;
     char *conninfo;
     struct pg_hosts *hosts;
-    int64_t timeline; /* the latest seen; 0: none yet */
-    struct pg_pool *companion;
+    int64_t timeline;          /* the latest seen; 0: none yet */
+    struct pg_pool *companion; /* a ring of all to the same hosts */
     struct pg_connection **connections;
     size_t connection_count;
     size_t ready_count;
@@ -243,8 +243,8 @@ bool pg_pool_accepts_timeline(struct pg_pool *pool, int64_t timeline)
     }
     if (timeline > pool->timeline) {
         note_timeline(pool, timeline);
-        if (pool->companion) {
-            note_timeline(pool->companion, timeline);
+        for (struct pg_pool *other = pool->companion; other != pool; other = other->companion) {
+            note_timeline(other, timeline);
         }
     }
     return true;
@@ -290,6 +290,27 @@ void pg_pool_on_connection(struct pg_pool *pool, bool is_ready)
     }
 }
 
+/* ---- companions */
+
+static void join_ring(struct pg_pool *pool, struct pg_pool *companion)
+{
+    pool->companion = pool;
+    if (companion != NULL) {
+        pool->companion = companion->companion;
+        companion->companion = pool;
+        pool->timeline = companion->timeline;
+    }
+}
+
+static void leave_ring(struct pg_pool *pool)
+{
+    struct pg_pool *before = pool;
+    while (before->companion != pool) {
+        before = before->companion;
+    }
+    before->companion = pool->companion;
+}
+
 /* ---- the pool */
 
 static int64_t positive_or(int64_t value, int64_t otherwise)
@@ -313,12 +334,7 @@ enum err pg_pool_open(
     pool->hosts = hosts;
     pool->conninfo = str_to_cstr(str_from_cstr(conninfo));
     pool->options.conninfo = pool->conninfo;
-    pool->companion = options->companion;
-    if (pool->companion) {
-        ASSERT(pool->companion->companion == NULL);
-        pool->companion->companion = pool;
-        pool->timeline = pool->companion->timeline;
-    }
+    join_ring(pool, options->companion);
     pool->options.reconnect_min_ms = positive_or(options->reconnect_min_ms, RECONNECT_MIN_MS);
     pool->options.reconnect_max_ms = positive_or(options->reconnect_max_ms, RECONNECT_MAX_MS);
     queue_init(&pool->waiting);
@@ -343,9 +359,7 @@ void pg_pool_close(struct pg_pool *pool)
     if (pool == NULL) {
         return;
     }
-    if (pool->companion) {
-        pool->companion->companion = NULL;
-    }
+    leave_ring(pool);
     ASSERT(pool->callback_depth == 0); /* not from one of its own callbacks */
     pool->is_closing = true;
     loop_task_cancel(pool->loop, &pool->flush);

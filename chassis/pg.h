@@ -27,8 +27,8 @@ struct pg_options {
     int64_t query_timeout_ms; /* then the connection is dropped and the query ends with ERR_TIMEOUT
                                */
     int64_t reconnect_min_ms, reconnect_max_ms; /* 0: 100 ms, 5 s */
-    struct pg_pool *companion; /* another pool to the same hosts, or NULL: what one of the two
-                                  learns of a promotion the other knows */
+    struct pg_pool *companion; /* another pool to the same hosts, or NULL: what one of them (and
+                                  of its other companions) learns of a promotion all know */
     size_t max_queued; /* queries waiting for a connection: beyond it ERR_LIMIT at once (bulkhead,
                           G02) */
 };

@@ -611,7 +611,13 @@ static bool is_down(void *context)
     return !pg_pool_is_up(fixture.pool);
 }
 
-/* A pool that has nothing to do with the promotion hears of it from its companion. */
+static bool is_ready(void *context)
+{
+    return pg_pool_is_up(context);
+}
+
+/* A pool that has nothing to do with the promotion hears of it from its companions, of which one
+ * has gone before. */
 static void test_a_companion_leaves_a_primary_of_the_past(void **state)
 {
     (void)state;
@@ -631,13 +637,25 @@ static void test_a_companion_leaves_a_primary_of_the_past(void **state)
         .companion = fixture.pool,
         .max_queued = 100,
     };
+    struct pg_pool *former = NULL;
+    struct pg_pool *between = NULL;
     struct pg_pool *companion = NULL;
+    struct pg_options same = options;
+    same.conninfo = fixture.conninfo;
+    assert_int_equal(pg_pool_open(fixture.loop, &same, &former), ERR_OK);
+    assert_int_equal(pg_pool_open(fixture.loop, &same, &between), ERR_OK);
+    assert_true(scratch_run_until(fixture.loop, is_ready, between, WAIT_MS));
+    pg_pool_close(former);
+    options.companion = between;
     assert_int_equal(pg_pool_open(fixture.loop, &options, &companion), ERR_OK);
     assert_true(scratch_run_until(fixture.loop, is_down, NULL, WAIT_MS));
     bool never = false;
     (void)scratch_run_until(fixture.loop, scratch_is_true, &never, 300);
     assert_false(pg_pool_is_up(fixture.pool));
+    assert_false(pg_pool_is_up(between));
+    assert_true(pg_pool_is_up(companion));
     close_pool(NULL);
+    pg_pool_close(between);
     pg_pool_close(companion);
     scratch_do("scratch-pg", "stop", newer);
 }

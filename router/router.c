@@ -257,6 +257,11 @@ static enum err open_postgres(struct router *router, const struct config *config
     options.reconnect_min_ms = PG_RECONNECT_MIN_MS;
     options.reconnect_max_ms = PG_RECONNECT_MAX_MS;
     enum err err = pg_pool_open(router->loop, &options, &router->pg);
+    if (err == ERR_OK) {
+        options.connections = (int)router->settings->login_connections;
+        options.companion = router->pg;
+        err = pg_pool_open(router->loop, &options, &router->login_pg);
+    }
     return err == ERR_OK ? ERR_OK : fail("postgres_router", err);
 }
 
@@ -327,9 +332,9 @@ static enum err open_parts(struct router *router)
 {
     open_quota(router);
     router->peers = peers_create(router->loop);
-    router->accounts = account_store_create(router->pg, vault_name_keys(router->vault));
+    router->accounts = account_store_create(router->login_pg, vault_name_keys(router->vault));
     router->data = account_data_store_create(router->pg);
-    router->tokens = token_store_create(router->pg);
+    router->tokens = token_store_create(router->login_pg);
     router->rosters = roster_store_create(router->pg);
     router->reseal = reseal_create(router);
     router->lifecycle_store = lifecycle_store_create(router->pg, vault_name_keys(router->vault));
@@ -366,7 +371,8 @@ static void on_health(struct timer *timer, void *context)
     cluster_tell_load(router);
     catch_up_redis(router);
     service_set_ready(router->service,
-            !router->is_draining && shard_has_lease(router->shards) && pg_pool_is_up(router->pg));
+            !router->is_draining && shard_has_lease(router->shards) && pg_pool_is_up(router->pg)
+                    && pg_pool_is_up(router->login_pg));
     timer_start(loop_timers(router->loop), timer, HEALTH_MS);
 }
 
@@ -533,6 +539,7 @@ void router_stop(void *state)
     log_client_destroy(router->log);
     auth_destroy(router->auth);
     registrar_destroy(router->registrar);
+    pg_pool_close(router->login_pg);
     pg_pool_close(router->pg);
     commit_destroy(router->commit);
     route_many_destroy(router->many);
