@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chassis/base/id128.h"
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/metrics.h"
@@ -15,6 +16,8 @@ enum {
     PIPELINE_DEPTH = 32,
     RECONNECT_MIN_MS = 100,
     RECONNECT_MAX_MS = 5000,
+    RETRIES = 3,
+    RETRY_MS = 20, /* at most, before the first one; doubles */
 };
 
 struct pg_queue {
@@ -28,13 +31,14 @@ struct pg_pool {
     struct pg_options options;
     char *conninfo;
     struct pg_hosts *hosts;
-    int64_t timeline; /* the latest seen; 0: none yet */
-    struct pg_pool *companion;
+    int64_t timeline;          /* the latest seen; 0: none yet */
+    struct pg_pool *companion; /* a ring of all to the same hosts */
     struct pg_connection **connections;
     size_t connection_count;
     size_t ready_count;
     struct pg_queue waiting;
     struct pg_queue refused; /* end with an error at the end of the turn */
+    struct pg_queue resting; /* have lost against others, and are sent again soon */
     struct loop_task flush;
     const char **statements; /* every SQL constant seen, by address */
     size_t statement_count, statement_capacity;
@@ -46,6 +50,8 @@ struct pg_pool {
 
 static struct metric queries_total =
         METRIC_COUNTER_INIT("pg_queries_total", "Transactions sent to PostgreSQL.", NULL);
+static struct metric retries_total = METRIC_COUNTER_INIT(
+        "pg_retries_total", "Transactions sent again after a deadlock or the like.", NULL);
 static struct metric in_use =
         METRIC_GAUGE_INIT("pg_pool_in_use", "Transactions waiting or in flight.", NULL);
 static struct metric query_seconds = METRIC_HISTOGRAM_INIT(
@@ -99,7 +105,7 @@ static void queue_remove(struct pg_queue *queue, struct pg_query *query)
 
 /* ---- queries */
 
-void pg_pool_finish(struct pg_query *query, enum err err)
+static void finish(struct pg_query *query, enum err err)
 {
     struct pg_pool *pool = query->pool;
     timer_stop(&query->timer);
@@ -123,10 +129,51 @@ void pg_pool_finish(struct pg_query *query, enum err err)
     pg_query_discard(query);
 }
 
+/* Random, so that two that fought do not meet again. */
+static int64_t rest_ms(const struct pg_query *query)
+{
+    return (int64_t)(id128_random().lo % ((uint64_t)RETRY_MS << query->retries)) + 1;
+}
+
+void pg_pool_finish(struct pg_query *query, enum err err)
+{
+    struct pg_pool *pool = query->pool;
+    if (err != ERR_CONFLICT || query->retries == RETRIES || pool->is_closing) {
+        finish(query, err);
+        return;
+    }
+    int64_t delay_ms = rest_ms(query);
+    if (loop_now_ms(pool->loop) + delay_ms >= query->deadline_ms) {
+        finish(query, err);
+        return;
+    }
+    metric_add(&retries_total, 1);
+    pg_query_forget_answer(query);
+    query->retries++;
+    query->is_resting = true;
+    queue_push(&pool->resting, query);
+    timer_start(loop_timers(pool->loop), &query->timer, delay_ms);
+}
+
+static void send_again(struct pg_query *query)
+{
+    struct pg_pool *pool = query->pool;
+    queue_remove(&pool->resting, query);
+    query->is_resting = false;
+    queue_push(&pool->waiting, query);
+    int64_t left_ms = query->deadline_ms - loop_now_ms(pool->loop);
+    timer_start(loop_timers(pool->loop), &query->timer, left_ms > 0 ? left_ms : 0);
+    pg_pool_wake(pool);
+}
+
 static void on_query_due(struct timer *timer, void *context)
 {
     (void)timer;
     struct pg_query *query = context;
+    if (query->is_resting) {
+        send_again(query);
+        return;
+    }
     if (query->connection != NULL) {
         pg_connection_time_out(query->connection);
         return;
@@ -169,6 +216,7 @@ void pg_pool_send_on(
         struct pg_query *query, struct pg_connection *connection, pg_done done, void *context)
 {
     begin_sending(query, done, context);
+    query->retries = RETRIES; /* it belongs to this connection */
     pg_connection_send(connection, query);
 }
 
@@ -243,8 +291,8 @@ bool pg_pool_accepts_timeline(struct pg_pool *pool, int64_t timeline)
     }
     if (timeline > pool->timeline) {
         note_timeline(pool, timeline);
-        if (pool->companion) {
-            note_timeline(pool->companion, timeline);
+        for (struct pg_pool *other = pool->companion; other != pool; other = other->companion) {
+            note_timeline(other, timeline);
         }
     }
     return true;
@@ -290,6 +338,27 @@ void pg_pool_on_connection(struct pg_pool *pool, bool is_ready)
     }
 }
 
+/* ---- companions */
+
+static void join_ring(struct pg_pool *pool, struct pg_pool *companion)
+{
+    pool->companion = pool;
+    if (companion != NULL) {
+        pool->companion = companion->companion;
+        companion->companion = pool;
+        pool->timeline = companion->timeline;
+    }
+}
+
+static void leave_ring(struct pg_pool *pool)
+{
+    struct pg_pool *before = pool;
+    while (before->companion != pool) {
+        before = before->companion;
+    }
+    before->companion = pool->companion;
+}
+
 /* ---- the pool */
 
 static int64_t positive_or(int64_t value, int64_t otherwise)
@@ -313,18 +382,15 @@ enum err pg_pool_open(
     pool->hosts = hosts;
     pool->conninfo = str_to_cstr(str_from_cstr(conninfo));
     pool->options.conninfo = pool->conninfo;
-    pool->companion = options->companion;
-    if (pool->companion) {
-        ASSERT(pool->companion->companion == NULL);
-        pool->companion->companion = pool;
-        pool->timeline = pool->companion->timeline;
-    }
+    join_ring(pool, options->companion);
     pool->options.reconnect_min_ms = positive_or(options->reconnect_min_ms, RECONNECT_MIN_MS);
     pool->options.reconnect_max_ms = positive_or(options->reconnect_max_ms, RECONNECT_MAX_MS);
     queue_init(&pool->waiting);
     queue_init(&pool->refused);
+    queue_init(&pool->resting);
     pool->flush = (struct loop_task){ .run = flush, .context = pool };
     metric_register(&queries_total);
+    metric_register(&retries_total);
     metric_register(&in_use);
     metric_register(&query_seconds);
 
@@ -343,9 +409,7 @@ void pg_pool_close(struct pg_pool *pool)
     if (pool == NULL) {
         return;
     }
-    if (pool->companion) {
-        pool->companion->companion = NULL;
-    }
+    leave_ring(pool);
     ASSERT(pool->callback_depth == 0); /* not from one of its own callbacks */
     pool->is_closing = true;
     loop_task_cancel(pool->loop, &pool->flush);
@@ -357,6 +421,9 @@ void pg_pool_close(struct pg_pool *pool)
         pg_pool_finish(query, query->err);
     }
     for (struct pg_query *query; (query = queue_pop(&pool->waiting)) != NULL;) {
+        pg_pool_finish(query, ERR_CLOSED);
+    }
+    for (struct pg_query *query; (query = queue_pop(&pool->resting)) != NULL;) {
         pg_pool_finish(query, ERR_CLOSED);
     }
     free(pool->connections);

@@ -27,8 +27,8 @@ struct pg_options {
     int64_t query_timeout_ms; /* then the connection is dropped and the query ends with ERR_TIMEOUT
                                */
     int64_t reconnect_min_ms, reconnect_max_ms; /* 0: 100 ms, 5 s */
-    struct pg_pool *companion; /* another pool to the same hosts, or NULL: what one of the two
-                                  learns of a promotion the other knows */
+    struct pg_pool *companion; /* another pool to the same hosts, or NULL: what one of them (and
+                                  of its other companions) learns of a promotion all know */
     size_t max_queued; /* queries waiting for a connection: beyond it ERR_LIMIT at once (bulkhead,
                           G02) */
 };
@@ -104,7 +104,10 @@ enum pg_array_type {
 };
 void pg_add_array_begin(struct pg_query *query, enum pg_array_type type);
 void pg_add_array_end(struct pg_query *query);
-/* Takes the query. Its statements are one transaction (READ COMMITTED, each with a snapshot of its
+/* What loses against another transaction (serialization failure, deadlock) is rolled back by the
+ * server and sent again up to three times within its time-out (G04); then ERR_CONFLICT.
+ *
+ * Takes the query. Its statements are one transaction (READ COMMITTED, each with a snapshot of its
  * own), sent in one pipeline with one sync. Leaves at the end of the turn. `done` is never called
  * from inside this call. Queries in flight at the same time have no order among each other. */
 void pg_query_send(struct pg_query *query, pg_done done, void *context);

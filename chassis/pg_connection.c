@@ -108,6 +108,7 @@ static void unit_finish(struct pg_connection *connection)
     free(unit);
     if (query != NULL) {
         connection->in_flight--;
+        query->connection = NULL;
         pg_pool_finish(query, query->err);
         pg_pool_wake(connection->pool);
     }

@@ -57,12 +57,16 @@ struct pg_query {
     struct timer timer;
     int64_t sent_us;
     int64_t deadline_ms;
+    int retries;
+    bool is_resting; /* before the next one */
 
     struct pg_result *results;
     size_t result_count;
     enum err err;
     char sqlstate[PG_SQLSTATE_SIZE];
 };
+
+void pg_query_forget_answer(struct pg_query *query); /* to be sent again */
 
 /* ---- results (pg_result.c) */
 
@@ -101,5 +105,5 @@ void pg_pool_wake(struct pg_pool *pool);
 /* Sends past the queue and without a time-out of its own: for the set-up of a connection. */
 void pg_pool_send_on(
         struct pg_query *query, struct pg_connection *connection, pg_done done, void *context);
-/* Calls `done` and frees the query. */
+/* Calls `done` and frees the query, or sends it again later. */
 void pg_pool_finish(struct pg_query *query, enum err err);

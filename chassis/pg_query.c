@@ -19,15 +19,24 @@ struct pg_query *pg_query_create(struct pg_pool *pool)
     return query;
 }
 
+void pg_query_forget_answer(struct pg_query *query)
+{
+    for (size_t i = 0; i < query->result_count; i++) {
+        PQclear(query->results[i].raw);
+    }
+    free(query->results);
+    query->results = NULL;
+    query->result_count = 0;
+    query->err = ERR_OK;
+    query->sqlstate[0] = '\0';
+}
+
 void pg_query_discard(struct pg_query *query)
 {
     if (query == NULL) {
         return;
     }
-    for (size_t i = 0; i < query->result_count; i++) {
-        PQclear(query->results[i].raw);
-    }
-    free(query->results);
+    pg_query_forget_answer(query);
     free(query->statements);
     free(query->slots);
     buf_fini(&query->data);

@@ -325,6 +325,87 @@ static void test_affected_rows_are_counted(void **state)
     run("DROP TABLE three");
 }
 
+/* One of the two is the victim, and is sent again behind the other. */
+static void test_a_deadlock_is_tried_again(void **state)
+{
+    (void)state;
+    open_pool(2, 8000, 100);
+    const int both = 2;
+    assert_true(scratch_run_until(fixture.loop, are_all_free, (void *)(intptr_t)&both, WAIT_MS));
+    run("CREATE TABLE fight (n int PRIMARY KEY, v bigint)");
+    run("INSERT INTO fight VALUES (1, 0), (2, 0)");
+    struct answer fighters[2] = { 0 };
+    const char *const sql[2][3] = {
+        { "UPDATE fight SET v = v + 1 WHERE n = 1",
+                "SELECT pg_sleep(0.3)  ",
+                "UPDATE fight SET v = v + 1 WHERE n = 2" },
+        { "UPDATE fight SET v = v + 1 WHERE n = 2 ",
+                "SELECT pg_sleep(0.3)   ",
+                "UPDATE fight SET v = v + 1 WHERE n = 1 " },
+    };
+    for (int i = 0; i < 2; i++) {
+        struct pg_query *query = pg_query_create(fixture.pool);
+        for (int j = 0; j < 3; j++) {
+            pg_query_statement(query, sql[i][j]);
+        }
+        pg_query_send(query, on_answer, &fighters[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        await(&fighters[i]);
+        assert_int_equal(fighters[i].err, ERR_OK);
+        assert_string_equal(fighters[i].sqlstate, "");
+    }
+    struct answer deadlocks = { 0 };
+    struct answer sum = { 0 };
+    ask("SELECT sum(v)::bigint FROM fight", &sum);
+    await(&sum);
+    assert_int_equal(sum.values[0], 4);
+    bool never = false;
+    (void)scratch_run_until(fixture.loop, scratch_is_true, &never, 1500); /* statistics are late */
+    ask("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()", &deadlocks);
+    await(&deadlocks);
+    assert_int_equal(deadlocks.values[0], 1);
+    run("DROP TABLE fight");
+}
+
+/* A sequence counts on when its transaction is rolled back. */
+static void expect_tries(const char *sql, enum err err, int64_t tries)
+{
+    struct answer answer = { 0 };
+    run("ALTER SEQUENCE tries RESTART");
+    ask(sql, &answer);
+    await(&answer);
+    assert_int_equal(answer.err, err);
+    assert_string_equal(answer.sqlstate, err == ERR_OK ? "" : "40001");
+    struct answer count = { 0 };
+    ask("SELECT last_value FROM tries", &count);
+    await(&count);
+    assert_int_equal(count.values[0], tries);
+}
+
+static void test_three_retries_are_enough(void **state)
+{
+    (void)state;
+    open_ready_pool(1);
+    run("CREATE SEQUENCE tries");
+    run("CREATE FUNCTION fail_until(last bigint) RETURNS bigint LANGUAGE plpgsql AS"
+        " $$ DECLARE n bigint := nextval('tries'); BEGIN IF n < last THEN"
+        " RAISE serialization_failure; END IF; RETURN n; END $$");
+    expect_tries("SELECT fail_until(1)", ERR_OK, 1);
+    expect_tries("SELECT fail_until(4)", ERR_OK, 4);
+    expect_tries("SELECT fail_until(5)", ERR_CONFLICT, 4);
+    run("ALTER SEQUENCE tries RESTART ");
+    struct answer closed = { 0 };
+    ask("SELECT fail_until(100)", &closed);
+    bool never = false;
+    (void)scratch_run_until(fixture.loop, scratch_is_true, &never, 2);
+    close_pool(NULL); /* while it rests, or flies */
+    assert_true(closed.is_done);
+    open_ready_pool(1);
+    run("DROP FUNCTION fail_until");
+    run("DROP SEQUENCE tries");
+}
+
 static void test_a_slow_query_takes_one_connection_only(void **state)
 {
     (void)state;
@@ -611,7 +692,13 @@ static bool is_down(void *context)
     return !pg_pool_is_up(fixture.pool);
 }
 
-/* A pool that has nothing to do with the promotion hears of it from its companion. */
+static bool is_ready(void *context)
+{
+    return pg_pool_is_up(context);
+}
+
+/* A pool that has nothing to do with the promotion hears of it from its companions, of which one
+ * has gone before. */
 static void test_a_companion_leaves_a_primary_of_the_past(void **state)
 {
     (void)state;
@@ -631,13 +718,25 @@ static void test_a_companion_leaves_a_primary_of_the_past(void **state)
         .companion = fixture.pool,
         .max_queued = 100,
     };
+    struct pg_pool *former = NULL;
+    struct pg_pool *between = NULL;
     struct pg_pool *companion = NULL;
+    struct pg_options same = options;
+    same.conninfo = fixture.conninfo;
+    assert_int_equal(pg_pool_open(fixture.loop, &same, &former), ERR_OK);
+    assert_int_equal(pg_pool_open(fixture.loop, &same, &between), ERR_OK);
+    assert_true(scratch_run_until(fixture.loop, is_ready, between, WAIT_MS));
+    pg_pool_close(former);
+    options.companion = between;
     assert_int_equal(pg_pool_open(fixture.loop, &options, &companion), ERR_OK);
     assert_true(scratch_run_until(fixture.loop, is_down, NULL, WAIT_MS));
     bool never = false;
     (void)scratch_run_until(fixture.loop, scratch_is_true, &never, 300);
     assert_false(pg_pool_is_up(fixture.pool));
+    assert_false(pg_pool_is_up(between));
+    assert_true(pg_pool_is_up(companion));
     close_pool(NULL);
+    pg_pool_close(between);
     pg_pool_close(companion);
     scratch_do("scratch-pg", "stop", newer);
 }
@@ -762,6 +861,8 @@ int main(void)
         TEST(test_several_statements_commit_together_and_roll_back_together),
         TEST(test_a_statement_that_cannot_be_prepared_tells_why_to_all_who_use_it),
         TEST(test_affected_rows_are_counted),
+        TEST(test_a_deadlock_is_tried_again),
+        TEST(test_three_retries_are_enough),
         TEST(test_a_slow_query_takes_one_connection_only),
         TEST(test_statement_timeout_spares_the_connection),
         TEST(test_a_hung_server_ends_in_timeout_and_recovery),

@@ -69,6 +69,8 @@ struct redis {
     void *on_change_context;
     bool (*may_write)(void *context); /* may be NULL */
     void *may_write_context;
+    void (*on_refused)(void *context); /* may be NULL */
+    void *on_refused_context;
     bool has_guarded; /* commands it is asked about wait to be written */
     bool up_announced;
     int64_t down_since_ms; /* when it is not announced */
@@ -178,38 +180,10 @@ static void on_command_due(struct timer *timer, void *context)
     }
 }
 
-/* "*3\r\n", "$5\r\n" */
-static void write_count(struct buf *out, char mark, size_t count)
-{
-    char text[24];
-    char *at = text + sizeof(text);
-    *--at = '\n';
-    *--at = '\r';
-    do {
-        *--at = (char)('0' + count % 10);
-        count /= 10;
-    } while (count > 0);
-    *--at = mark;
-    buf_append(out, at, (size_t)(text + sizeof(text) - at));
-}
-
-/* An array of bulk strings, https://redis.io/docs/reference/protocol-spec: hiredis formats them,
- * too, but by far slower. */
-static void write_command(struct buf *out, const struct str *args, size_t count)
-{
-    buf_clear(out);
-    write_count(out, '*', count);
-    for (size_t i = 0; i < count; i++) {
-        write_count(out, '$', args[i].len);
-        buf_append_str(out, args[i]);
-        buf_append_literal(out, "\r\n");
-    }
-}
-
 static void request_send(
         struct redis *redis, struct redis_request *request, const struct str *args, size_t count)
 {
-    write_command(&redis->command, args, count);
+    redis_command_write(&redis->command, args, count);
     struct str command = buf_view(&redis->command);
     list_push(&redis->in_flight, request);
     int status =
@@ -237,6 +211,27 @@ void redis_guard_writes(struct redis *redis, bool (*may_write)(void *context), v
     redis->may_write_context = context;
 }
 
+void redis_on_refused(struct redis *redis, void (*fn)(void *context), void *context)
+{
+    redis->on_refused = fn;
+    redis->on_refused_context = context;
+}
+
+bool redis_has_room(const struct redis *redis)
+{
+    return redis_is_up(redis) && redis->in_flight.count * 2 < (size_t)redis->config.max_pending;
+}
+
+/* Without a connection it is no news: who reconnects writes everything again. */
+static void refuse(struct redis *redis, struct redis_request *request)
+{
+    if (request->done == NULL && redis->on_refused != NULL && redis_is_up(redis)) {
+        redis->on_refused(redis->on_refused_context);
+    }
+    list_push(&redis->refused, request);
+    loop_defer(redis->loop, LOOP_PHASE_STORE, &redis->refuse_task);
+}
+
 void redis_command(
         struct redis *redis, const struct str *args, size_t count, redis_done done, void *context)
 {
@@ -250,8 +245,7 @@ void redis_command(
         redis->has_guarded |= is_guarded;
         request_send(redis, request, args, count);
     } else {
-        list_push(&redis->refused, request);
-        loop_defer(redis->loop, LOOP_PHASE_STORE, &redis->refuse_task);
+        refuse(redis, request);
     }
 }
 

@@ -64,6 +64,12 @@ void redis_on_change(struct redis *redis, void (*fn)(void *context, bool is_up),
  * again before they leave, with the time read anew: if it says no then, the connection is dropped.
  */
 void redis_guard_writes(struct redis *redis, bool (*may_write)(void *context), void *context);
+/* While connected, a command nobody waits for was refused, as max_pending others have no reply yet:
+ * Redis lacks what it would have written. Called from inside redis_command. */
+void redis_on_refused(struct redis *redis, void (*fn)(void *context), void *context);
+/* Connected, and fewer than half of max_pending commands have no reply: who has much to write does
+ * it while there is room, so that the others' commands are taken all the same. */
+bool redis_has_room(const struct redis *redis);
 /* `done` may be NULL. Arguments are copied. Never fails synchronously: without a connection `done`
  * gets ERR_UNAVAILABLE (from the loop, never from inside this call). */
 void redis_command(

@@ -1,4 +1,5 @@
-/* Replies of Redis: views of them, and ceilings for what a reply may cost (G09). */
+/* The protocol of Redis: commands as bytes, views of replies, and ceilings for what a reply may
+ * cost (G09). */
 #pragma once
 
 #include <stdbool.h>
@@ -6,7 +7,10 @@
 
 #include <hiredis/hiredis.h>
 
+#include "chassis/base/buf.h"
 #include "chassis/redis.h"
+
+void redis_command_write(struct buf *out, const struct str *args, size_t count); /* empties it */
 
 struct redis_value redis_reply_value(const redisReply *reply);
 /* An error that speaks of the server, not of the command: this connection will not get better. */

@@ -112,3 +112,33 @@ bool redis_limits_is_exceeded(const redisReader *reader)
 {
     return reader->len > MAX_REPLY_BYTES;
 }
+
+/* ---- commands */
+
+/* "*3\r\n", "$5\r\n" */
+static void write_count(struct buf *out, char mark, size_t count)
+{
+    char text[24];
+    char *at = text + sizeof(text);
+    *--at = '\n';
+    *--at = '\r';
+    do {
+        *--at = (char)('0' + count % 10);
+        count /= 10;
+    } while (count > 0);
+    *--at = mark;
+    buf_append(out, at, (size_t)(text + sizeof(text) - at));
+}
+
+/* An array of bulk strings, https://redis.io/docs/reference/protocol-spec: hiredis formats them,
+ * too, but by far slower. */
+void redis_command_write(struct buf *out, const struct str *args, size_t count)
+{
+    buf_clear(out);
+    write_count(out, '*', count);
+    for (size_t i = 0; i < count; i++) {
+        write_count(out, '$', args[i].len);
+        buf_append_str(out, args[i]);
+        buf_append_literal(out, "\r\n");
+    }
+}

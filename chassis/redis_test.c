@@ -192,6 +192,39 @@ static void test_guarded_writes_that_are_late_never_leave(void **state)
     assert_int_equal(again.integer, 0);
 }
 
+static void count_refused(void *context)
+{
+    (*(int *)context)++;
+}
+
+static void test_who_writes_too_much_hears_of_what_was_refused(void **state)
+{
+    (void)state;
+    open_with((struct redis_config){ .max_pending = 10 });
+    int refused = 0;
+    redis_on_refused(fixture.redis, count_refused, &refused);
+    const struct str push[] = { STR("RPUSH"), STR("much"), STR("x") };
+    assert_false(redis_has_room(fixture.redis)); /* not connected yet */
+    redis_command(fixture.redis, push, 3, NULL, NULL);
+    assert_int_equal(refused, 0);
+    await_up();
+    for (int i = 0; i < 12; i++) {
+        assert_int_equal(redis_has_room(fixture.redis), i < 5);
+        redis_command(fixture.redis, push, 3, NULL, NULL);
+    }
+    assert_int_equal(refused, 2);
+    struct answer answer = { 0 };
+    ask(&answer, "LLEN", "much", NULL); /* refused, too, but its asker knows */
+    await(&answer);
+    assert_int_equal(answer.err, ERR_UNAVAILABLE);
+    assert_int_equal(refused, 2);
+    struct answer again = { 0 };
+    ask(&again, "LLEN", "much", NULL);
+    await(&again);
+    assert_int_equal(again.integer, 10);
+    assert_true(redis_has_room(fixture.redis));
+}
+
 /* G09 */
 static void test_errors_nil_and_unexpected_types_are_values(void **state)
 {
@@ -465,6 +498,7 @@ int main(void)
         TEST(test_commands_of_one_turn_are_answered_in_order),
         TEST(test_guarded_writes_are_left_out_and_questions_are_not),
         TEST(test_guarded_writes_that_are_late_never_leave),
+        TEST(test_who_writes_too_much_hears_of_what_was_refused),
         TEST(test_errors_nil_and_unexpected_types_are_values),
         TEST(test_nested_arrays_are_read_by_index),
         TEST(test_binary_and_empty_arguments_survive),

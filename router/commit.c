@@ -497,6 +497,32 @@ static void on_temporary(struct commit *commit, const struct peer *peer)
     review(commit);
 }
 
+static uint64_t epoch_in(const struct commit_batch *batch, unsigned shard)
+{
+    for (size_t i = 0; i < batch->epoch_count; i++) {
+        if (batch->epochs[i]->shard == shard) {
+            return batch->epochs[i]->epoch;
+        }
+    }
+    return 0; /* nothing of it was written */
+}
+
+/* A shard may have left and come back since the head was sent: it was fenced under its epoch of
+ * then. */
+static void decide_head(struct commit *commit, const Wire__AppendReply *reply)
+{
+    const struct commit_batch *head = commit_queue_head(&commit->queue);
+    uint64_t *epochs = mem_calloc(reply->n_fenced + 1, sizeof(epochs[0]));
+    for (size_t i = 0; i < reply->n_fenced; i++) {
+        epochs[i] = epoch_in(head, reply->fenced[i]);
+    }
+    commit_queue_decide(&commit->queue, reply->fenced, reply->n_fenced);
+    for (size_t i = 0; i < reply->n_fenced; i++) {
+        shard_fenced(commit->router->shards, reply->fenced[i], epochs[i]);
+    }
+    free(epochs);
+}
+
 void commit_on_reply(struct commit *commit, struct peer *peer, const Wire__AppendReply *reply)
 {
     note_health(commit, peer, reply);
@@ -524,10 +550,7 @@ void commit_on_reply(struct commit *commit, struct peer *peer, const Wire__Appen
     metric_add(&metric_batches, 1);
     metric_add(&metric_entries, (int64_t)head->entry_count);
     commit->needs_send = false;
-    commit_queue_decide(&commit->queue, reply->fenced, reply->n_fenced);
-    for (size_t i = 0; i < reply->n_fenced; i++) {
-        shard_fenced(commit->router->shards, reply->fenced[i]);
-    }
+    decide_head(commit, reply);
     loop_defer(commit->router->loop, LOOP_PHASE_STORE, &commit->store);
 }
 

@@ -26,7 +26,9 @@ static struct {
     struct link_config bus;
     uint64_t epoch;
     bool is_frame_small; /* nothing fits into one */
-    uint64_t request;    /* of the last append */
+    unsigned fenced_shard;
+    uint64_t fenced_epoch;
+    uint64_t request; /* of the last append */
     size_t entries;
     size_t watermarks;
     unsigned sent;
@@ -121,10 +123,11 @@ uint64_t shard_epoch(const struct shard_table *table, unsigned shard)
     return t.epoch;
 }
 
-void shard_fenced(struct shard_table *table, unsigned shard)
+void shard_fenced(struct shard_table *table, unsigned shard, uint64_t epoch)
 {
     (void)table;
-    (void)shard;
+    t.fenced_shard = shard;
+    t.fenced_epoch = epoch;
 }
 
 bool shard_may_give_up(const struct shard_table *table)
@@ -458,6 +461,30 @@ static void an_archive_that_cannot_write_is_probed(void **state)
     assert_int_equal(t.sent_to[unwell], 2);
 }
 
+/* The shard was lost and came back while archive-svc was slow. */
+static void a_group_is_fenced_under_its_own_epoch(void **state)
+{
+    (void)state;
+    write_entry(10);
+    pass(1);
+    commit_drop_shard(t.router.commit, 1);
+    t.epoch = 9;
+    write_entry(11);
+    uint32_t shard = 1;
+    Wire__AppendReply message = WIRE__APPEND_REPLY__INIT;
+    message.request = t.request;
+    message.fenced = &shard;
+    message.n_fenced = 1;
+    commit_on_reply(t.router.commit, &t.archives[0], &message);
+    assert_int_equal(t.fenced_shard, 1);
+    assert_int_equal(t.fenced_epoch, 7);
+    pass(1);
+    assert_int_equal(t.sent, 2); /* what came under the new one leaves */
+    message.request = t.request;
+    commit_on_reply(t.router.commit, &t.archives[0], &message);
+    assert_int_equal(t.fenced_epoch, 9);
+}
+
 #define COMMIT_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -475,6 +502,7 @@ int main(void)
         COMMIT_TEST(a_silent_archive_is_passed_over_until_it_answers),
         COMMIT_TEST(two_silent_archives_get_one_copy_each),
         COMMIT_TEST(one_archive_alone_is_not_asked_twice),
+        COMMIT_TEST(a_group_is_fenced_under_its_own_epoch),
         COMMIT_TEST(an_archive_that_cannot_write_is_probed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

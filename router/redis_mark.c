@@ -1,4 +1,5 @@
-/* SET with GET (Redis 6.2) tells what was there before. */
+/* SET with GET (Redis 6.2) tells what was there before. The key of a router that never comes back
+ * goes by itself. */
 #include "router/redis_mark.h"
 
 #include <stdlib.h>
@@ -8,6 +9,8 @@
 #include "chassis/log.h"
 #include "chassis/loop.h"
 #include "chassis/redis.h"
+
+#define MARK_TTL_S "600" /* a process that was stopped for longer writes everything again */
 
 struct redis_mark {
     struct loop *loop;
@@ -37,9 +40,11 @@ static void on_reply(void *context, enum err err, const struct redis_value *repl
 static void on_due(struct timer *timer, void *context)
 {
     struct redis_mark *mark = context;
-    struct str set[] = { STR("SET"), buf_view(&mark->key), STR("1"), STR("GET") };
+    struct str set[] = {
+        STR("SET"), buf_view(&mark->key), STR("1"), STR("EX"), STR(MARK_TTL_S), STR("GET")
+    };
     if (redis_is_up(mark->redis)) {
-        redis_command(mark->redis, set, 4, on_reply, mark);
+        redis_command(mark->redis, set, 6, on_reply, mark);
     } else {
         mark->is_set = false;
     }

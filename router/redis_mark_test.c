@@ -20,6 +20,7 @@ static struct {
     int emptied;
     bool is_answered;
     bool has_key;
+    int64_t integer;
 } fixture;
 
 static void on_emptied(void *context)
@@ -71,7 +72,8 @@ static void on_reply(void *context, enum err err, const struct redis_value *repl
 {
     (void)context;
     fixture.is_answered = true;
-    fixture.has_key = err == ERR_OK && reply->type == REDIS_INTEGER && reply->integer == 1;
+    fixture.integer = err == ERR_OK && reply->type == REDIS_INTEGER ? reply->integer : -1;
+    fixture.has_key = fixture.integer == 1;
 }
 
 static void command(const char *verb, const char *argument)
@@ -107,6 +109,8 @@ static void an_emptied_redis_is_noticed_once(void **state)
     fixture.is_answered = true;
     assert_true(scratch_run_until(fixture.loop, is_marked, NULL, WAIT_MS));
     assert_int_equal(fixture.emptied, 0);
+    command("TTL", "mark:router-7");
+    assert_in_range(fixture.integer, 60, 600);
     command("FLUSHALL", "SYNC");
     assert_true(scratch_run_until(fixture.loop, is_noticed, NULL, WAIT_MS));
     bool never = false;

@@ -109,13 +109,29 @@ static bool may_write_redis(void *context)
     return may;
 }
 
-static void on_renewed(void *context)
+/* Behind one that is going on, not instead of it: that would never come to its end while Redis is
+ * slow. */
+static void catch_up_redis(struct router *router)
 {
-    struct router *router = context;
-    if (router->is_redis_behind && router->entities) {
+    if (router->is_redis_behind && router->entities && !entity_is_writing_redis(router->entities)
+            && redis_has_room(router->redis) && may_write_redis(router)) {
         router->is_redis_behind = false;
         entity_on_redis_up(router->entities);
     }
+}
+
+static void on_renewed(void *context)
+{
+    catch_up_redis(context);
+}
+
+static void on_redis_refused(void *context)
+{
+    struct router *router = context;
+    if (!router->is_redis_behind) {
+        log_warn("redis", "it is slower than we write: all is written again later");
+    }
+    router->is_redis_behind = true;
 }
 
 static const struct shard_handlers shard_handlers = {
@@ -241,6 +257,11 @@ static enum err open_postgres(struct router *router, const struct config *config
     options.reconnect_min_ms = PG_RECONNECT_MIN_MS;
     options.reconnect_max_ms = PG_RECONNECT_MAX_MS;
     enum err err = pg_pool_open(router->loop, &options, &router->pg);
+    if (err == ERR_OK) {
+        options.connections = (int)router->settings->login_connections;
+        options.companion = router->pg;
+        err = pg_pool_open(router->loop, &options, &router->login_pg);
+    }
     return err == ERR_OK ? ERR_OK : fail("postgres_router", err);
 }
 
@@ -256,6 +277,7 @@ static void on_redis_change(void *context, bool is_up)
     if (!is_up) {
         return;
     }
+    router->is_redis_behind = false;
     entity_on_redis_up(router->entities);
     for (unsigned shard = 0; shard < shard_count(router->shards); shard++) {
         if (shard_is_owned(router->shards, shard)) {
@@ -310,9 +332,9 @@ static enum err open_parts(struct router *router)
 {
     open_quota(router);
     router->peers = peers_create(router->loop);
-    router->accounts = account_store_create(router->pg, vault_name_keys(router->vault));
+    router->accounts = account_store_create(router->login_pg, vault_name_keys(router->vault));
     router->data = account_data_store_create(router->pg);
-    router->tokens = token_store_create(router->pg);
+    router->tokens = token_store_create(router->login_pg);
     router->rosters = roster_store_create(router->pg);
     router->reseal = reseal_create(router);
     router->lifecycle_store = lifecycle_store_create(router->pg, vault_name_keys(router->vault));
@@ -347,8 +369,10 @@ static void on_health(struct timer *timer, void *context)
 {
     struct router *router = context;
     cluster_tell_load(router);
+    catch_up_redis(router);
     service_set_ready(router->service,
-            !router->is_draining && shard_has_lease(router->shards) && pg_pool_is_up(router->pg));
+            !router->is_draining && shard_has_lease(router->shards) && pg_pool_is_up(router->pg)
+                    && pg_pool_is_up(router->login_pg));
     timer_start(loop_timers(router->loop), timer, HEALTH_MS);
 }
 
@@ -446,6 +470,7 @@ enum err router_start(struct service_context *service, void **state_out)
     if (router->redis != NULL) {
         redis_on_change(router->redis, on_redis_change, router);
         redis_guard_writes(router->redis, may_write_redis, router);
+        redis_on_refused(router->redis, on_redis_refused, router);
         process->redis_mark = redis_mark_create(
                 router->loop, router->redis, router->node, on_redis_emptied, router);
     }
@@ -514,6 +539,7 @@ void router_stop(void *state)
     log_client_destroy(router->log);
     auth_destroy(router->auth);
     registrar_destroy(router->registrar);
+    pg_pool_close(router->login_pg);
     pg_pool_close(router->pg);
     commit_destroy(router->commit);
     route_many_destroy(router->many);

@@ -22,7 +22,8 @@ struct router {
     bool is_redis_behind; /* something was not written there, since others may be home by now */
     struct quota_redis *quota_store; /* NULL: without Redis */
     struct quota *quota;
-    struct pg_pool *pg;
+    struct pg_pool *pg;       /* rosters, what accounts keep, lifecycles */
+    struct pg_pool *login_pg; /* accounts and tokens: logins wait for nothing else (G02) */
     struct peers *peers;
     struct signer *signer; /* nonces, grants, session tokens */
     struct vault *vault;   /* keys of what accounts store */

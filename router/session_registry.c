@@ -8,15 +8,16 @@
 #define RECORD_SM_VERSION 2
 #define RECORD_HEAD_BYTES 23
 #define RECORD_SM_BYTES   28
-#define RECORD_TTL_S      "172800" /* two days: outlives any outage, not a forgotten account */
-#define FLAG_AVAILABLE    1
-#define FLAG_RESUMABLE    2
-#define FLAG_DETACHED     4
-#define FLAG_CARBONS      16
-#define FLAG_BLOCKLIST    32
-#define FLAG_INTERESTED   8
-#define PRESENCE_HEAD     8
-#define MAX_RECORDS       256 /* of one account; more are not ours */
+/* Two days: outlives any outage, not a forgotten account. */
+#define RECORD_TTL_S    "172800"
+#define FLAG_AVAILABLE  1
+#define FLAG_RESUMABLE  2
+#define FLAG_DETACHED   4
+#define FLAG_CARBONS    16
+#define FLAG_BLOCKLIST  32
+#define FLAG_INTERESTED 8
+#define PRESENCE_HEAD   8
+#define MAX_RECORDS     256 /* of one account; more are not ours */
 
 static char flags_of(const struct session_record *record)
 {
@@ -138,6 +139,12 @@ static void write_presence_key(struct buf *out, struct str bare)
     write_key_of(out, 'p', bare);
 }
 
+static void renew(struct redis *redis, struct str key)
+{
+    struct str expire[] = { STR("EXPIRE"), key, STR(RECORD_TTL_S) };
+    redis_command(redis, expire, 3, NULL, NULL);
+}
+
 void session_registry_write(
         struct redis *redis, struct str bare, const struct session_record *record)
 {
@@ -147,9 +154,8 @@ void session_registry_write(
     buf_init(&value, 0);
     session_record_encode(&value, record);
     struct str set[] = { STR("HSET"), buf_view(&key), record->resource, buf_view(&value) };
-    struct str expire[] = { STR("EXPIRE"), buf_view(&key), STR(RECORD_TTL_S) };
     redis_command(redis, set, 4, NULL, NULL);
-    redis_command(redis, expire, 3, NULL, NULL);
+    renew(redis, buf_view(&key));
     buf_fini(&value);
     buf_fini(&key);
 }
@@ -182,15 +188,26 @@ void session_registry_write_presence(
     if (record->presence.len > 0 || record->directed.len > 0) {
         session_presence_encode(&value, record);
         struct str set[] = { STR("HSET"), buf_view(&key), buf_view(&field), buf_view(&value) };
-        struct str expire[] = { STR("EXPIRE"), buf_view(&key), STR(RECORD_TTL_S) };
         redis_command(redis, set, 4, NULL, NULL);
-        redis_command(redis, expire, 3, NULL, NULL);
+        renew(redis, buf_view(&key));
     } else {
         struct str del[] = { STR("HDEL"), buf_view(&key), buf_view(&field) };
         redis_command(redis, del, 3, NULL, NULL);
     }
     buf_fini(&value);
     buf_fini(&field);
+    buf_fini(&key);
+}
+
+void session_registry_renew(struct redis *redis, struct str bare)
+{
+    struct buf key;
+    struct buf presence;
+    write_key(&key, bare);
+    write_presence_key(&presence, bare);
+    renew(redis, buf_view(&key));
+    renew(redis, buf_view(&presence));
+    buf_fini(&presence);
     buf_fini(&key);
 }
 

@@ -52,6 +52,9 @@ void session_registry_remove(struct redis *redis, struct str bare, struct str re
 /* presence, presence_child_count and directed; nothing of it: forgets them. */
 void session_registry_write_presence(
         struct redis *redis, struct str bare, const struct session_record *record);
+/* Keys that nobody writes any more go by themselves after two days; those of sessions that are
+ * quiet for as long have to be kept alive. */
+void session_registry_renew(struct redis *redis, struct str bare);
 void session_registry_erase(struct redis *redis, struct str bare);
 
 /* Records are valid during the callback; broken ones are left out. ERR_UNAVAILABLE, ERR_TIMEOUT:

@@ -1,4 +1,4 @@
-/* Session records as Redis keeps them. */
+/* Session records as Redis keeps them, and for how long. */
 #include "router/session_registry.h"
 
 #include <setjmp.h>
@@ -7,6 +7,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+
+#include "chassis/redis.h"
+#include "tests/lib/scratch_servers.h"
 
 static void record_comes_back_as_it_was(void **state)
 {
@@ -100,6 +103,79 @@ static void presence_comes_back_as_it_was(void **state)
     buf_fini(&out);
 }
 
+/* ---- a real Redis (tests/lib/scratch-redis) */
+
+struct look {
+    int64_t integer;
+    bool is_done;
+};
+
+static void on_integer(void *context, enum err err, const struct redis_value *reply)
+{
+    struct look *look = context;
+    look->integer = err == ERR_OK && reply->type == REDIS_INTEGER ? reply->integer : -9;
+    look->is_done = true;
+}
+
+static int64_t ask(struct loop *loop, struct redis *redis, const char *verb, const char *rest)
+{
+    struct str args[3] = { str_from_cstr(verb) };
+    struct str words = str_from_cstr(rest);
+    size_t count = 1;
+    while (words.len > 0 && count < 3) {
+        args[count++] = str_cut(&words, ' ');
+    }
+    struct look look = { .is_done = false };
+    redis_command(redis, args, count, on_integer, &look);
+    assert_true(scratch_run_until(loop, scratch_is_true, &look.is_done, 10000));
+    return look.integer;
+}
+
+static bool is_up(void *redis)
+{
+    return redis_is_up(redis);
+}
+
+static void records_that_are_renewed_live_on(void **state)
+{
+    (void)state;
+    static char none[] = "";
+    char dir[128] = "";
+    char address[160];
+    scratch_start("scratch-redis", dir);
+    (void)snprintf(address, sizeof(address), "unix:%s/redis.sock", dir);
+    struct loop *loop = loop_create(&clock_system);
+    const struct redis_config config = {
+        .address = address,
+        .user = none,
+        .password_file = none,
+        .sentinel_master = none,
+        .connect_timeout_ms = 1000,
+        .command_timeout_ms = 1000,
+        .reconnect_min_ms = 10,
+        .reconnect_max_ms = 50,
+        .max_pending = 1000,
+    };
+    struct redis *redis = NULL;
+    assert_int_equal(redis_open(loop, &config, &redis), ERR_OK);
+    assert_true(scratch_run_until(loop, is_up, redis, 10000));
+    const struct session_record record = {
+        .resource = STR("phone"), .edge = STR("e1"), .presence = STR("<show>away</show>")
+    };
+    session_registry_write(redis, STR("a@x"), &record);
+    session_registry_write_presence(redis, STR("a@x"), &record);
+    assert_int_equal(ask(loop, redis, "EXPIRE", "s:{a@x} 100"), 1);
+    assert_int_equal(ask(loop, redis, "EXPIRE", "p:{a@x} 100"), 1);
+    session_registry_renew(redis, STR("a@x"));
+    session_registry_renew(redis, STR("b@x"));
+    assert_in_range(ask(loop, redis, "TTL", "s:{a@x}"), 172000, 172800);
+    assert_in_range(ask(loop, redis, "TTL", "p:{a@x}"), 172000, 172800);
+    assert_int_equal(ask(loop, redis, "EXISTS", "s:{b@x}"), 0);
+    redis_close(redis);
+    loop_destroy(loop);
+    scratch_do("scratch-redis", "stop", dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +183,7 @@ int main(void)
         cmocka_unit_test(managed_record_comes_back_as_it_was),
         cmocka_unit_test(broken_records_are_refused),
         cmocka_unit_test(presence_comes_back_as_it_was),
+        cmocka_unit_test(records_that_are_renewed_live_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,6 +38,7 @@ struct router_config {
     int64_t component_wait_ms;
     int64_t component_timeout_ms;
     int64_t lease_ms;
+    int64_t login_connections;
     int64_t max_entities;
     int64_t entity_idle_ms;
     int64_t max_mailbox;
@@ -150,6 +151,9 @@ static const struct config_field router_fields[] = {
     { .name = "lease", .type = CONFIG_DURATION, .offset = offsetof(struct router_config, lease_ms),
       .default_text = "3s", .min = 1500, .max = 60000,
       .help = "How long a router may serve its shards without renewing its lease in PostgreSQL." },
+    { .name = "login_connections", .type = CONFIG_INT,
+      .offset = offsetof(struct router_config, login_connections), .default_text = "2", .min = 1, .max = 64,
+      .help = "PostgreSQL connections for accounts and tokens alone, besides postgres_router.connections: slow rosters hold up no login." },
     { .name = "max_entities", .type = CONFIG_INT, .offset = offsetof(struct router_config, max_entities),
       .default_text = "200000", .min = 16, .max = 100000000,
       .help = "Accounts kept in memory; idle ones leave beyond it." },
@@ -516,6 +520,7 @@ static void fill_limits(struct settings *settings, const struct config *config)
     settings->component_wait_ms = router->component_wait_ms;
     settings->component_timeout_ms = router->component_timeout_ms;
     settings->lease_ms = router->lease_ms;
+    settings->login_connections = router->login_connections;
     settings->max_entities = router->max_entities;
     settings->entity_idle_ms = router->entity_idle_ms;
     settings->max_mailbox = router->max_mailbox;

@@ -94,6 +94,7 @@ struct settings {
                                       (G01) */
     int64_t archive_patience_ms;   /* 2 s: then another archive-svc is asked as well */
     int64_t lease_ms;              /* shard lease, 3 s */
+    int64_t login_connections;     /* to PostgreSQL, in a pool of their own */
     int64_t max_entities;          /* in memory; idle ones are evicted beyond it */
     int64_t entity_idle_ms;        /* evicted after this long without session or work */
     int64_t max_mailbox;           /* items waiting at one entity */

@@ -583,9 +583,9 @@ uint64_t shard_map_version(const struct shard_table *table)
     return table->book.version;
 }
 
-void shard_fenced(struct shard_table *table, unsigned shard)
+void shard_fenced(struct shard_table *table, unsigned shard, uint64_t epoch)
 {
-    if (shard >= table->book.shards) {
+    if (!shard_book_is_fenced(&table->book, shard, epoch)) {
         return;
     }
 

@@ -47,8 +47,9 @@ uint64_t shard_listed_epoch(const struct shard_table *table, unsigned shard);
 const char *shard_owner_node(const struct shard_table *table, unsigned shard); /* NULL: nobody */
 uint64_t shard_map_version(const struct shard_table *table);
 void shard_quiesced(struct shard_table *table, unsigned shard);
-/* A commit came back as fenced: the lease is re-read at once. */
-void shard_fenced(struct shard_table *table, unsigned shard);
+/* What was written under `epoch` came back as fenced: we do not hold the shard under it, and the
+ * lease is re-read at once. No news when it has come back since under a newer one. */
+void shard_fenced(struct shard_table *table, unsigned shard, uint64_t epoch);
 /* Another router told its map: newer versions are re-read from PostgreSQL soon. */
 void shard_on_map(struct shard_table *table, const Wire__ShardMap *map);
 /* The map as a packed envelope; for new peers. */

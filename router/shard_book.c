@@ -79,6 +79,11 @@ bool shard_book_must_lose(const struct shard_book *book, unsigned shard)
     return entry->held_epoch != 0 && (entry->owner != 0 || entry->epoch != entry->held_epoch);
 }
 
+bool shard_book_is_fenced(const struct shard_book *book, unsigned shard, uint64_t epoch)
+{
+    return shard < book->shards && book->entries[shard].held_epoch <= epoch;
+}
+
 bool shard_book_may_gain(const struct shard_book *book, unsigned shard)
 {
     const struct shard_entry *entry = &book->entries[shard];

@@ -49,6 +49,8 @@ void shard_book_fini(struct shard_book *book);
 bool shard_book_apply(struct shard_book *book, const struct shard_row *row);
 /* We hold it, but the table says otherwise. */
 bool shard_book_must_lose(const struct shard_book *book, unsigned shard);
+/* What was written under `epoch` was fenced, and we do not hold it under a newer one since. */
+bool shard_book_is_fenced(const struct shard_book *book, unsigned shard, uint64_t epoch);
 /* The table says it is ours, under an epoch that is new to us. */
 bool shard_book_may_gain(const struct shard_book *book, unsigned shard);
 /* The table says it is ours, under an epoch we have given up: PostgreSQL has to raise it. */

@@ -143,6 +143,27 @@ static void the_poorest_live_router_gets_the_next_shard(void **state)
     shard_book_fini(&book);
 }
 
+/* A slow answer about a hold of before takes nothing from the present one. */
+static void a_late_fence_is_no_news(void **state)
+{
+    (void)state;
+    struct shard_book book;
+    shard_book_init(&book, 4, "me");
+    apply(&book, 1, "me", 7);
+    shard_book_gain(&book, 1);
+    assert_true(shard_book_is_fenced(&book, 1, 7));
+    assert_false(shard_book_is_fenced(&book, 1, 0)); /* nothing of it was written */
+    shard_book_lose(&book, 1);
+    assert_true(shard_book_is_fenced(&book, 1, 7)); /* the table is read again all the same */
+    apply(&book, 1, "other", 8);
+    apply(&book, 1, "me", 9);
+    shard_book_gain(&book, 1);
+    assert_false(shard_book_is_fenced(&book, 1, 7));
+    assert_true(shard_book_is_fenced(&book, 1, 9));
+    assert_false(shard_book_is_fenced(&book, 4, 9));
+    shard_book_fini(&book);
+}
+
 static void a_row_out_of_range_is_ignored(void **state)
 {
     (void)state;
@@ -164,6 +185,7 @@ int main(void)
         cmocka_unit_test(holding_needs_no_lease),
         cmocka_unit_test(the_surplus_is_what_is_above_the_rounded_share),
         cmocka_unit_test(the_poorest_live_router_gets_the_next_shard),
+        cmocka_unit_test(a_late_fence_is_no_news),
         cmocka_unit_test(a_row_out_of_range_is_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

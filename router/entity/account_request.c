@@ -78,8 +78,7 @@ static void finish(struct account_request *wait, enum err err)
     if (!entity || !entity->waiting || err == ERR_FENCED) {
         request_destroy(wait); /* the shard went: the next home is asked */
         if (entity && err == ERR_FENCED) {
-            shard_fenced(entity->router->shards, entity->shard);
-            entity_drop(entity);
+            entity_drop_fenced(entity);
         }
         return;
     }

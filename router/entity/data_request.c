@@ -170,8 +170,7 @@ static void on_stored(void *context, enum err err)
         return;
     }
     if (err == ERR_FENCED) { /* the next home decides about the stanza */
-        shard_fenced(entity->router->shards, entity->shard);
-        entity_drop(entity);
+        entity_drop_fenced(entity);
         return;
     }
     if (err == ERR_UNAVAILABLE) { /* nobody knows what the store has: it is read again */

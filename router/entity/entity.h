@@ -127,6 +127,8 @@ void entity_mark_dirty(struct entity *entity);
 void entity_note_online(struct entity *entity); /* resource_count has changed */
 /* Everything of it is gone, nothing is sent; whoever waits for an answer gets ERR_FENCED. */
 void entity_drop(struct entity *entity);
+/* A store told that the shard is another router's: the whole shard goes. */
+void entity_drop_fenced(struct entity *entity);
 bool entity_is_quiet(const struct entity *entity); /* nothing waits, runs or flies */
 
 /* A reference for callbacks that may come after the entity is gone. */

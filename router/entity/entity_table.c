@@ -14,6 +14,7 @@
 #include "router/entity/fanout.h"
 #include "router/entity/posts.h"
 #include "router/entity/quotas.h"
+#include "router/entity/redis_sweep.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
 #include "router/router.h"
@@ -54,6 +55,7 @@ struct entity_table {
     struct revivals revivals;
     uint64_t online; /* accounts with a session */
     struct fanouts fanouts;
+    struct redis_sweep redis_sweep;
     int64_t *gained_ms; /* by shard */
 };
 
@@ -286,6 +288,7 @@ void entity_drop(struct entity *entity)
     struct entity_table *table = entity->table;
     entity->resource_count = 0;
     entity_note_online(entity);
+    redis_sweep_forget(&table->redis_sweep, entity);
     HASH_DEL(table->by_bare, entity); /* first: callbacks below must not find it */
     idle_remove(entity);
     unlink_runnable(entity);
@@ -322,6 +325,19 @@ void entity_drop(struct entity *entity)
     blocklist_destroy(entity->blocklist);
     free(entity->bare_text);
     free(entity);
+}
+
+/* Losing the shard drops all that is in memory of it, after which whoever waited asks elsewhere.
+ * The entity's epoch is today's, since it would not have outlived a former one. */
+void entity_drop_fenced(struct entity *entity)
+{
+    struct shard_table *shards = entity->router->shards;
+    struct entity_ref *ref = entity_ref_create(entity);
+    shard_fenced(shards, entity->shard, shard_epoch(shards, entity->shard));
+    entity = entity_ref_take(ref);
+    if (entity) {
+        entity_drop(entity); /* the shard was lost already */
+    }
 }
 
 /* ---- running */
@@ -575,6 +591,11 @@ struct fanouts *entity_table_fanouts(struct entity_table *table)
     return &table->fanouts;
 }
 
+struct redis_sweep *entity_table_redis_sweep(struct entity_table *table)
+{
+    return &table->redis_sweep;
+}
+
 void entity_table_schedule(struct entity_table *table)
 {
     schedule(table);
@@ -610,6 +631,7 @@ enum err entity_table_create(struct router *router, struct entity_table **table_
     timer_init(&table->quiesce_timer, on_quiesce_poll, table);
     timer_start(loop_timers(router->loop), &table->sweep_timer, SWEEP_MS);
     revivals_init(&table->revivals, table);
+    redis_sweep_init(&table->redis_sweep, table);
     metric_register(&entities_gauge);
     metric_register(&turns_total);
     *table_out = table;
@@ -629,6 +651,7 @@ void entity_table_destroy(struct entity_table *table)
         entity_drop(entity);
     }
     revivals_fini(&table->revivals);
+    redis_sweep_fini(&table->redis_sweep);
     fanouts_fini(&table->fanouts);
     free(table->gained_ms);
     timer_stop(&table->sweep_timer);

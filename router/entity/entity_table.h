@@ -64,8 +64,10 @@ void entity_on_route_many(struct entity_table *table,
 /* An edge's incarnation is gone: its sessions end, what they had not confirmed goes where RFC 6121
  * §8 sends it. */
 void entity_on_edge_dead(struct entity_table *table, const char *edge);
-/* Redis is back: write the session records again. */
+/* Redis may lack what it was told: everything is written there again, a part at a time. Anew when
+ * that is going on. */
 void entity_on_redis_up(struct entity_table *table);
+bool entity_is_writing_redis(struct entity_table *table); /* that is going on */
 /* An operator changed or removed the account: reload it; sessions of a disabled or deleted one are
  * kicked. */
 void entity_on_account_changed(struct entity_table *table, struct str bare);

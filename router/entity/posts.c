@@ -257,25 +257,6 @@ void entity_on_edge_dead(struct entity_table *table, const char *edge)
     }
 }
 
-void entity_on_redis_up(struct entity_table *table)
-{
-    struct router *router = entity_table_router(table);
-    for (struct entity *entity = entity_table_first(table); entity; entity = entity->hh.next) {
-        entity->is_live = false; /* so says an empty Redis */
-        sessions_update_live(entity);
-        for (struct resource *resource = entity->resources; resource; resource = resource->next) {
-            if (resource->is_closing) {
-                continue;
-            }
-            sessions_write_record(router, entity, resource);
-            sessions_write_presence(entity, resource);
-            if (resource->sm && router->redis) {
-                sm_spool_rewrite(entity, resource);
-            }
-        }
-    }
-}
-
 void entity_on_end_sessions(struct entity_table *table, struct str bare)
 {
     struct entity *entity = entity_find(table, bare);

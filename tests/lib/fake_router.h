@@ -132,6 +132,8 @@ struct fake {
     struct session_record records[8];
     size_t record_count;
     bool is_redis_up;
+    bool is_redis_slow; /* it has room for redis_room looks */
+    int redis_room;
     int64_t redis_lost_ms; /* when; 0: long ago */
     bool is_store_down;
     bool is_fenced;
@@ -1100,11 +1102,12 @@ uint64_t shard_epoch(const struct shard_table *table, unsigned shard)
     (void)shard;
     return 1;
 }
-void shard_fenced(struct shard_table *table, unsigned shard)
+void shard_fenced(struct shard_table *table, unsigned shard, uint64_t epoch)
 {
     (void)table;
-    (void)shard;
+    assert_int_equal(epoch, shard_epoch(table, shard));
     buf_printf(&fake.out, "FENCED\n");
+    entity_drop_shard(fake.router.entities, shard); /* as on_lost of the router does */
 }
 void signer_token(
         const struct signer *signer, const struct signer_session *session, struct buf *out)
@@ -1175,6 +1178,11 @@ bool redis_is_up(const struct redis *redis)
     (void)redis;
     return fake.is_redis_up;
 }
+bool redis_has_room(const struct redis *redis)
+{
+    (void)redis;
+    return !fake.is_redis_slow || fake.redis_room-- > 0;
+}
 int64_t redis_down_ms(const struct redis *redis)
 {
     (void)redis;
@@ -1212,6 +1220,11 @@ void session_registry_remove(struct redis *redis, struct str bare, struct str re
 {
     (void)redis;
     buf_printf(&fake.out, "FORGET " STR_FMT "/" STR_FMT "\n", STR_ARG(bare), STR_ARG(resource));
+}
+void session_registry_renew(struct redis *redis, struct str bare)
+{
+    (void)redis;
+    buf_printf(&fake.out, "RENEW " STR_FMT "\n", STR_ARG(bare));
 }
 void session_registry_erase(struct redis *redis, struct str bare)
 {

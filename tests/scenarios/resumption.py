@@ -14,6 +14,8 @@ from rawclient import SM, Closed, StreamError, body, sm_condition  # noqa: E402
 from runner import limit  # noqa: E402
 
 
+in_narrow = managed.in_own_cluster("narrow", {"router": {"redis": {"max_pending": 60}}})
+
 # ---- resuming
 
 async def resume_after_a_lost_connection(edge):
@@ -363,6 +365,59 @@ async def test_redis_is_emptied_before_a_resume():
     await nothing_more(new)
     for c in (ca, new):
         await c.close()
+
+
+def in_redis(full, spooled):
+    """Its session record and `spooled` elements of its queue."""
+    bare, resource = full.split("/", 1)
+    command = managed.cluster.redis.command
+    spools = command("KEYS", f"u:{{{bare}}}:*").split()
+    return command("HEXISTS", f"s:{{{bare}}}", resource) == "1" and [command("ZCARD", key) for key in spools] == [str(spooled)]
+
+
+async def emptied_then_everything_dies(count):
+    """Redis is emptied under living sessions. What was there is there again within 10 s, so that all routers, and the edge, can die at once."""
+    redis = managed.cluster.redis
+    ca = await client(1).login_managed(user())
+    devices = [await client(0).login_managed(user()) for _ in range(count)]
+    for c in devices:
+        c.answers_requests = False
+        for i in range(3):
+            ca.message(c.jid.split("/")[0], str(i))
+        ca.send(f"<iq type='get' id='q' to='{c.jid}'><query xmlns='jabber:iq:version'/></iq>")  # in no log
+        assert await bodies(c, 1) == ["0"]
+    await acked(ca)
+    await asyncio.sleep(2.5)  # the routers have set their marks
+    await asyncio.to_thread(redis.command, "FLUSHALL")
+    deadline = time.monotonic() + 10
+    missing = devices
+    while missing:
+        assert time.monotonic() < deadline, f"{len(missing)} of {count} sessions are not in Redis"
+        await asyncio.sleep(0.2)
+        missing = [c for c in missing if not await asyncio.to_thread(in_redis, c.jid, 5)]  # its own presence is the first
+    await kill(managed.cluster.edges[0], *managed.cluster.routers)
+    await wait_all_ready()
+    for c in devices:
+        new = await resume(c, 1)
+        assert await bodies(new, 2) == ["1", "2"]
+        assert (await new.get()).get("id") == "q"
+        ca.message(new.jid or c.jid, "and on")
+        assert body(await next_message(new)) == "and on"
+        await nothing_more(new, lambda _: True, settle=0.1)
+        await new.close()
+    await ca.close()
+
+
+@limit(90)
+async def test_redis_is_emptied_then_all_routers_and_an_edge_die():
+    await emptied_then_everything_dies(3)
+
+
+@in_narrow
+@limit(120)
+async def test_redis_takes_less_than_is_to_be_written_again():
+    """Each router has far more to write than Redis may owe it replies (redis.max_pending)."""
+    await emptied_then_everything_dies(24)
 
 
 @limit(90)

@@ -4,11 +4,12 @@ import asyncio
 import os
 import re
 import sys
+import time
 import xml.etree.ElementTree as ET
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from cluster import Cluster  # noqa: E402
-from rawclient import CLIENT, RawClient, condition, end_tasks  # noqa: E402
+from rawclient import CLIENT, RawClient, body, condition, end_tasks  # noqa: E402
 from runner import limit, run  # noqa: E402
 
 ROSTER = "jabber:iq:roster"
@@ -242,6 +243,41 @@ async def test_an_answered_set_survives_all_routers():
     result = await c.iq("get", f"<query xmlns='{ROSTER}'/>", timeout=30)
     assert {k: v[3] for k, v in items_of(result).items()} == {f"c{i}@example.com": f"n{i}" for i in range(5)}
     await close(c)
+
+
+@limit(90)
+async def test_slow_rosters_hold_up_neither_logins_nor_messages():
+    """G02: roster writes that wait for a lock end in time with an error; they have connections of their own."""
+    held = [await login(user(), i) for i in range(12)]  # on both routers, more than there are connections
+    a, b = await login(user()), await login(user(), 1)
+    fresh = [user() for _ in range(4)]
+    lock = asyncio.create_task(asyncio.to_thread(
+        cluster.postgres.query, "BEGIN; LOCK TABLE router.roster IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(20); COMMIT"))
+    await asyncio.sleep(1)
+    began = time.monotonic()
+    sets = [asyncio.create_task(c.iq("set", f"<query xmlns='{ROSTER}'><item jid='slow@example.com'/></query>", timeout=30)) for c in held]
+    await asyncio.sleep(0.5)
+    quick = time.monotonic()
+    for i, name in enumerate(fresh):  # an account nobody has read yet
+        await (await client(i).authenticate(name)).close()
+    more = [await client(i).login(c.user, resource="more") for i, c in enumerate((a, b))]
+    for i in range(20):
+        more[0].message(more[1].jid, str(i))
+        more[1].message(more[0].jid, str(i))
+    for c in more:
+        assert [body(await c.get_where(lambda e: e.tag.endswith("}message"))) for _ in range(20)] == [str(i) for i in range(20)]
+    assert time.monotonic() - quick < 5, time.monotonic() - quick
+    assert not any(task.done() for task in sets), "the roster was not locked"
+    results = await asyncio.gather(*sets)
+    assert 5 < time.monotonic() - began < 14, time.monotonic() - began
+    for result in results:
+        error = result.find(f"{{{CLIENT}}}error")
+        assert result.get("type") == "error" and error.get("type") == "wait", ET.tostring(result)
+    await lock
+    for c in held:
+        assert (await set_item(c, "<item jid='slow@example.com'/>")).get("type") == "result"
+        assert set(items_of(await get_roster(c))) == {"slow@example.com"}
+    await close(a, b, *more, *held)
 
 
 @limit(120)
