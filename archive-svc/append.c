@@ -5,7 +5,6 @@
 
 #include "archive-svc/archive_store.h"
 #include "archive-svc/settings.h"
-#include "chassis/base/digest.h"
 #include "chassis/base/mem.h"
 #include "chassis/log.h"
 #include "chassis/loop.h"
@@ -15,8 +14,6 @@
 enum {
     /* A router has one in flight; repeats after a lost link may add a few. */
     MAX_WAITING = 64,
-    MAX_CONFLICTS = 3, /* deadlocks, serialization failures: then the router repeats (G04) */
-    CONFLICT_MS = 20,  /* pause after the first one */
 };
 
 struct append_job {
@@ -27,8 +24,6 @@ struct append_job {
     const Wire__Append *append;
     int64_t began_us;
     bool has_made_room;
-    unsigned conflicts;
-    struct timer retry; /* running: nothing is in flight */
 };
 
 static struct metric appends_total =
@@ -61,7 +56,6 @@ void append_register_metrics(void)
 static void job_destroy(struct append_job *job)
 {
     struct archive *archive = job->asker->archive;
-    timer_stop(&job->retry);
     job->asker->append_count--;
     archive->appends_pending--;
     arena_fini(&job->arena);
@@ -120,22 +114,6 @@ static void on_room_made(void *context, enum err err)
     job_finish(job, WIRE__STATUS__STATUS_TEMPORARY, NULL);
 }
 
-static void on_retry(struct timer *timer, void *context)
-{
-    (void)timer;
-    job_start(context);
-}
-
-/* The other side of a conflict should be through by then, and not come back in step with us. */
-static void retry_later(struct append_job *job)
-{
-    job->conflicts++;
-    uint64_t pause_ms = (uint64_t)CONFLICT_MS << job->conflicts;
-    timer_start(loop_timers(job->asker->archive->loop),
-            &job->retry,
-            (int64_t)(pause_ms / 2 + random_u64() % (pause_ms / 2 + 1)));
-}
-
 static void on_appended(void *context, enum err err, const struct archive_append_result *result)
 {
     struct append_job *job = context;
@@ -148,10 +126,6 @@ static void on_appended(void *context, enum err err, const struct archive_append
     if (err != ERR_OK) {
         metric_family_add(&failures_total, err_name(err), 1);
         log_warn("archive", "append failed", log_cstr("error", err_name(err)));
-        if (err == ERR_CONFLICT && job->conflicts < MAX_CONFLICTS) {
-            retry_later(job); /* rolled back */
-            return;
-        }
         job_finish(job, WIRE__STATUS__STATUS_TEMPORARY, NULL);
         return;
     }
@@ -222,7 +196,6 @@ void append_take(struct asker *asker, struct arena arena, const Wire__Append *ap
     job->arena = arena;
     job->append = append;
     job->began_us = loop_wall_us(asker->archive->loop);
-    timer_init(&job->retry, on_retry, job);
     asker->append_count++;
     asker->archive->appends_pending++;
     struct append_job **tail = &asker->appends;
@@ -242,10 +215,6 @@ void append_forget(struct asker *asker)
     }
     struct append_job *job = asker->appends->next;
     asker->appends->next = NULL;
-    if (timer_is_running(&asker->appends->retry)) {
-        job_destroy(asker->appends);
-        asker->appends = NULL;
-    }
     while (job != NULL) {
         struct append_job *next = job->next;
         job_destroy(job);

@@ -317,43 +317,6 @@ static void test_a_deadlock_is_tried_again_here(void **state)
     assert_int_equal(fixture.peer.count, 2);
 }
 
-static size_t conflicts_counted(void)
-{
-    struct buf text;
-    buf_init(&text, 0);
-    metrics_write(&text);
-    buf_append_char(&text, '\0');
-    const char *line = strstr(buf_view(&text).ptr, "append_failures_total{class=\"conflict\"} ");
-    size_t count = line ? strtoul(strchr(line, ' '), NULL, 10) : 0;
-    buf_fini(&text);
-    return count;
-}
-
-static bool has_more_conflicts(void *context)
-{
-    return conflicts_counted() > *(const size_t *)context;
-}
-
-/* Its turn to try again never comes: its router has died meanwhile. */
-static void test_a_deadlock_of_a_former_incarnation_is_let_go(void **state)
-{
-    (void)state;
-    give_input_and_mark(1, 7);
-    await_replies(&fixture.peer, 1);
-    begin_deadlock();
-    give_input_and_mark(2, 8);
-    give_append(fixture.asker, 5, 3, 11, new_id());
-    size_t before = conflicts_counted();
-    assert_true(scratch_run_until(fixture.database.loop, has_more_conflicts, &before, WAIT_MS));
-    give_append(fixture.asker, 6, 9, 11, new_id());
-    assert_int_equal(fixture.archive.appends_pending, 1);
-    await_replies(&fixture.peer, 2);
-    run_for(100);
-    assert_int_equal(fixture.peer.count, 2);
-    assert_int_equal(fixture.peer.replies[1].request, 9);
-    assert_int_equal(fixture.archive.appends_pending, 0);
-}
-
 static void test_replies_wait_for_room_in_order(void **state)
 {
     (void)state;
@@ -542,7 +505,6 @@ int main(void)
         TEST(test_a_new_incarnation_hears_nothing_of_the_old_ones_appends),
         TEST(test_a_repeat_of_what_is_at_work_is_answered_once),
         TEST(test_a_deadlock_is_tried_again_here),
-        TEST(test_a_deadlock_of_a_former_incarnation_is_let_go),
         TEST(test_replies_wait_for_room_in_order),
         TEST(test_open_read_and_erase_are_answered),
         TEST(test_drain_finishes_what_runs_and_refuses_what_comes),

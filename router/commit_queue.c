@@ -354,7 +354,6 @@ static void take_waiters(struct commit_batch *batch, unsigned shard, struct wait
             link = &waiter->next;
             continue;
         }
-
         if (list->count == list->capacity) {
             list->capacity = list->capacity ? 2 * list->capacity : 64;
             list->items = mem_realloc(list->items, list->capacity * sizeof(*list->items));
@@ -518,7 +517,6 @@ static void move_watermarks(
             kept->id = moved->id > kept->id ? moved->id : kept->id;
             continue;
         }
-
         if (!has_shard(to, moved->shard)) {
             add_epoch(to, moved->shard, find_epoch(from, moved->shard)->epoch);
         }
@@ -566,7 +564,6 @@ static void tidy(struct commit_queue *queue)
             discard(queue, batch);
             continue;
         }
-
         if (is_remainder(batch)) {
             gathered = batch;
             if (!batch->is_gathered) {
@@ -638,7 +635,6 @@ static bool is_among(const uint32_t *shards, size_t count, unsigned shard)
             return true;
         }
     }
-
     return false;
 }
 
@@ -657,7 +653,6 @@ void commit_queue_decide(struct commit_queue *queue, const uint32_t *fenced, siz
     if (count > 0) {
         withdraw_inputs_ahead(queue, &inputs);
     }
-
     for (struct commit_waiter *waiter = batch->waiters; waiter != NULL; waiter = waiter->next) {
         enum err err = waiter->is_input && count > 0 ? ERR_UNAVAILABLE : ERR_OK;
         waiter->done(waiter->context, is_among(fenced, count, waiter->shard) ? ERR_FENCED : err);
@@ -691,7 +686,6 @@ void commit_queue_withdraw(struct commit_queue *queue, int64_t before_ms)
         if (batch->was_sent || batch->opened_ms > before_ms) {
             continue;
         }
-
         for (size_t i = 0; i < batch->epoch_count;) {
             unsigned shard = batch->epochs[i]->shard;
             take_waiters(batch, shard, &list);
