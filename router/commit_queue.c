@@ -489,7 +489,6 @@ static const Wire__ShardEpoch *find_epoch(const struct commit_batch *batch, unsi
             return batch->epochs[i];
         }
     }
-
     return NULL;
 }
 
@@ -517,8 +516,10 @@ static void move_watermarks(
             kept->id = moved->id > kept->id ? moved->id : kept->id;
             continue;
         }
+        const Wire__ShardEpoch *epoch = find_epoch(from, moved->shard);
+        ASSERT(epoch != NULL);
         if (!has_shard(to, moved->shard)) {
-            add_epoch(to, moved->shard, find_epoch(from, moved->shard)->epoch);
+            add_epoch(to, moved->shard, epoch->epoch);
         }
         struct commit_row row = { .shard = moved->shard, .owner = moved->owner, .id = moved->id };
         add_watermark(to, &row);
