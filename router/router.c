@@ -72,6 +72,10 @@ static void on_quiet(void *context, enum err err)
     struct router_shard *work = context;
     struct router *router = work->router;
     unsigned shard = work->shard;
+    if (err == ERR_UNAVAILABLE) { /* withdrawn in an outage: the watermarks still wait */
+        commit_flush(router->commit, shard, on_quiet, work);
+        return;
+    }
     free(work);
     if (err != ERR_CLOSED) { /* fenced: it is lost, and shard_quiesced knows */
         shard_quiesced(router->shards, shard);

@@ -239,9 +239,10 @@ static const struct config_field sm_fields[] = {
       .min = 10, .max = 1000000,
       .help = "Stanzas sent to one session and not acknowledged; with more the session ends after ack_patience, with four "
               "times as many, or while its client is away, at once." },
-    /* A login brings the presence of all devices of all contacts before the first acknowledgement can come. */
+    /* A login brings the presence of all devices of all contacts before the first acknowledgement can come. Longer than bus.peer_timeout, and
+     * as long as c2s.sm_ack_timeout: while edge and router do not hear each other, or the edge does not read it, a client cannot be heard. */
     { .name = "ack_patience", .type = CONFIG_DURATION,
-      .offset = offsetof(struct sm_config, ack_patience_ms), .default_text = "10s", .min = 0, .max = 600000,
+      .offset = offsetof(struct sm_config, ack_patience_ms), .default_text = "60s", .min = 0, .max = 600000,
       .help = "A client that owes more than max_unacked_stanzas may acknowledge nothing for so long." },
     { .name = "max_unacked_bytes", .type = CONFIG_SIZE,
       .offset = offsetof(struct sm_config, max_unacked_bytes), .default_text = "2MiB",

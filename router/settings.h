@@ -104,7 +104,7 @@ struct settings {
     int64_t resume_timeout_ms;     /* XEP-0198: how long a session waits without a stream, on a host
                                       without its own */
     int64_t max_unacked_stanzas;   /* numbered stanzas one session may owe acks for */
-    int64_t ack_patience_ms;       /* 10 s: of more, some are to be acknowledged by then */
+    int64_t ack_patience_ms;       /* 60 s: of more, some are to be acknowledged by then */
     int64_t max_unacked_bytes;     /* at any time */
     int64_t send_window_bytes;     /* of them, sent and on the way */
     int64_t csi_max_held;          /* XEP-0352: what waits for one inactive client; 0: nothing */

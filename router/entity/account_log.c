@@ -227,8 +227,11 @@ static void set_done(struct account_log *log, struct tracked *entry)
     entry->target_count = 0;
     free(entry->targets);
     entry->targets = NULL;
+    join_next(log, entry);
     struct tracked *before = find_before(log, entry->id);
-    join_next(log, before && before->is_done ? before : entry);
+    if (before && before->is_done) {
+        join_next(log, before);
+    }
 }
 
 /* The watermark never passes the backlog: what is done behind it stays, so that a page skips it. A

@@ -234,15 +234,16 @@ static bool run_outbound(struct entity *entity,
 
 /* The edge itself answers what its client has sent, and with stream management that has a number.
  * To nobody else, whatever it says (F04). */
+/* Over its limits it is answered all the same, like a client without stream management; the edge
+ * reads so many stanzas a second only. */
 static void give_back_answer(
         struct entity *entity, const struct item *item, struct resource *resource)
 {
     struct stanza answer = item->stanza;
     answer.from = item->answer_from;
     answer.to = resource->full;
-    if (entity_take_quota(entity, QUOTA_STANZAS, 1)) {
-        send_to_session(entity, resource, &answer);
-    }
+    (void)entity_take_quota(entity, QUOTA_STANZAS, 1);
+    send_to_session(entity, resource, &answer);
 }
 
 /* F04: only the edge that holds the session speaks for it, and only with its address. */

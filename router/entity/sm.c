@@ -254,7 +254,10 @@ static int64_t patience_left_ms(const struct entity *entity, const struct sm_ses
     if (sm->is_detached && !sm->resume) {
         return 0;
     }
-    if (!oldest || sm_sequence_is_after(oldest->sequence, sm->sent)) {
+    /* Nor may it be heard while nobody has announced it here, and after a sleep of ours its word
+     * may still wait for its turn. */
+    bool may_be_heard = sm_session_is_attached(sm) && shard_may_give_up(entity->router->shards);
+    if (!may_be_heard || !oldest || sm_sequence_is_after(oldest->sequence, sm->sent)) {
         return patience_ms;
     }
     /* On a slow line it may be old while acknowledgements come all the time. */
@@ -421,6 +424,9 @@ void sm_ack(struct entity *entity, struct resource *resource, uint32_t sequence)
     if (sm_queue_ack(&sm->queue, sequence, on_acked, &by) != ERR_OK) {
         log_warn("sm", "edge acknowledges what was never sent", log_cstr("edge", resource->edge));
         return;
+    }
+    if (sm_sequence_is_after(sequence, sm->sent)) {
+        sm->sent = sequence; /* a first copy arrived, and the second could not be sent */
     }
     sm->progress_ms = is_news ? loop_now_ms(entity->router->loop) : sm->progress_ms;
     sm_spool_acked(entity, resource);

@@ -152,6 +152,26 @@ static void living_edge_gets_what_was_on_the_way(void **state)
     assert_before(out, "DELIVER e2 desk #2 kept", "DELIVER e2 desk #3 kept");
 }
 
+/* Six are owed where five may be: its client has had no time yet to acknowledge anything here. */
+static void restored_burst_has_time_from_its_announcement_on(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 6; i++) {
+        say(2 + i, BOB, "<body>a</body>");
+    }
+    fake_advance(900);
+    fake_take_over_bob();
+    fake_advance(5000);
+    say(8, BOB, "<state/>"); /* the limit is looked at, and nobody has announced it */
+    announce(1, 0, 6);
+    assert_seen(fake_take_out(), "DELIVER e2 desk #7 volatile");
+    fake_advance(900);
+    say(9, BOB, "<state/>");
+    assert_not_seen(fake_take_out(), "KICK");
+    fake_advance(200);
+    assert_seen(fake_take_out(), "KICK e2 desk policy-violation");
+}
+
 static void time_of_a_detached_session_goes_on(void **state)
 {
     (void)state;
@@ -409,6 +429,8 @@ int main(void)
                 acknowledged_messages_do_not_come_again, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 living_edge_gets_what_was_on_the_way, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                restored_burst_has_time_from_its_announcement_on, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 time_of_a_detached_session_goes_on, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
