@@ -218,26 +218,21 @@ static void deliver(
     await_confirmation(downlink, session);
 }
 
-/* What comes before it was left out here, since its sender was not the home at that moment (our
- * connection to it was given up, or it had refused something), and it was under way already. The
- * announcement makes the home send from the right place; until then all it sends is a gap. If that
- * does not help, the stream ends, but never the session (P4). */
-static void await_missing(
-        struct downlink *downlink, struct session *session, const struct delivery *delivery)
+void downlink_missing(struct downlink *downlink, struct session *session)
 {
-    metric_add(&gaps_total, 1);
-    enum sm_gap gap = sm_note_gap(session->sm, loop_now_ms(downlink->edge->loop));
+    struct sm *sm = session->sm;
+    enum sm_gap gap = sm_note_gap(sm, loop_now_ms(downlink->edge->loop));
     if (gap == SM_GAP_WAIT) {
         return;
     }
     log_warn("downlink",
             "deliveries are missing",
             log_jid("session", session->full),
-            log_int("written", session->sm->written),
-            log_int("sequence", delivery->target->sequence),
-            log_int("announces", session->sm->gap_announces));
+            log_int("written", sm->written),
+            log_int("announces", sm->gap_announces));
     if (gap == SM_GAP_ANNOUNCE) {
         uplink_announce_again(downlink->edge->uplink, session);
+        stream_rearm(session->stream);
     } else {
         stream_detach(session->stream);
     }
@@ -261,7 +256,10 @@ static void deliver_in_order(struct downlink *downlink,
     }
     switch (sm_take_sequence(sm, delivery->target->sequence)) {
     case SM_REPEAT: metric_add(&repeats_total, 1); break;
-    case SM_GAP: await_missing(downlink, session, delivery); break;
+    case SM_GAP:
+        metric_add(&gaps_total, 1);
+        downlink_missing(downlink, session);
+        break;
     case SM_NEXT:
         failpoint("edge.deliver");
         write_stanza(downlink, session, delivery);

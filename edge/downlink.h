@@ -20,3 +20,9 @@ void downlink_take(
 /* The stream is about to end: with `may_report`, what its client has by now is reported a last
  * time. */
 void downlink_session_ends(struct downlink *downlink, struct session *session, bool may_report);
+/* A delivery has come, but not the one before it, which was left out here: its sender was not the
+ * home at that moment (our connection to it was given up, or it had refused something), and it was
+ * under way already. The home is told once more what was written, and sends what follows; until
+ * then all it sends is a gap. If that does not help, the stream ends, but never the session (P4).
+ * Also when it is time to see whether it has helped (sm_gap_due_ms). */
+void downlink_missing(struct downlink *downlink, struct session *session);

@@ -43,6 +43,11 @@ enum sm_order sm_take_sequence(struct sm *sm, uint32_t sequence)
     return SM_NEXT;
 }
 
+int64_t sm_gap_due_ms(const struct sm *sm)
+{
+    return sm->gap_announces > 0 ? sm->gap_ms + GAP_PATIENCE_MS : 0;
+}
+
 enum sm_gap sm_note_gap(struct sm *sm, int64_t now_ms)
 {
     if (sm->gap_announces > 0 && now_ms - sm->gap_ms < GAP_PATIENCE_MS) {

@@ -74,6 +74,8 @@ enum sm_gap {
 };
 /* What to do about a number that does not follow. Ends with the next one that does. */
 enum sm_gap sm_note_gap(struct sm *sm, int64_t now_ms);
+/* When the one that was noted counts once more, unless it has closed; 0: there is none. */
+int64_t sm_gap_due_ms(const struct sm *sm);
 
 static inline uint32_t sm_unacked(const struct sm *sm)
 {

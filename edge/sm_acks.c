@@ -2,6 +2,7 @@
 #include "edge/sm_acks.h"
 
 #include "chassis/log.h"
+#include "edge/downlink.h"
 #include "edge/session.h"
 #include "edge/sm.h"
 #include "edge/stream.h"
@@ -170,6 +171,22 @@ static void check_answer(struct stream *stream, int64_t now_ms)
 
 /* ---- time */
 
+/* The home may have nothing else to send. The time begins when it has been told. */
+static void check_gap(struct stream *stream, int64_t now_ms)
+{
+    struct session *session = stream->session;
+    if (session->generation == 0) {
+        session->sm->gap_ms = now_ms;
+    } else {
+        downlink_missing(stream->edge->downlink, session);
+    }
+}
+
+static int64_t earlier_ms(int64_t a_ms, int64_t b_ms)
+{
+    return b_ms != 0 && (a_ms == 0 || b_ms < a_ms) ? b_ms : a_ms;
+}
+
 int64_t sm_acks_next_due_ms(const struct stream *stream)
 {
     const struct sm *sm = stream->session->sm;
@@ -177,14 +194,16 @@ int64_t sm_acks_next_due_ms(const struct stream *stream)
     if (sm->is_request_open) {
         due_ms = stream->pauses ? 0 : due_ms + limits_of(stream)->sm_ack_timeout_ms;
     }
-    if (sm->answer_ms != 0 && (due_ms == 0 || sm->answer_ms < due_ms)) {
-        due_ms = sm->answer_ms;
-    }
-    return due_ms;
+    return earlier_ms(earlier_ms(due_ms, sm->answer_ms), sm_gap_due_ms(sm));
 }
 
 void sm_acks_check(struct stream *stream, int64_t now_ms)
 {
+    const struct sm *sm = stream->session->sm;
     check_answer(stream, now_ms);
-    check_request(stream, now_ms);
+    if (sm_gap_due_ms(sm) != 0 && now_ms >= sm_gap_due_ms(sm)) {
+        check_gap(stream, now_ms); /* the stream may be over behind it; the rest is due next time */
+    } else {
+        check_request(stream, now_ms);
+    }
 }

@@ -363,6 +363,30 @@ static void time_to_acknowledge_begins_anew_when_it_is_read(void **state)
     assert_int_equal(fixture.detached_sessions, 1);
 }
 
+/* Nothing else may come from the home: time goes on without it, from when it has been told. */
+static void what_is_missing_is_asked_for_again_in_a_quiet_session(void **state)
+{
+    (void)state;
+    open_managed_session();
+    struct session *session = the_session();
+    session->generation = 1;
+    downlink_missing(fixture.edge.downlink, session);
+    stream_rearm(fixture.edge.streams);
+    pass_time(2900);
+    assert_int_equal(fixture.gaps, 1);
+    pass_time(200);
+    assert_int_equal(fixture.gaps, 2);
+    session->generation = 0;
+    pass_time(20000);
+    assert_int_equal(fixture.gaps, 2);
+    session->generation = 1;
+    pass_time(3100);
+    assert_int_equal(fixture.gaps, 3);
+    assert_int_equal(sm_take_sequence(session->sm, session->sm->written + 1), SM_NEXT);
+    pass_time(20000);
+    assert_int_equal(fixture.gaps, 3);
+}
+
 static void wrong_acks_end_the_session(void **state)
 {
     (void)state; /* C19 */
@@ -733,6 +757,7 @@ int main(void)
         SM_TEST(client_that_is_busy_is_not_asked_at_once),
         SM_TEST(silent_client_is_detached),
         SM_TEST(client_that_is_not_read_is_not_silent),
+        SM_TEST(what_is_missing_is_asked_for_again_in_a_quiet_session),
         SM_TEST(time_to_acknowledge_begins_anew_when_it_is_read),
         SM_TEST(wrong_acks_end_the_session),
         SM_TEST(only_an_unfinished_stream_may_be_resumed),

@@ -20,6 +20,7 @@
 #include "edge/listeners.h"
 #include "edge/negotiation.h"
 #include "edge/session_table.h"
+#include "edge/sm.h"
 #include "edge/stream.h"
 #include "edge/uplink.h"
 #include "proto/xmpp/jid.h"
@@ -49,7 +50,7 @@ static struct {
     struct buf question;
     request_answered answered;
     void *asker;
-    unsigned pumps, ended_sessions, detached_sessions, cancels, enables, acks;
+    unsigned pumps, ended_sessions, detached_sessions, cancels, enables, acks, gaps;
     bool is_link_full; /* states of clients do not leave */
 } fixture;
 
@@ -188,6 +189,13 @@ void uplink_adopt(struct uplink *uplink, struct session *session)
 {
     (void)uplink;
     session->generation = 1;
+}
+
+void downlink_missing(struct downlink *downlink, struct session *session)
+{
+    (void)downlink;
+    (void)sm_note_gap(session->sm, loop_now_ms(fixture.edge.loop));
+    fixture.gaps++;
 }
 
 void uplink_pump(struct uplink *uplink, struct session *session)

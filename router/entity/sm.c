@@ -254,9 +254,10 @@ static int64_t patience_left_ms(const struct entity *entity, const struct sm_ses
     if (sm->is_detached && !sm->resume) {
         return 0;
     }
-    /* Nor may it be heard while nobody has announced it here, and after a sleep of ours its word
-     * may still wait for its turn. */
-    bool may_be_heard = sm_session_is_attached(sm) && shard_may_give_up(entity->router->shards);
+    /* Nor may it be heard while nobody has announced it here or its edge does not read it because
+     * of inputs at work, and after a sleep of ours its word may still wait for its turn. */
+    bool may_be_heard = sm_session_is_attached(sm) && resource_is_settled(sm->resource)
+            && shard_may_give_up(entity->router->shards);
     if (!may_be_heard || !oldest || sm_sequence_is_after(oldest->sequence, sm->sent)) {
         return patience_ms;
     }

@@ -257,8 +257,11 @@ class Load(Round):
             if time.monotonic() - last_change > 20 * slowness():
                 break
             await asyncio.sleep(0.2)
-        await asyncio.sleep(0.5)  # for what comes twice
-        stuck = self.unacked()
+        for _ in range(10):
+            await asyncio.sleep(0.5)  # for what comes twice, and whoever comes back once more
+            stuck = self.unacked()
+            if not stuck:
+                break
         for user in self.users:
             if user.client and user.sm:
                 user.client.ack()

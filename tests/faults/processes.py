@@ -117,7 +117,7 @@ for _name, _kind, _point, _passages in (("append_before_commit", "archives", "ap
                                         ("router_before_takeover", "routers", "lease-before-takeover", 8),
                                         ("edge_before_input", "edges", "edge.input", 60),
                                         ("edge_before_delivery", "edges", "edge.deliver", 60),
-                                        ("edge_after_delivery", "edges", "edge.delivered", 40)):
+                                        ("edge_after_delivery", "edges", "edge.delivered", 16)):
     fault("T02", name=_name, needs=("failpoints",), quick=_kind == "archives")(failpoint(_kind, _point, _passages))
 
 
@@ -357,7 +357,7 @@ async def clock_steps(load):
 async def clock_leaps_to_2038(load):
     days = (2147483640 - int(time.time())) // 86400 + 2
     await step(load, load.cluster.nodes(), f"+{days}d", 8)
-    newest = max(int(ident) for ident in load.delivered.values())
+    newest = max(int(arrival.stanza_id) for arrival in load.delivered.values())
     assert newest > 2147483647 * 1000000, "no clock was moved: stanza-ids count microseconds"
     await step(load, load.cluster.nodes(), "+0", 4)
 
