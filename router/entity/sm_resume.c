@@ -114,6 +114,29 @@ static void answer_when_settled(struct entity *entity,
     entity_mark_dirty(entity); /* answered there */
 }
 
+/* A client that resumes in vain is what this server promises not to do, so it says why. */
+static void log_refusal(
+        const struct entity *entity, const struct item *item, const struct signer_resume *resume)
+{
+    const struct resource *resource = entity_find_session(entity, resume->session);
+    const struct sm_session *sm = resource ? resource->sm : NULL;
+    if (!sm) {
+        log_info("sm", "resume of no session", log_jid("account", entity->bare));
+        return;
+    }
+    log_info("sm",
+            "resume refused",
+            log_jid("session", resource->full),
+            log_int("acked", resume->sequence + item->sm.h),
+            log_int("queue_acked", sm->queue.acked),
+            log_int("queue_last", sm->queue.last),
+            log_int("sent", sm->sent),
+            log_int("unknown_until", sm->has_unknown ? (int64_t)sm->unknown_until : -1),
+            log_int("inherited", sm->is_inherited),
+            log_int("queue_lost", sm->is_queue_lost),
+            log_int("ended", resource->is_closing || resource->is_lost));
+}
+
 /* The session is gone, or what it was sent is, or the client has lost count: it learns how far its
  * own stanzas came, and need not send them twice (XEP-0198 §5). */
 static void refuse_with_h(struct entity *entity,
@@ -127,6 +150,7 @@ static void refuse_with_h(struct entity *entity,
         .status = status,
         .counter = resume->counter,
     };
+    log_refusal(entity, item, resume);
     struct resource *resource = entity_find_session(entity, resume->session);
     if (resource && status == WIRE__STATUS__STATUS_NOT_FOUND && is_about_to_settle(resource)) {
         answer_when_settled(entity, resource, item, resume);
