@@ -497,16 +497,6 @@ static void on_temporary(struct commit *commit, const struct peer *peer)
     review(commit);
 }
 
-static uint64_t epoch_in(const struct commit_batch *batch, unsigned shard)
-{
-    for (size_t i = 0; i < batch->epoch_count; i++) {
-        if (batch->epochs[i]->shard == shard) {
-            return batch->epochs[i]->epoch;
-        }
-    }
-    return 0; /* nothing of it was written */
-}
-
 /* A shard may have left and come back since the head was sent: it was fenced under its epoch of
  * then. */
 static void decide_head(struct commit *commit, const Wire__AppendReply *reply)
@@ -514,7 +504,8 @@ static void decide_head(struct commit *commit, const Wire__AppendReply *reply)
     const struct commit_batch *head = commit_queue_head(&commit->queue);
     uint64_t *epochs = mem_calloc(reply->n_fenced + 1, sizeof(epochs[0]));
     for (size_t i = 0; i < reply->n_fenced; i++) {
-        epochs[i] = epoch_in(head, reply->fenced[i]);
+        const Wire__ShardEpoch *epoch = commit_batch_epoch(head, reply->fenced[i]);
+        epochs[i] = epoch != NULL ? epoch->epoch : 0; /* else nothing of it was written */
     }
     commit_queue_decide(&commit->queue, reply->fenced, reply->n_fenced);
     for (size_t i = 0; i < reply->n_fenced; i++) {

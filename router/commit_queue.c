@@ -482,7 +482,7 @@ static void renumber(struct commit_queue *queue)
     }
 }
 
-static const Wire__ShardEpoch *find_epoch(const struct commit_batch *batch, unsigned shard)
+const Wire__ShardEpoch *commit_batch_epoch(const struct commit_batch *batch, unsigned shard)
 {
     for (size_t i = 0; i < batch->epoch_count; i++) {
         if (batch->epochs[i]->shard == shard) {
@@ -494,7 +494,7 @@ static const Wire__ShardEpoch *find_epoch(const struct commit_batch *batch, unsi
 
 static bool has_shard(const struct commit_batch *batch, unsigned shard)
 {
-    return find_epoch(batch, shard) != NULL;
+    return commit_batch_epoch(batch, shard) != NULL;
 }
 
 /* Watermarks only, and nobody waits. */
@@ -516,7 +516,7 @@ static void move_watermarks(
             kept->id = moved->id > kept->id ? moved->id : kept->id;
             continue;
         }
-        const Wire__ShardEpoch *epoch = find_epoch(from, moved->shard);
+        const Wire__ShardEpoch *epoch = commit_batch_epoch(from, moved->shard);
         ASSERT(epoch != NULL);
         if (!has_shard(to, moved->shard)) {
             add_epoch(to, moved->shard, epoch->epoch);

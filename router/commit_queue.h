@@ -102,6 +102,8 @@ bool commit_queue_has(const struct commit_queue *queue, unsigned shard);
 struct commit_batch *commit_queue_head(struct commit_queue *queue);
 /* Fills the message with views into the batch. */
 void commit_batch_message(const struct commit_batch *batch, Wire__Append *message_out);
+/* Under which epoch the batch writes for the shard; NULL: it has nothing of it. */
+const Wire__ShardEpoch *commit_batch_epoch(const struct commit_batch *batch, unsigned shard);
 
 /* The head is decided: removes it, then tells its waiters. If anything was fenced, archive-svc has
  * left out the inputs that are ahead; those of later batches go, too, since they may cover what is

@@ -233,9 +233,8 @@ static bool run_outbound(struct entity *entity,
 }
 
 /* The edge itself answers what its client has sent, and with stream management that has a number.
- * To nobody else, whatever it says (F04). */
-/* Over its limits it is answered all the same, like a client without stream management; the edge
- * reads so many stanzas a second only. */
+ * To nobody else, whatever it says (F04). Over its limits it is answered all the same, like a
+ * client without stream management; the edge reads so many stanzas a second only. */
 static void give_back_answer(
         struct entity *entity, const struct item *item, struct resource *resource)
 {

@@ -116,9 +116,8 @@ static void answer_when_settled(struct entity *entity,
 
 /* A client that resumes in vain is what this server promises not to do, so it says why. */
 static void log_refusal(
-        const struct entity *entity, const struct item *item, const struct signer_resume *resume)
+        const struct entity *entity, const struct resource *resource, uint32_t acked)
 {
-    const struct resource *resource = entity_find_session(entity, resume->session);
     const struct sm_session *sm = resource ? resource->sm : NULL;
     if (!sm) {
         log_info("sm", "resume of no session", log_jid("account", entity->bare));
@@ -127,7 +126,7 @@ static void log_refusal(
     log_info("sm",
             "resume refused",
             log_jid("session", resource->full),
-            log_int("acked", resume->sequence + item->sm.h),
+            log_int("acked", acked),
             log_int("queue_acked", sm->queue.acked),
             log_int("queue_last", sm->queue.last),
             log_int("sent", sm->sent),
@@ -150,8 +149,8 @@ static void refuse_with_h(struct entity *entity,
         .status = status,
         .counter = resume->counter,
     };
-    log_refusal(entity, item, resume);
     struct resource *resource = entity_find_session(entity, resume->session);
+    log_refusal(entity, resource, resume->sequence + item->sm.h);
     if (resource && status == WIRE__STATUS__STATUS_NOT_FOUND && is_about_to_settle(resource)) {
         answer_when_settled(entity, resource, item, resume);
         return;
