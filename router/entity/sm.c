@@ -67,6 +67,7 @@ struct sm_session *sm_session_create(
     sm->attach = 1;
     sm->base_sequence = base_sequence;
     sm->sent = base_sequence;
+    sm->reached = base_sequence;
     sm->position = FIRST_POSITION + base_sequence;
     sm->trimmed = base_sequence;
     sm->max_ms = longest_wait_ms(entity);
@@ -109,6 +110,13 @@ void sm_note_unknown(struct sm_session *sm, uint32_t until)
         sm->has_unknown = true;
         sm->unknown_until = until;
         sm_queue_skip(&sm->queue, until);
+    }
+}
+
+void sm_note_reached(struct sm_session *sm, uint32_t sequence)
+{
+    if (sm_sequence_is_after(sequence, sm->reached)) {
+        sm->reached = sequence;
     }
 }
 
@@ -226,6 +234,7 @@ static bool is_window_open(const struct entity *entity, const struct sm_session 
 static void note_sent(struct sm_session *sm, struct sm_entry *entry)
 {
     sm->sent = entry->sequence;
+    sm_note_reached(sm, entry->sequence);
     sm_queue_note_sent(&sm->queue, entry, loop_now_ms(sm->entity->router->loop));
 }
 
@@ -353,8 +362,12 @@ uint32_t sm_number(struct entity *entity, struct resource *resource, const struc
 
 void sm_not_sent(struct entity *entity, struct resource *resource, uint32_t sequence, enum err err)
 {
-    if (!sm_sequence_is_after(sequence, resource->sm->sent)) {
-        sm_rewind(resource->sm, sequence - 1);
+    struct sm_session *sm = resource->sm;
+    if (!sm_sequence_is_after(sequence, sm->sent)) {
+        sm_rewind(sm, sequence - 1);
+    }
+    if (!sm_sequence_is_after(sequence, sm->reached)) {
+        sm->reached = sequence - 1;
     }
     on_send_failed(entity, resource, err);
 }
@@ -429,6 +442,7 @@ void sm_ack(struct entity *entity, struct resource *resource, uint32_t sequence)
     if (sm_sequence_is_after(sequence, sm->sent)) {
         sm->sent = sequence; /* a first copy arrived, and the second could not be sent */
     }
+    sm_note_reached(sm, sequence);
     sm->progress_ms = is_news ? loop_now_ms(entity->router->loop) : sm->progress_ms;
     sm_spool_acked(entity, resource);
     if (sm->has_unknown && !sm_sequence_is_after(sm->unknown_until, sequence)) {

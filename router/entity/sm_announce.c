@@ -54,7 +54,7 @@ static uint32_t last_agreed(
         while (entry && entry->log_id == 0 && sm_sequence_is_after(sequence, entry->sequence)) {
             entry = entry->next;
         }
-        if (!entry || sm_sequence_is_after(sequence, sm->sent)) {
+        if (!entry || sm_sequence_is_after(sequence, sm->reached)) {
             break;
         }
         if (entry->sequence != sequence || entry->log_id != item->ids[i]) {
@@ -63,7 +63,7 @@ static uint32_t last_agreed(
         }
         entry = entry->next;
     }
-    return sm_sequence_is_after(sm->queue.acked, sm->sent) ? sm->queue.acked : sm->sent;
+    return sm_sequence_is_after(sm->queue.acked, sm->reached) ? sm->queue.acked : sm->reached;
 }
 
 /* What the client has acknowledged, the log has not heard of, and Redis has lost. */
@@ -111,10 +111,12 @@ static void take_numbers(struct entity *entity, struct resource *resource, const
     } else {
         struct sm_queue ours = sm_queue_split(&sm->queue, agreed);
         if (has_lost) {
-            bool is_beyond = sm_sequence_is_after(item->sm.written, sm->sent);
-            sm_queue_drop_volatile(&ours, is_beyond ? sm->sent : item->sm.written);
+            bool is_beyond = sm_sequence_is_after(item->sm.written, sm->reached);
+            sm_queue_drop_volatile(&ours, is_beyond ? sm->reached : item->sm.written);
         }
         take_over(entity, resource, item, agreed);
+        sm->reached = agreed; /* ours behind it get numbers anew */
+        sm_note_reached(sm, item->sm.written);
         sm_queue_join(&sm->queue, &ours);
     }
     sm_spool_inherit(entity, resource);

@@ -332,6 +332,47 @@ static void a_client_that_has_more_than_the_queue_cannot_resume(void **state)
     assert_int_not_equal(fake.watermarks[2], fake.entries[1].id);
 }
 
+/* The edge had something of the former home on the way when it said how far it was, and could not be
+ * sent that again before it went, too. */
+static void what_was_on_its_way_at_the_takeover_can_be_resumed(void **state)
+{
+    (void)state;
+    say(2, "<body>a</body>");
+    say(3, "<body>b</body>");
+    take_over(2);
+    fake.dead_edge = "e2";
+    struct said said = said_all(0, 1, 1);
+    announce(&said);
+    fake.dead_edge = NULL;
+    fake_post_resume("e3", "bob@example.org", 2);
+    fake_run();
+    assert_seen(fake_take_out(), "\nRESUMED e3");
+    assert_int_equal(fake.watermarks[2], fake.entries[1].id);
+}
+
+/* Sent once, asked for again, and the link had no room: the numbers are still ours. */
+static void what_could_not_be_sent_again_is_not_another_homes(void **state)
+{
+    (void)state;
+    say(2, "<body>a</body>");
+    take_over(1);
+    struct said said = said_all(0, 1, 1);
+    announce(&said);
+    say(3, "<state/>");
+    assert_seen(fake_take_out(), "DELIVER e2 desk #2 volatile");
+    fake.full_edge = "e2";
+    announce(&said);
+    fake.full_edge = NULL;
+    said.written = 2; /* it was only late */
+    announce(&said);
+    fake_advance(10);
+    assert_not_seen(fake_take_out(), "DELIVER e2 desk");
+    fake_detach("e2", BOB, 1);
+    fake_post_resume("e3", "bob@example.org", 1);
+    fake_run();
+    assert_before(fake_take_out(), "\nRESUMED e3", "DELIVER e3 desk #2 volatile");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +403,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_entry_has_one_number, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 a_client_that_has_more_than_the_queue_cannot_resume, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_was_on_its_way_at_the_takeover_can_be_resumed, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_could_not_be_sent_again_is_not_another_homes, start_managed, fake_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,6 +130,7 @@ static void log_refusal(
             log_int("queue_acked", sm->queue.acked),
             log_int("queue_last", sm->queue.last),
             log_int("sent", sm->sent),
+            log_int("reached", sm->reached),
             log_int("unknown_until", sm->has_unknown ? (int64_t)sm->unknown_until : -1),
             log_int("inherited", sm->is_inherited),
             log_int("queue_lost", sm->is_queue_lost),
@@ -281,7 +282,7 @@ void sm_cancel_resume(struct entity *entity, struct resource *resource)
 static Wire__Status check_h(const struct sm_session *sm, uint32_t acked)
 {
     /* What the client has beyond the queue of a former home is not what was numbered here since. */
-    if (sm->is_queue_lost || (sm->is_inherited && sm_sequence_is_after(acked, sm->sent))) {
+    if (sm->is_queue_lost || (sm->is_inherited && sm_sequence_is_after(acked, sm->reached))) {
         return WIRE__STATUS__STATUS_NOT_FOUND;
     }
     if (sm_sequence_is_after(acked, sm->queue.last)

@@ -42,6 +42,9 @@ struct sm_session {
     uint32_t base_sequence; /* where the client's h counts from */
     uint32_t base_counter;  /* where our h counts from */
     uint32_t sent;          /* everything up to it was handed to the edge's link */
+    /* Everything up to it means to the client what it means here: it is in a former home's queue,
+     * or left this home at some time, whether it is to be sent again or not. */
+    uint32_t reached;
     bool has_unknown;       /* numbers up to unknown_until were given by a home that is lost */
     uint32_t unknown_until;
     /* Not NONE: it is ended with this as soon as nobody iterates. */
@@ -75,6 +78,8 @@ void sm_session_destroy(struct sm_session *sm); /* accepts NULL */
 /* Numbers up to `until`, if not known, mean something nobody knows: the client cannot resume before
  * it has them. */
 void sm_note_unknown(struct sm_session *sm, uint32_t until);
+/* Numbers up to `sequence` are agreed with the client. */
+void sm_note_reached(struct sm_session *sm, uint32_t sequence);
 /* An edge holds the stream and has said so here, and nobody is taking it over. */
 bool sm_session_is_attached(const struct sm_session *sm);
 /* `attach` is how an edge names its attachment; one that does not say is believed. */

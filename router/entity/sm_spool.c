@@ -243,6 +243,7 @@ static void take(struct sm_session *sm, const struct spool_element *elements, si
     }
     sm->is_spooled = count > 0;
     sm->sent = sm->queue.last;
+    sm_note_reached(sm, sm->queue.last);
 }
 
 static void on_spool(
