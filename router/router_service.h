@@ -17,6 +17,7 @@ struct router_process {
 struct router_shard {
     struct router *router;
     unsigned shard;
+    uint64_t epoch; /* under which it was held */
 };
 
 enum err router_start(struct service_context *service, void **state_out);

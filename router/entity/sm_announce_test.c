@@ -332,8 +332,8 @@ static void a_client_that_has_more_than_the_queue_cannot_resume(void **state)
     assert_int_not_equal(fake.watermarks[2], fake.entries[1].id);
 }
 
-/* The edge had something of the former home on the way when it said how far it was, and could not be
- * sent that again before it went, too. */
+/* The edge had something of the former home on the way when it said how far it was, and could not
+ * be sent that again before it went, too. */
 static void what_was_on_its_way_at_the_takeover_can_be_resumed(void **state)
 {
     (void)state;

@@ -45,7 +45,7 @@ struct sm_session {
     /* Everything up to it means to the client what it means here: it is in a former home's queue,
      * or left this home at some time, whether it is to be sent again or not. */
     uint32_t reached;
-    bool has_unknown;       /* numbers up to unknown_until were given by a home that is lost */
+    bool has_unknown; /* numbers up to unknown_until were given by a home that is lost */
     uint32_t unknown_until;
     /* Not NONE: it is ended with this as soon as nobody iterates. */
     enum stream_condition over;
