@@ -49,7 +49,7 @@ static bool waits_for_input(struct commit_queue *queue, unsigned shard, struct t
 static void entry_at(struct commit_queue *queue, unsigned shard, int64_t id, int64_t now_ms)
 {
     struct commit_row row = { .shard = shard, .epoch = 5, .owner = shard + 100, .id = id };
-    struct origin origin = { { 1, 2 }, 3, 0 };
+    struct origin origin = { .session = { 1, 2 }, .counter = 3 };
     struct stanza stanza = { .kind = STANZA_MESSAGE, .children = STR("<body>x</body>") };
     commit_queue_entry(queue, now_ms, &row, &origin, &stanza);
 }

@@ -196,7 +196,7 @@ static void on_done(void *context, enum err err)
 
 static void write_entry(int64_t id)
 {
-    struct origin origin = { { 1, 2 }, 3, 0 };
+    struct origin origin = { .session = { 1, 2 }, .counter = 3 };
     struct stanza stanza = { .kind = STANZA_MESSAGE, .children = STR("<body>x</body>") };
     commit_entry(t.router.commit, 1, 9, id, &origin, &stanza);
     commit_wait(t.router.commit, 1, on_done, NULL);
@@ -373,7 +373,7 @@ static void large_groups_wait_for_nothing(void **state)
     pass(1);
     reply(WIRE__STATUS__STATUS_OK);
     for (int64_t id = 11; id < 11 + 64; id++) {
-        struct origin origin = { { 1, 2 }, (uint32_t)id, 0 };
+        struct origin origin = { .session = { 1, 2 }, .counter = (uint32_t)id };
         struct stanza stanza = { .kind = STANZA_MESSAGE, .children = STR("<body>x</body>") };
         commit_entry(t.router.commit, 1, 9, id, &origin, &stanza);
     }

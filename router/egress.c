@@ -374,6 +374,7 @@ static void pack_route(struct egress *egress,
     route.request = request;
     route.origin = &from;
     route.stanza = &message;
+    route.is_repeat = origin->is_repeat;
     Wire__Envelope envelope = WIRE__ENVELOPE__INIT;
     envelope.verb_case = WIRE__ENVELOPE__VERB_ROUTE;
     envelope.route = &route;
@@ -432,13 +433,31 @@ static void route_here(struct egress *egress, struct route *route)
     ASSERT(err == ERR_OK);
     err = wire_stanza_get(envelope->route->stanza, &stanza);
     ASSERT(err == ERR_OK);
-    const Wire__Origin *from = envelope->route->origin;
-    struct origin origin = { wire_id(from->session), from->counter, from->part };
+    struct origin origin = origin_of_wire(envelope->route->origin);
+    origin.is_repeat = route->was_ever_sent ? 1 : 0;
     struct local_route *local = MEM_NEW(struct local_route);
     *local = (struct local_route){ egress, route->request };
     route_queue_sent(&egress->routes, route, egress);
     entity_on_route(egress->router->entities, &origin, &stanza, on_local_done, local);
     arena_fini(&arena);
+}
+
+/* Who has not answered may have taken it. */
+static void mark_repeat(struct egress *egress, struct route *route)
+{
+    const Wire__Envelope *envelope;
+    arena_reset(&egress->arena);
+    enum err err = wire_unpack(&egress->arena, buf_view(&route->record), &envelope);
+    ASSERT(err == ERR_OK);
+    if (envelope->route->is_repeat) {
+        return;
+    }
+    envelope->route->is_repeat = true;
+    struct buf record;
+    buf_init(&record, 0);
+    wire_pack(&record, envelope);
+    buf_fini(&route->record);
+    route->record = record;
 }
 
 static void flush_shard(struct egress *egress, unsigned shard)
@@ -453,6 +472,9 @@ static void flush_shard(struct egress *egress, unsigned shard)
             route_here(egress, route);
         } else {
             struct peer *home = find_home(egress, shard);
+            if (route->was_ever_sent) {
+                mark_repeat(egress, route);
+            }
             if (home == NULL || link_send(home->link, buf_view(&route->record)) != ERR_OK) {
                 return;
             }
@@ -518,6 +540,7 @@ void egress_route(struct egress *egress,
     struct route *route = route_queue_add(
             &egress->routes, shard, loop_now_ms(egress->router->loop), done, context);
     pack_route(egress, route->request, origin, stanza, &route->record);
+    route->was_ever_sent = origin->is_repeat;
     if (!shard_is_owned(egress->router->shards, shard)) {
         flush_shard(egress, shard); /* never into an entity from inside another one's turn */
     }

@@ -18,8 +18,17 @@ struct router;
 struct origin {
     struct id128 session;
     uint32_t counter;
-    uint32_t part;
+    uint32_t part:31;
+    uint32_t is_repeat:1; /* a home may have taken it: nobody can say that it was not kept who has
+                             not read the log. Says nothing of which stanza it is. */
 };
+
+static inline struct origin origin_of_wire(const Wire__Origin *from)
+{
+    return (struct origin){
+        .session = wire_id(from->session), .counter = from->counter, .part = from->part & INT32_MAX
+    };
+}
 
 struct egress_target {
     struct id128 session;

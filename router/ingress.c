@@ -434,11 +434,8 @@ static void on_route(struct ingress *ingress, struct peer *peer, const Wire__Env
         return;
     }
 
-    struct origin origin = {
-        wire_id(route->origin->session),
-        route->origin->counter,
-        route->origin->part,
-    };
+    struct origin origin = origin_of_wire(route->origin);
+    origin.is_repeat = route->is_repeat ? 1 : 0;
     if (route->request == 0) {
         entity_on_route(router->entities, &origin, &stanza, NULL, NULL);
         return;

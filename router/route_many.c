@@ -265,11 +265,7 @@ enum err route_many_on_route(
             not_owned[not_owned_count++] = shard;
         }
     }
-    struct origin origin = {
-        wire_id(route->origin->session),
-        route->origin->counter,
-        route->origin->part,
-    };
+    struct origin origin = origin_of_wire(route->origin);
     reply(many, link, route->request, not_owned, not_owned_count);
     /* It copies before anybody's turn: what a turn sends to many takes this arena. */
     entity_on_route_many(many->router->entities, &origin, &stanza, here, here_count);

@@ -25,7 +25,8 @@
 #define REDIS_POLL_MS     50
 #define UNTOLD_WAIT_MS    15000 /* edges announce what they hold as soon as they see a new home */
 #define BACKOFF_FIRST_MS  100
-#define BACKOFF_DOUBLINGS 6 /* to 6.4 s */
+#define BACKOFF_DOUBLINGS 6               /* to 6.4 s */
+#define YOUNG_MS          INT64_C(120000) /* by then nobody repeats what a former home had */
 #define ORIGINS_WINDOW_US \
     INT64_C(150000000) /* repeats come within the time-outs of edges and routers */
 
@@ -138,7 +139,7 @@ static void expire_items(struct entity *entity)
             sessions_answer_failed_bind(entity, item, WIRE__STATUS__STATUS_TEMPORARY);
         } else if (is_old && item->kind == ITEM_INPUT && may_expire_input(entity, item)) {
             answer_expired_input(entity, item);
-        } else if (is_old && item->kind == ITEM_ROUTE) {
+        } else if (is_old && item->kind == ITEM_ROUTE && !(item->done && item->origin.is_repeat)) {
             answer_expired_route(entity, item);
         } else {
             mailbox_push(&entity->mailbox, item);
@@ -258,7 +259,7 @@ static void on_log(void *context, enum err err, const Wire__LogOpenReply *reply)
     }
     for (size_t i = 0; i < reply->n_origins && i < reply->n_origin_ids; i++) {
         const Wire__Origin *from = reply->origins[i];
-        struct origin origin = { wire_id(from->session), from->counter, from->part };
+        struct origin origin = origin_of_wire(from);
         if (reply->origin_ids[i] > 0) {
             origins_add(&entity->origins, &origin, reply->origin_ids[i]);
         }
@@ -274,6 +275,11 @@ static void on_log(void *context, enum err err, const Wire__LogOpenReply *reply)
     account_log_open(&entity->log, reply->last_id, watermark);
     account_log_set_waiting(&entity->log, reply->waiting_entries, reply->waiting_bytes);
     finish(entity, ENTITY_ACTIVE);
+}
+
+bool entity_is_young(const struct entity *entity)
+{
+    return loop_now_ms(entity->router->loop) - entity->opened_ms <= YOUNG_MS;
 }
 
 static void open_log(struct entity *entity)
@@ -328,6 +334,7 @@ static void restore_session(struct entity *entity, const struct session_record *
     resource->is_available = record->is_available;
     resource->has_blocklist = record->has_blocklist;
     resource->has_carbons = record->has_carbons;
+    resource->has_moved = true;
     resource->is_initialised = record->is_available;
     resource->is_interested = record->is_interested;
     resource->priority = record->priority;

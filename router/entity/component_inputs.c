@@ -235,7 +235,7 @@ void component_take_input(struct component *component,
         const struct stanza *stanza)
 {
     struct input_work *work = resource_find_work(connection, counter);
-    const struct origin origin = { connection->session, counter, 0 };
+    const struct origin origin = { .session = connection->session, .counter = counter };
     ASSERT(work);
     work->pending = 1; /* the turn itself */
     if (stanza) {

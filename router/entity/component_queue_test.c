@@ -23,7 +23,7 @@ static void route(uint32_t counter, const char *text)
     char children[64];
     (void)snprintf(children, sizeof(children), "<body>%s</body>", text);
     struct stanza message = fake_message(ALICE, "x@" COMP, children);
-    struct origin origin = { { 7, 7 }, counter, 0 };
+    struct origin origin = { .session = { 7, 7 }, .counter = counter };
     entity_on_route(fake.router.entities, &origin, &message, count_answer, NULL);
     fake_run();
 }

@@ -43,7 +43,7 @@ static void apply_route_kept(struct turn *turn, const struct stanza *stanza)
     }
     /* An answer of the server's own is not the stanza it answers. */
     struct origin origin = turn->session ? turn->origin : (struct origin){ .part = 0 };
-    origin.part = turn->parts++;
+    origin.part = turn->parts++ & INT32_MAX;
     struct input_work *work =
             turn->session ? resource_find_work(turn->session, origin.counter) : NULL;
     forward_kept(entity, &origin, stanza, work);

@@ -124,7 +124,8 @@ void entity_post(struct entity *entity, struct item *item); /* takes the item */
 void entity_post_first(struct entity *entity, struct mailbox *items);
 void entity_wake(struct entity *entity); /* its mailbox may run again */
 void entity_mark_dirty(struct entity *entity);
-void entity_note_online(struct entity *entity); /* resource_count has changed */
+bool entity_is_young(const struct entity *entity); /* a former home's work may be repeated here */
+void entity_note_online(struct entity *entity);    /* resource_count has changed */
 /* Everything of it is gone, nothing is sent; whoever waits for an answer gets ERR_FENCED. */
 void entity_drop(struct entity *entity);
 /* A store told that the shard is another router's: the whole shard goes. */

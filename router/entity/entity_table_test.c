@@ -16,13 +16,18 @@ static void count_answer(void *context, enum err err)
     *last = err;
 }
 
-static void route_to(const char *bare, enum err *answer)
+static void route_origin(const char *bare, const struct origin *origin, enum err *answer)
 {
     struct stanza message = fake_message("x@example.org/r", bare, "<body>x</body>");
-    static struct origin origin = { { 1, 2 }, 0, 0 };
-    origin.counter++;
     *answer = ERR_AGAIN;
-    entity_on_route(fake.router.entities, &origin, &message, count_answer, answer);
+    entity_on_route(fake.router.entities, origin, &message, count_answer, answer);
+}
+
+static void route_to(const char *bare, enum err *answer)
+{
+    static struct origin origin = { .session = { 1, 2 } };
+    origin.counter++;
+    route_origin(bare, &origin, answer);
 }
 
 /* C08: a stranger could tell by the time. */
@@ -180,6 +185,46 @@ static void log_that_is_away_holds_messages_then_answers_them(void **state) /* G
     assert_int_equal(fake.entry_count, 1);
 }
 
+/* Nobody can say that it was not kept before the log was read: delivered and an error would be two
+ * fates of one message (P5). */
+static void what_may_be_in_the_log_waits_until_it_is_read(void **state)
+{
+    (void)state;
+    enum err first;
+    enum err again;
+    const struct origin origin = { .session = { 1, 2 }, .counter = 1000 };
+    struct origin repeat = origin;
+    repeat.is_repeat = 1;
+    route_origin("bob@example.org", &origin, &first);
+    fake_run();
+    assert_int_equal(first, ERR_OK);
+    fake.is_log_down = true;
+    entity_drop(find("bob@example.org"));
+    route_origin("bob@example.org", &repeat, &again);
+    for (int i = 0; i < 60; i++) {
+        fake_advance(1000);
+    }
+    assert_int_equal(again, ERR_AGAIN);
+    fake.is_log_down = false;
+    for (int i = 0; i < 10; i++) {
+        fake_advance(1000);
+    }
+    assert_int_equal(again, ERR_OK);
+    assert_int_equal(fake.entry_count, 1);
+}
+
+static void what_may_be_in_the_log_is_asked_again_when_there_is_no_room(void **state)
+{
+    (void)state;
+    enum err answer;
+    fake.settings.max_mailbox = 0;
+    const struct origin repeat = { .session = { 1, 2 }, .counter = 1000, .is_repeat = 1 };
+    route_origin("bob@example.org", &repeat, &answer);
+    assert_int_equal(answer, ERR_FENCED);
+    route_to("bob@example.org", &answer);
+    assert_int_equal(answer, ERR_DENIED);
+}
+
 /* The store is away for long: a route comes back, an input behind it is answered, and an input
  * whose stream has ended behind it waits, since nobody would hear an error. */
 static void what_is_too_old_is_answered_and_the_rest_waits(void **state) /* G01 */
@@ -231,7 +276,7 @@ static void busy_mailbox_shares_the_loop(void **state)
     fake_login("e1", ALICE, 0);
     fake_login("e2", BOB, 0);
     struct stanza ping = fake_message("x@example.org/r", BOB, "<x/>");
-    struct origin origin = { { 1, 2 }, 1, 0 };
+    struct origin origin = { .session = { 1, 2 }, .counter = 1 };
     for (int i = 0; i < 2000; i++) {
         entity_on_route(fake.router.entities, &origin, &ping, NULL, NULL);
     }
@@ -261,6 +306,10 @@ int main(void)
                 shard_with_stuck_work_is_handed_over_after_the_time_limit, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 log_that_is_away_holds_messages_then_answers_them, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_may_be_in_the_log_waits_until_it_is_read, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_may_be_in_the_log_is_asked_again_when_there_is_no_room, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 what_is_too_old_is_answered_and_the_rest_waits, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(

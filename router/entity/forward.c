@@ -202,6 +202,7 @@ static void on_part_decided(void *context, enum err err)
     if (err == ERR_FENCED) { /* the recipient has moved: its next home is asked */
         if (part->is_appended) {
             part->is_appended = false;
+            part->origin.is_repeat = true; /* it may have been written before that was fenced */
             inputs_part_fenced(entity, part->origin.session, part->origin.counter);
         }
         route_part(entity, part);

@@ -210,7 +210,11 @@ static bool run_outbound(struct entity *entity,
 {
     struct arena arena;
     struct turn turn;
-    struct origin origin = { item->session, item->counter, 0 };
+    struct origin origin = {
+        .session = item->session,
+        .counter = item->counter,
+        .is_repeat = resource->has_moved && entity_is_young(entity),
+    };
     arena_init(&arena, 0);
     effects_begin(&turn, &arena, entity, &item->stanza);
     turn.session = resource;

@@ -306,11 +306,8 @@ static void message_without_to_goes_to_the_own_account(void **state)
 }
 
 /* P2, P4: the router dies between the commit and Handled; the edge announces and repeats. */
-static void repeat_after_a_takeover_is_answered_from_the_log(void **state)
+static void take_over_alice(void)
 {
-    (void)state;
-    fake_login("e1", ALICE, 0);
-    say(2, "bob@example.org", "<body>x</body>");
     entity_drop(entity_find(fake.router.entities, STR("alice@example.org")));
     fake_clear();
     Wire__Id session = WIRE_ID_INIT(fake_session("phone"));
@@ -320,6 +317,30 @@ static void repeat_after_a_takeover_is_answered_from_the_log(void **state)
     announce.handled = 1;
     announce.is_available = true;
     entity_on_announce(fake.router.entities, "e1", &announce);
+}
+
+/* Its former home may have routed it already, and the recipient's has it. */
+static void what_a_former_home_may_have_routed_is_a_repeat(void **state)
+{
+    (void)state;
+    fake.is_foreign[shard_of(NULL, STR("bob@example.org"))] = true;
+    fake_login("e1", ALICE, 0);
+    say(2, "bob@example.org", "<body>x</body>");
+    assert_seen(fake_take_out(), "ROUTE kept 2 <message");
+    take_over_alice();
+    say(2, "bob@example.org", "<body>x</body>");
+    assert_seen(fake_take_out(), "ROUTE kept 2 again <message");
+    fake_advance(121000);
+    say(3, "bob@example.org", "<body>y</body>");
+    assert_seen(fake_take_out(), "ROUTE kept 3 <message");
+}
+
+static void repeat_after_a_takeover_is_answered_from_the_log(void **state)
+{
+    (void)state;
+    fake_login("e1", ALICE, 0);
+    say(2, "bob@example.org", "<body>x</body>");
+    take_over_alice();
     say(2, "bob@example.org", "<body>x</body>");
     assert_seen(fake_take_out(), "HANDLED e1 phone 2");
     assert_int_equal(fake.entry_count, 1);
@@ -402,6 +423,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_domains_are_not_found, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 message_without_to_goes_to_the_own_account, fake_start, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_a_former_home_may_have_routed_is_a_repeat, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 repeat_after_a_takeover_is_answered_from_the_log, fake_start, fake_stop),
     };

@@ -10,7 +10,7 @@
 
 static struct origin origin_of(uint32_t counter, uint32_t part)
 {
-    return (struct origin){ { 7, 8 }, counter, part };
+    return (struct origin){ .session = { 7, 8 }, .counter = counter, .part = part & INT32_MAX };
 }
 
 static void repeat_is_found_with_its_id(void **state)
@@ -79,7 +79,7 @@ static void younger_is_what_was_kept_later_in_the_same_session(void **state)
     origins_init(&origins);
     struct origin kept = origin_of(UINT32_MAX, 0);
     struct origin refused = origin_of(3, 0);
-    struct origin other = { { 9, 9 }, 4, 0 };
+    struct origin other = { .session = { 9, 9 }, .counter = 4 };
     origins_add(&origins, &kept, 100);
     origins_add(&origins, &refused, 99);
     origins_add(&origins, &refused, ORIGIN_REFUSED); /* taken back */

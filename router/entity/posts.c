@@ -218,7 +218,11 @@ void entity_on_route(struct entity_table *table,
     }
     struct entity *entity = entity_get(table, to.bare);
     if ((int64_t)entity->mailbox.count >= entity->router->settings->max_mailbox) {
-        refuse_route(entity, stanza, done, context);
+        if (done && origin->is_repeat) {
+            done(context, ERR_FENCED); /* it may be in the log: asked again when there is room */
+        } else {
+            refuse_route(entity, stanza, done, context);
+        }
         return;
     }
     struct item *item = item_create(ITEM_ROUTE, stanza, 0);

@@ -46,6 +46,7 @@ struct resource {
     bool has_blocklist;    /* asked for it: hears of changes (XEP-0191) */
     bool has_carbons;      /* wants copies of the account's messages (XEP-0280) */
     bool is_told;          /* bound here, or its edge has announced it here */
+    bool has_moved;        /* not bound here: a former home may have taken what comes now */
     struct sm_session *sm; /* NULL: stream management is off */
     struct enable_request enable;
     bool owes_close_reply;

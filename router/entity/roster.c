@@ -259,7 +259,7 @@ enum err roster_item_decode(struct str content, struct roster_item **item_out)
     item.origin.session.hi = read_number(&reader, 8);
     item.origin.session.lo = read_number(&reader, 8);
     item.origin.counter = (uint32_t)read_number(&reader, 4);
-    item.origin.part = (uint32_t)read_number(&reader, 4);
+    item.origin.part = (uint32_t)read_number(&reader, 4) & INT32_MAX;
     item.jid = read_text(&reader);
     item.name = read_text(&reader);
     item.groups = read_text(&reader);

@@ -106,7 +106,7 @@ static void unacknowledged_messages_stay_in_front_of_newer_ones(void **state)
     close.bare = wire_bytes(STR("bob@example.org"));
     entity_on_close(fake.router.entities, "e2", &close);
     struct stanza newest = fake_message(ALICE, "bob@example.org", "<body>third</body>");
-    struct origin origin = { { 1, 2 }, 9, 0 };
+    struct origin origin = { .session = { 1, 2 }, .counter = 9 };
     entity_on_route(fake.router.entities, &origin, &newest, NULL, NULL);
     fake_run();
     const char *out = fake_take_out();
@@ -153,7 +153,7 @@ static void repeated_routes_have_one_effect(void **state)
     (void)state;
     fake_login("e2", BOB, 0);
     struct stanza message = fake_message(ALICE, "bob@example.org", TEXT);
-    struct origin origin = { { 1, 2 }, 5, 0 };
+    struct origin origin = { .session = { 1, 2 }, .counter = 5 };
     unsigned answers = 0;
     fake_clear();
     entity_on_route(fake.router.entities, &origin, &message, count_answer, &answers);

@@ -19,7 +19,6 @@
 #include "router/router.h"
 
 #define READ_RETRY_MS 1000
-#define YOUNG_MS      INT64_C(120000) /* by then nobody repeats what a former home had */
 
 static struct metric duplicates_total = METRIC_COUNTER_INIT(
         "duplicates_total", "Durable stanzas that came again and had no second effect", NULL);
@@ -474,11 +473,10 @@ static bool handle_duplicate(struct entity *entity, const struct item *item, int
  * its sender hears now that it was not kept (P5). */
 static bool is_overtaken(struct entity *entity, const struct item *item)
 {
-    int64_t age_ms = loop_now_ms(entity->router->loop) - entity->opened_ms;
     if (entity->router->settings->is_routed) { /* not in the log, and perhaps delivered */
         return false;
     }
-    if (age_ms > YOUNG_MS || !origins_has_younger(&entity->origins, &item->origin)) {
+    if (!entity_is_young(entity) || !origins_has_younger(&entity->origins, &item->origin)) {
         return false;
     }
     metric_add(&overtaken_total, 1);

@@ -76,7 +76,7 @@ static void repeated_route_has_one_effect_and_is_answered(void **state)
     fake_login("e2", BOB, 0);
     fake_clear();
     struct stanza message = fake_message(ALICE, "bob@example.org", hello);
-    struct origin origin = { { 1, 2 }, 5, 0 };
+    struct origin origin = { .session = { 1, 2 }, .counter = 5 };
     unsigned answers = 0;
     entity_on_route(fake.router.entities, &origin, &message, count_answer, &answers);
     fake_run();
@@ -93,7 +93,7 @@ static void repeat_of_what_is_in_flight_waits_for_the_same_commit(void **state)
     fake_login("e2", BOB, 0);
     fake.is_auto_commit = false;
     struct stanza message = fake_message(ALICE, "bob@example.org", hello);
-    struct origin origin = { { 1, 2 }, 5, 0 };
+    struct origin origin = { .session = { 1, 2 }, .counter = 5 };
     unsigned answers = 0;
     entity_on_route(fake.router.entities, &origin, &message, count_answer, &answers);
     entity_on_route(fake.router.entities, &origin, &message, count_answer, &answers);
@@ -111,7 +111,7 @@ static void repeat_after_a_takeover_is_recognised_by_the_log(void **state)
     (void)state;
     fake_login("e2", BOB, 0);
     struct stanza message = fake_message(ALICE, "bob@example.org", hello);
-    struct origin origin = { { 1, 2 }, 5, 0 };
+    struct origin origin = { .session = { 1, 2 }, .counter = 5 };
     unsigned answers = 0;
     entity_on_route(fake.router.entities, &origin, &message, count_answer, &answers);
     fake_run();
@@ -133,9 +133,9 @@ static void what_comes_behind_what_was_said_later_is_refused(void **state)
     (void)state;
     fake_login("e2", BOB, 0);
     struct stanza message = fake_message(ALICE, "bob@example.org", hello);
-    struct origin later = { { 1, 2 }, 6, 0 };
-    struct origin late = { { 1, 2 }, 5, 0 };
-    struct origin next = { { 1, 2 }, 7, 0 };
+    struct origin later = { .session = { 1, 2 }, .counter = 6 };
+    struct origin late = { .session = { 1, 2 }, .counter = 5 };
+    struct origin next = { .session = { 1, 2 }, .counter = 7 };
     enum err err = ERR_CLOSED;
     entity_on_route(fake.router.entities, &later, &message, note_error, &err);
     fake_run();
@@ -198,7 +198,7 @@ static void typing_notice_does_not_overtake_the_message_before_it(void **state)
     say(2, "bob@example.org", hello);
     say(3, "bob@example.org", "<paused xmlns='http://jabber.org/protocol/chatstates'/>");
     struct stanza other = fake_message("carol@example.org/x", "bob@example.org", "<other/>");
-    struct origin origin = { { 9, 9 }, 1, 0 };
+    struct origin origin = { .session = { 9, 9 }, .counter = 1 };
     entity_on_route(fake.router.entities, &origin, &other, NULL, NULL);
     fake_run();
     const char *out = fake_take_out();
@@ -400,7 +400,7 @@ static void fenced_entry_is_routed_to_the_next_home(void **state)
     entity_drop_shard(fake.router.entities, shard_of(NULL, STR("bob@example.org")));
     fake_run();
     const char *out = fake_take_out();
-    assert_seen(out, "ROUTE kept 2 <message");
+    assert_seen(out, "ROUTE kept 2 again <message");
     assert_not_seen(out, "HANDLED");
     fake_commit(ERR_OK);
     assert_int_equal(fake.route_count, 1);
@@ -419,7 +419,7 @@ static void sender_that_is_gone_is_not_missed(void **state)
     fake_login("e2", BOB, 0);
     struct entity *alice = entity_find(fake.router.entities, STR("alice@example.org"));
     struct input_work work = { .counter = 2 };
-    struct origin origin = { fake_session("phone"), 2, 0 };
+    struct origin origin = { .session = fake_session("phone"), .counter = 2 };
     struct stanza message = fake_message(ALICE, "bob@example.org", hello);
     forward_stanza(alice, &origin, &message, &work);
     entity_drop(alice);
@@ -625,7 +625,7 @@ static void full_mailbox_answers_requests_and_durable_routes(void **state)
     fake.settings.max_mailbox = 0;
     enum err result = ERR_OK;
     struct stanza message = fake_message("x@example.org/r", "bob@example.org", hello);
-    struct origin origin = { { 1, 2 }, 5, 0 };
+    struct origin origin = { .session = { 1, 2 }, .counter = 5 };
     entity_on_route(fake.router.entities, &origin, &message, note_result, &result);
     assert_int_equal(result, ERR_DENIED);
 }

@@ -508,6 +508,7 @@ static void adopt(struct entity *entity, const struct item *item)
             resource_create(item->session, item->edge, entity->bare, item->resource);
     resource_set_handled(resource, announced_counter(entity, item));
     resource->is_told = true;
+    resource->has_moved = true;
     resource->is_available = item->is_available;
     resource->priority = item->priority;
     resource->is_adopted = !entity->knows_sessions;

@@ -214,7 +214,7 @@ static void unsolicited_stanzas_change_nothing(void **state) /* D23 */
         assert_not_seen(out, "DELIVER e2");
     }
     /* From a server that does not keep the rules. */
-    static const struct origin origin = { { 7, 7 }, 1, 0 };
+    static const struct origin origin = { .session = { 7, 7 }, .counter = 1 };
     struct stanza forged = fake_presence("bob@example.org", STANZA_TYPE_SUBSCRIBED, 0);
     forged.to = STR("alice@example.org");
     fake_clear();
@@ -246,7 +246,7 @@ static void strangers_cannot_fill_a_roster(void **state)
         char from[32];
         (void)snprintf(from, sizeof(from), "spam%d@example.org", i);
         struct stanza request = fake_presence(from, STANZA_TYPE_SUBSCRIBE, 0);
-        struct origin origin = { { 9, (uint64_t)i }, 1, 0 };
+        struct origin origin = { .session = { 9, (uint64_t)i }, .counter = 1 };
         request.to = STR("bob@example.org");
         entity_on_route(fake.router.entities, &origin, &request, NULL, NULL);
         fake_run();
@@ -286,7 +286,7 @@ static void a_repeat_has_its_effects_again(void **state)
     static struct stanza repeat;
     repeat = fake_presence("bob@example.org", STANZA_TYPE_SUBSCRIBED, 0);
     repeat.to = STR("alice@example.org");
-    struct origin origin = { session, counters[1], 0 };
+    struct origin origin = { .session = session, .counter = counters[1] };
     fake_clear();
     entity_on_route(fake.router.entities, &origin, &repeat, NULL, NULL);
     fake_run();

@@ -422,7 +422,11 @@ void egress_route(struct egress *egress,
         void *context)
 {
     (void)egress;
-    buf_printf(&fake.out, "ROUTE %s %u", done ? "kept" : "volatile", origin->counter);
+    buf_printf(&fake.out,
+            "ROUTE %s %u%s",
+            done ? "kept" : "volatile",
+            origin->counter,
+            origin->is_repeat ? " again" : "");
     fake_write_stanza(stanza);
     if (done) {
         fake.routes[fake.route_count].done = done;
