@@ -5,9 +5,9 @@
 #include "chassis/redis.h"
 
 #define RECORD_VERSION    1
-#define RECORD_SM_VERSION 2
+#define RECORD_SM_VERSION 3
 #define RECORD_HEAD_BYTES 23
-#define RECORD_SM_BYTES   28
+#define RECORD_SM_BYTES   32
 /* Two days: outlives any outage, not a forgotten account. */
 #define RECORD_TTL_S    "172800"
 #define FLAG_AVAILABLE  1
@@ -47,6 +47,7 @@ void session_record_encode(struct buf *out, const struct session_record *record)
         buf_append_u32be(out, sm->acked);
         buf_append_u32be(out, sm->attach);
         buf_append_u32be(out, sm->max_s);
+        buf_append_u32be(out, sm->granted);
         buf_append_u64be(out, (uint64_t)sm->detached_wall_ms);
     }
     buf_append_str(out, record->edge);
@@ -89,7 +90,8 @@ enum err session_record_decode(struct str value, struct session_record *record_o
             .acked = (uint32_t)read_be(sm + 8, 4),
             .attach = (uint32_t)read_be(sm + 12, 4),
             .max_s = (uint32_t)read_be(sm + 16, 4),
-            .detached_wall_ms = (int64_t)read_be(sm + 20, 8),
+            .granted = (uint32_t)read_be(sm + 20, 4),
+            .detached_wall_ms = (int64_t)read_be(sm + 24, 8),
         };
     }
     return ERR_OK;

@@ -25,6 +25,7 @@ struct session_record_sm {
     uint32_t acked;
     uint32_t attach;
     uint32_t max_s;
+    uint32_t granted; /* see struct sm_session */
     int64_t detached_wall_ms;
 };
 

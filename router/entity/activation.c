@@ -305,6 +305,7 @@ static void restore_sm(
     sm->base_counter = record->base_counter;
     sm->is_resumable = record->is_resumable;
     sm->attach = sm_attach_of(record->attach);
+    sm->granted = record->granted;
     sm->max_ms = (int64_t)record->max_s * 1000;
     if (record->is_detached) {
         int64_t since_ms = wall_ms - record->detached_wall_ms;

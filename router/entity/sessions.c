@@ -142,6 +142,7 @@ void sessions_write_record(
             .base_counter = sm->base_counter,
             .acked = sm->queue.acked,
             .attach = sm->attach,
+            .granted = sm->granted,
             .max_s = (uint32_t)(sm->max_ms / 1000),
             .detached_wall_ms = sm->detached_wall_ms,
         };

@@ -134,7 +134,8 @@ static bool is_overtaken(const struct resource *resource, const struct item *ite
     int32_t ahead = (int32_t)(sm_attach_of(item->sm.attach) - current);
     bool is_same_edge = strcmp(resource->edge, item->edge) == 0;
     bool is_known = ahead == 0 && is_same_edge;
-    if (ahead < 0 || (sm && sm->resume) || (!item->sm.is_proved && !is_known)) {
+    bool is_moving = sm && sm->resume && !(is_known && sm->resume->is_granted);
+    if (ahead < 0 || is_moving || (!item->sm.is_proved && !is_known)) {
         return true;
     }
     if (!sm) { /* the first attachment, which has one edge */

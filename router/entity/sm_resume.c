@@ -209,6 +209,8 @@ static void begin(struct entity *entity,
         .edge = str_to_cstr(str_from_cstr(item->edge)),
         .request = item->request,
         .acked = ids->sequence + item->sm.h,
+        .is_granted = !sm->is_detached && sm->granted != 0 && sm->granted == (uint32_t)item->request
+                && is_same_edge(resource, item->edge),
     };
     sm->winner = (struct sm_winner){ item->sm.asked_us, item->sm.authenticated_us, item->request };
     timer_stop(&sm->timer);
@@ -249,7 +251,8 @@ void sm_finish_resume(struct entity *entity, struct resource *resource)
     }
     /* Inputs from before <enable/> that died with router and edge are not counted by anybody. */
     resource_set_handled(resource, counter_at_least(resource->handled, sm->base_counter));
-    sm->attach++;
+    sm->attach += resume->is_granted ? 0 : 1;
+    sm->granted = (uint32_t)resume->request;
     resource_set_edge(resource, resume->edge);
     resource->handled_sent = resource->handled;
     sm_spool_inherit(entity, resource);

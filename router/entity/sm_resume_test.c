@@ -471,6 +471,51 @@ static void h_begins_where_enable_was(void **state)
 
 #define RESUME_TEST(name) cmocka_unit_test_setup_teardown(name, start_managed, fake_stop)
 
+static void take_over_resumed(void)
+{
+    fake.is_redis_up = true;
+    fake_detach("e2", BOB, 1);
+    fake_post_resume("e2", "bob@example.org", 0);
+    fake_run();
+    assert_seen(fake_take_out(), "attach=2");
+    fake_take_over_bob();
+    fake_clear();
+}
+
+/* The edge asked the next home as well, before it had the answer of the former one: that is one
+ * resumption, and the stream it was for stays (P8). */
+static void a_question_two_homes_were_asked_makes_one_attachment(void **state)
+{
+    (void)state;
+    take_over_resumed();
+    fake.last_request--;
+    fake_post_resume("e2", "bob@example.org", 0);
+    fake_run();
+    assert_seen(fake_take_out(), "RESUMED e2 desk handled=1 acked=0 attach=2");
+    fake_post_resume("e2", "bob@example.org", 0);
+    fake_run();
+    assert_seen(fake_take_out(), "attach=3");
+}
+
+/* It has had that answer meanwhile, and says so before the second one is ready. */
+static void who_was_granted_a_session_may_announce_it_while_it_is_granted_again(void **state)
+{
+    (void)state;
+    take_over_resumed();
+    fake.last_request--;
+    fake_post_resume("e2", "bob@example.org", 0);
+    Wire__Id session = WIRE_ID_INIT(fake_session("desk"));
+    Wire__Announce announce = WIRE__ANNOUNCE__INIT;
+    announce.session = &session;
+    announce.full = wire_bytes(STR(BOB));
+    announce.handled = 1;
+    announce.has_sm = true;
+    announce.attach = 2;
+    entity_on_announce(fake.router.entities, "e2", &announce);
+    fake_run();
+    assert_not_seen(fake_take_out(), "MOVED");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -497,6 +542,12 @@ int main(void)
         RESUME_TEST(clock_that_was_set_back_locks_nobody_out),
         RESUME_TEST(counters_wrap),
         RESUME_TEST(h_begins_where_enable_was),
+        cmocka_unit_test_setup_teardown(
+                a_question_two_homes_were_asked_makes_one_attachment, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                who_was_granted_a_session_may_announce_it_while_it_is_granted_again,
+                start_managed,
+                fake_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

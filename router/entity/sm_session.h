@@ -16,7 +16,8 @@ struct resource;
 struct sm_resume {
     char *edge;
     uint64_t request;
-    uint32_t acked; /* what the client says it has, as one of our numbers */
+    uint32_t acked;  /* what the client says it has, as one of our numbers */
+    bool is_granted; /* by a former home, whose answer its edge may have had: the same attachment */
 };
 
 /* A <resume/> that failed and waits for the same, so that its answer tells an exact h. */
@@ -39,6 +40,7 @@ struct sm_session {
     struct sm_queue queue;
     bool is_resumable;
     uint32_t attach;        /* which attachment is the current one; the first is 1 */
+    uint32_t granted;       /* the edge's question that made it, its low half; 0: none */
     uint32_t base_sequence; /* where the client's h counts from */
     uint32_t base_counter;  /* where our h counts from */
     uint32_t sent;          /* everything up to it was handed to the edge's link */
