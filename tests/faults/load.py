@@ -21,7 +21,7 @@ from rawclient import CLIENT, SM, AckTooHigh, Closed, RawClient, StreamError, bo
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it reports what is written to a connection that is lost
 RECEIPTS, STATES = "urn:xmpp:receipts", "http://jabber.org/protocol/chatstates"
 LOST = (Closed, ConnectionError, OSError, asyncio.TimeoutError, ssl.SSLError)
-SILENCE = 2.5   # seconds until a client asks, and once more until it gives the connection up
+SILENCE = 2.5 * max(1.0, slowness() / 2)  # seconds until a client asks, and once more until it gives the connection up
 FILLER = random.Random()  # not the one by which a fault chooses, or its seed would not bring the same choice back
 
 
@@ -257,7 +257,7 @@ class Load(Round):
             if time.monotonic() - last_change > 20 * slowness():
                 break
             await asyncio.sleep(0.2)
-        for _ in range(10):
+        for _ in range(int(10 * slowness())):
             await asyncio.sleep(0.5)  # for what comes twice, and whoever comes back once more
             stuck = self.unacked()
             if not stuck:
