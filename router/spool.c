@@ -11,7 +11,7 @@
 void spool_element_encode(struct buf *out, const struct spool_element *element)
 {
     buf_append_u64be(out, element->position);
-    buf_append_u64be(out, (uint64_t)element->log_id);
+    buf_append_u64be(out, (uint64_t)(element->is_provisional ? ~element->log_id : element->log_id));
     buf_append_str(out, element->stanza);
 }
 
@@ -29,12 +29,14 @@ enum err spool_element_decode(struct str value, struct spool_element *element_ou
     if (value.len < HEAD_BYTES) {
         return ERR_INVALID;
     }
+    int64_t log_id = (int64_t)read_be(value.ptr + 8, 8);
     struct spool_element element = {
         .position = read_be(value.ptr, 8),
-        .log_id = (int64_t)read_be(value.ptr + 8, 8),
+        .log_id = log_id < 0 ? ~log_id : log_id,
         .stanza = str_from(value.ptr + HEAD_BYTES, value.len - HEAD_BYTES),
+        .is_provisional = log_id < 0,
     };
-    if (element.log_id < 0 || (element.log_id == 0) != (element.stanza.len > 0)) {
+    if ((element.log_id == 0) != (element.stanza.len > 0)) {
         return ERR_INVALID;
     }
     *element_out = element;
@@ -65,22 +67,25 @@ static struct str print(uint64_t position, char out[POSITION_DIGITS])
 
 void spool_push(struct redis *redis,
         const struct spool_key *key,
-        uint64_t position,
-        int64_t log_id,
+        const struct spool_element *element,
         const struct stanza *stanza)
 {
+    struct spool_element full = *element;
     struct buf name;
     struct buf packed;
     struct buf value;
     write_key(&name, key);
     buf_init(&packed, 0);
     buf_init(&value, 0);
-    if (log_id == 0) {
+    if (full.log_id == 0) {
         wire_stanza_pack(&packed, stanza);
     }
-    spool_element_encode(&value, &(struct spool_element){ position, log_id, buf_view(&packed) });
+    full.stanza = buf_view(&packed);
+    spool_element_encode(&value, &full);
     char score[POSITION_DIGITS];
-    struct str add[] = { STR("ZADD"), buf_view(&name), print(position, score), buf_view(&value) };
+    struct str add[] = {
+        STR("ZADD"), buf_view(&name), print(full.position, score), buf_view(&value)
+    };
     redis_command(redis, add, 4, NULL, NULL);
     buf_fini(&value);
     buf_fini(&packed);

@@ -27,13 +27,15 @@ struct spool_element {
     uint64_t position; /* its low half is the sequence, which wraps */
     int64_t log_id;    /* 0: volatile, the stanza itself is here */
     struct str stanza; /* packed */
+    /* Numbered by a home that did not know where the stream was, so nobody was sent it: the number
+     * is a place in the queue only, since a former home may have sent something else under it. */
+    bool is_provisional;
 };
 
-/* `stanza` is kept when there is no log id. */
+/* `stanza` is kept when there is no log id, whatever element->stanza is. */
 void spool_push(struct redis *redis,
         const struct spool_key *key,
-        uint64_t position,
-        int64_t log_id,
+        const struct spool_element *element,
         const struct stanza *stanza);
 /* Everything up to `position`. */
 void spool_trim(struct redis *redis, const struct spool_key *key, uint64_t position);
@@ -52,6 +54,8 @@ typedef void (*spool_live_loaded)(
         void *context, enum err err, const struct str *bares, size_t count);
 void spool_load_live(struct redis *redis, unsigned shard, spool_live_loaded done, void *context);
 
-/* An element as bytes, for tests and other versions: u64 position, i64 log id, packed stanza. */
+/* An element as bytes, for tests and other versions: u64 position, i64 log id, packed stanza. Of a
+ * provisional one all bits of the log id are inverted: routers of the version before leave it out.
+ */
 void spool_element_encode(struct buf *out, const struct spool_element *element);
 MUST_USE enum err spool_element_decode(struct str value, struct spool_element *element_out);

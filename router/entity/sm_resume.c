@@ -282,14 +282,15 @@ void sm_cancel_resume(struct entity *entity, struct resource *resource)
 
 /* ---- the request */
 
+/* What the client has beyond the queue of a former home is not what was numbered here since. What
+ * was numbered here and waits for its turn it cannot have. */
 static Wire__Status check_h(const struct sm_session *sm, uint32_t acked)
 {
-    /* What the client has beyond the queue of a former home is not what was numbered here since. */
-    if (sm->is_queue_lost || (sm->is_inherited && sm_sequence_is_after(acked, sm->reached))) {
+    bool is_beyond = sm_sequence_is_after(acked, sm->reached);
+    if (sm->is_queue_lost || (sm->is_inherited && is_beyond)) {
         return WIRE__STATUS__STATUS_NOT_FOUND;
     }
-    if (sm_sequence_is_after(acked, sm->queue.last)
-            || sm_sequence_is_after(sm->queue.acked, acked)) {
+    if (is_beyond || sm_sequence_is_after(sm->queue.acked, acked)) {
         return WIRE__STATUS__STATUS_INVALID;
     }
     bool is_unknown = sm->has_unknown && sm_sequence_is_after(sm->unknown_until, acked);

@@ -469,6 +469,25 @@ static void h_begins_where_enable_was(void **state)
     assert_int_equal(counter_at_least(7, 7), 7);
 }
 
+/* It is numbered, and waits until the client has acknowledged more. */
+static void what_was_not_sent_cannot_be_acknowledged(void **state)
+{
+    (void)state;
+    fake.settings.send_window_bytes = 1;
+    alice_says(2, "<body>a</body>");
+    alice_says(3, "<body>b</body>");
+    const char *out = fake_take_out();
+    assert_seen(out, "DELIVER e2 desk #1");
+    assert_not_seen(out, "DELIVER e2 desk #2");
+    resume("e3", 2);
+    assert_seen(fake_take_out(), "NOT-RESUMED e3 7");
+    assert_int_equal(fake.watermarks[2], 0);
+    resume("e3", 1);
+    assert_before(fake_take_out(), "\nRESUMED e3 desk", "DELIVER e3 desk #2");
+    resume("e4", 2);
+    assert_seen(fake_take_out(), "\nRESUMED e4 desk");
+}
+
 #define RESUME_TEST(name) cmocka_unit_test_setup_teardown(name, start_managed, fake_stop)
 
 static void take_over_resumed(void)
@@ -548,6 +567,7 @@ int main(void)
                 who_was_granted_a_session_may_announce_it_while_it_is_granted_again,
                 start_managed,
                 fake_stop),
+        RESUME_TEST(what_was_not_sent_cannot_be_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

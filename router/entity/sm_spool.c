@@ -55,12 +55,19 @@ static uint64_t position_of(const struct sm_session *sm, uint32_t sequence)
     return sm->position + (uint64_t)(int64_t)ahead;
 }
 
+/* Until it is known where the stream is, nobody is sent anything, and a former home may have sent
+ * something else under the same number. */
 static void push(const struct resource *resource, const struct sm_entry *entry)
 {
     struct sm_session *sm = resource->sm;
     struct spool_key key = key_of(sm->entity, resource);
     sm->position = position_of(sm, entry->sequence);
-    spool_push(sm->entity->router->redis, &key, sm->position, entry->log_id, &entry->stanza);
+    struct spool_element element = {
+        .position = sm->position,
+        .log_id = entry->log_id,
+        .is_provisional = sm->is_inherited && sm_sequence_is_after(entry->sequence, sm->reached),
+    };
+    spool_push(sm->entity->router->redis, &key, &element, &entry->stanza);
 }
 
 void sm_spool_push(
@@ -209,15 +216,12 @@ struct sm_load {
     void (*done)(struct entity *entity);
 };
 
-/* What is missing between two elements is unknown: Redis may have been emptied, or full. The log
- * would offer what was durable again, so only an edge that tells can have the session go on. */
-static void restore(struct sm_session *sm, const struct spool_element *element)
+static enum err append(
+        struct sm_session *sm, uint32_t sequence, const struct spool_element *element)
 {
     struct arena arena;
     struct stanza stanza;
-    uint32_t sequence = (uint32_t)element->position;
     arena_init(&arena, 0);
-    bool has_gap = sm_sequence_is_after(sequence - 1, sm->queue.last);
     enum err err = ERR_OK;
     if (element->log_id == 0) {
         err = wire_stanza_unpack(&arena, element->stanza, &stanza);
@@ -227,9 +231,30 @@ static void restore(struct sm_session *sm, const struct spool_element *element)
         err = sm_queue_restore(
                 &sm->queue, sequence, element->log_id, element->log_id ? NULL : &stanza);
     }
+    arena_fini(&arena);
+    return err;
+}
+
+/* What is missing between two elements is unknown: Redis may have been emptied, or full. The log
+ * would offer what was durable again, so only an edge that tells can have the session go on. */
+static void restore(struct sm_session *sm, const struct spool_element *element)
+{
+    uint32_t sequence = (uint32_t)element->position;
+    bool has_gap = sm_sequence_is_after(sequence - 1, sm->queue.last);
+    enum err err = append(sm, sequence, element);
     sm->is_queue_lost = sm->is_queue_lost || has_gap || err != ERR_OK;
     sm->position = element->position;
-    arena_fini(&arena);
+}
+
+/* What a former home had for the session and could not send comes behind all that was sent. */
+static void restore_provisional(struct sm_session *sm, const struct spool_element *element)
+{
+    uint32_t sequence = sm->queue.last + 1;
+    bool is_known = sm_queue_find_log(&sm->queue, element->log_id) != NULL;
+    if (!is_known && append(sm, sequence, element) == ERR_OK) {
+        sm->position = element->position;
+        sm->position = position_of(sm, sequence);
+    }
 }
 
 static void take(struct sm_session *sm, const struct spool_element *elements, size_t count)
@@ -239,11 +264,18 @@ static void take(struct sm_session *sm, const struct spool_element *elements, si
         sm->trimmed = (uint32_t)elements[0].position - 1;
     }
     for (size_t i = 0; i < count; i++) {
-        restore(sm, &elements[i]);
+        if (!elements[i].is_provisional) {
+            restore(sm, &elements[i]);
+        }
     }
     sm->is_spooled = count > 0;
     sm->sent = sm->queue.last;
     sm_note_reached(sm, sm->queue.last);
+    for (size_t i = 0; i < count; i++) {
+        if (elements[i].is_provisional) {
+            restore_provisional(sm, &elements[i]);
+        }
+    }
 }
 
 static void on_spool(

@@ -330,6 +330,78 @@ static void client_that_is_past_a_gap_cannot_resume(void **state)
     assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=");
 }
 
+/* Volatile, too, though nobody knew where the stream was when it was numbered. */
+static void what_waits_for_a_detached_session_survives_two_homes(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    fake_detach("e2", BOB, 0);
+    fake_take_over_bob();
+    say(3, BOB, "<state/>");
+    say(4, BOB, "<body>b</body>");
+    assert_before(fake_take_out(),
+            "SPOOL desk #2 volatile provisional",
+            "SPOOL desk #3 kept provisional");
+    fake_take_over_bob();
+    say(5, BOB, "<later/>");
+    fake_clear();
+    resume(1);
+    const char *out = fake_take_out();
+    assert_seen(out, "\nRESUMED e3 desk");
+    assert_before(out, "SPOOL desk #3 kept\n", "SPOOL desk #4 volatile\n");
+    assert_before(out, "DELIVER e3 desk #2 volatile", "DELIVER e3 desk #3 kept");
+    assert_before(out, "DELIVER e3 desk #3 kept", "<later/>");
+    fake_acked("e3", BOB, 4);
+    assert_int_equal(fake.watermarks[2], fake.entries[1].id);
+}
+
+/* The client has #2 of a home whose Redis lost it, then edge and home die. The next home gives that
+ * number to something else, and dies, too. */
+static void what_another_home_could_not_send_is_not_acknowledged(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    say(3, BOB, "<state/>");
+    buf_fini(&fake.spool[--fake.spool_count].packed);
+    fake_take_over_bob();
+    say(4, BOB, "<body>b</body>");
+    entity_on_edge_dead(fake.router.entities, "e2");
+    fake_run();
+    fake_take_over_bob();
+    fake_clear();
+    resume(2);
+    assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=");
+    assert_int_not_equal(fake.watermarks[2], fake.entries[1].id);
+}
+
+/* The former home's word came late; what the one after it had numbered comes behind. */
+static void what_was_sent_keeps_its_number(void **state)
+{
+    (void)state;
+    say(2, BOB, "<body>a</body>");
+    say(3, BOB, "<state/>");
+    fake.spool_count--;
+    fake_take_over_bob();
+    struct spool_element late = fake.spool[1].element;
+    struct buf packed = fake.spool[1].packed;
+    say(4, BOB, "<body>b</body>");
+    fake.spool[2].element = late;
+    fake.spool[2].packed = packed;
+    fake.spool[2].session = fake.spool[1].session;
+    fake.spool_count = 3;
+    entity_on_edge_dead(fake.router.entities, "e2");
+    fake_run();
+    fake_take_over_bob();
+    fake_clear();
+    resume(2);
+    const char *out = fake_take_out();
+    assert_seen(out, "\nRESUMED e3 desk");
+    assert_seen(out, "DELIVER e3 desk #3 kept");
+    assert_int_not_equal(fake.watermarks[2], fake.entries[1].id);
+    fake_acked("e3", BOB, 3);
+    assert_int_equal(fake.watermarks[2], fake.entries[1].id);
+}
+
 /* Redis was away; nobody has said yet what the client has beyond what it kept. */
 static void rewritten_queue_is_still_of_the_former_home(void **state)
 {
@@ -339,9 +411,12 @@ static void rewritten_queue_is_still_of_the_former_home(void **state)
     buf_fini(&fake.spool[--fake.spool_count].packed);
     fake_take_over_bob();
     say(4, BOB, "<body>b</body>"); /* a number the client knows something else by */
+    fake_clear();
     entity_on_redis_up(fake.router.entities);
+    assert_before(fake_take_out(), "SPOOL desk #1 kept\n", "SPOOL desk #2 kept provisional\n");
     entity_on_edge_dead(fake.router.entities, "e2");
     fake_run();
+    fake_take_over_bob();
     fake_clear();
     resume(2);
     assert_seen(fake_take_out(), "NOT-RESUMED e3 9 h=");
@@ -451,6 +526,11 @@ int main(void)
                 session_that_cannot_be_resumed_is_no_target, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 client_that_is_past_a_gap_cannot_resume, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_waits_for_a_detached_session_survives_two_homes, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(
+                what_another_home_could_not_send_is_not_acknowledged, start_managed, fake_stop),
+        cmocka_unit_test_setup_teardown(what_was_sent_keeps_its_number, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(
                 rewritten_queue_is_still_of_the_former_home, start_managed, fake_stop),
         cmocka_unit_test_setup_teardown(

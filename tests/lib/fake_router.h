@@ -1237,24 +1237,24 @@ void session_registry_erase(struct redis *redis, struct str bare)
 }
 void spool_push(struct redis *redis,
         const struct spool_key *key,
-        uint64_t position,
-        int64_t log_id,
+        const struct spool_element *element,
         const struct stanza *stanza)
 {
     (void)redis;
     size_t n = fake.spool_count++;
     buf_init(&fake.spool[n].packed, 0);
-    if (log_id == 0) {
+    if (element->log_id == 0) {
         wire_stanza_pack(&fake.spool[n].packed, stanza);
     }
     fake.spool[n].session = key->session;
-    fake.spool[n].element =
-            (struct spool_element){ position, log_id, buf_view(&fake.spool[n].packed) };
+    fake.spool[n].element = *element;
+    fake.spool[n].element.stanza = buf_view(&fake.spool[n].packed);
     buf_printf(&fake.out,
-            "SPOOL %s #%u %s\n",
+            "SPOOL %s #%u %s%s\n",
             fake_name_of(key->session),
-            (unsigned)(uint32_t)position,
-            log_id ? "kept" : "volatile");
+            (unsigned)(uint32_t)element->position,
+            element->log_id ? "kept" : "volatile",
+            element->is_provisional ? " provisional" : "");
 }
 void spool_trim(struct redis *redis, const struct spool_key *key, uint64_t position)
 {
