@@ -67,41 +67,19 @@ static void on_lost(void *context, unsigned shard)
     components_drop_shard(router->components, shard);
 }
 
-static void on_redis_told(void *context, enum err err, const struct redis_value *reply)
-{
-    (void)err; /* then it is away, and who resumes does without */
-    (void)reply;
-    struct router_shard *work = context;
-    struct router *router = work->router;
-    if (router->shards && shard_epoch(router->shards, work->shard) == work->epoch) {
-        shard_quiesced(router->shards, work->shard);
-    }
-    free(work);
-}
-
-/* The next home reads the queues of the sessions on another connection: Redis answers in order, so
- * with this answer it has all that was written here. */
-static void tell_redis_all(struct router_shard *work)
-{
-    const struct str ping = STR("PING");
-    if (work->router->redis) {
-        redis_command(work->router->redis, &ping, 1, on_redis_told, work);
-    } else {
-        on_redis_told(work, ERR_OK, NULL);
-    }
-}
-
 static void on_quiet(void *context, enum err err)
 {
     struct router_shard *work = context;
     struct router *router = work->router;
     if (err == ERR_UNAVAILABLE) { /* withdrawn in an outage: the watermarks still wait */
         commit_flush(router->commit, work->shard, on_quiet, work);
-    } else if (err == ERR_CLOSED) {
-        free(work);
-    } else { /* fenced: it is lost, and that is known there */
-        tell_redis_all(work);
+        return;
     }
+    /* Fenced: it is lost, and that is known there. */
+    if (err != ERR_CLOSED && shard_epoch(router->shards, work->shard) == work->epoch) {
+        shard_quiesced(router->shards, work->shard);
+    }
+    free(work);
 }
 
 static void on_entities_quiet(void *context, unsigned shard)

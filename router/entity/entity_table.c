@@ -12,6 +12,7 @@
 #include "router/entity/data_request.h"
 #include "router/entity/entity.h"
 #include "router/entity/fanout.h"
+#include "router/entity/handover.h"
 #include "router/entity/posts.h"
 #include "router/entity/quotas.h"
 #include "router/entity/redis_sweep.h"
@@ -23,16 +24,7 @@
 #define TURNS_PER_VISIT 32  /* of one mailbox, before the next one has its turn */
 #define TURNS_PER_PHASE 512 /* then sockets are looked at again */
 #define SWEEP_MS        1000
-#define QUIESCE_POLL_MS 20
 #define SETTLE_MS       60000 /* edges have announced, Redis was asked */
-
-struct quiesce {
-    bool is_wanted;
-    bool is_busy; /* scratch of one pass */
-    int64_t deadline_ms;
-    void (*done)(void *context, unsigned shard);
-    void *context;
-};
 
 struct entity_table {
     struct router *router;
@@ -45,10 +37,7 @@ struct entity_table {
     struct loop_task work;
     struct loop_wake *more; /* work is left for the next turn of the loop */
     struct timer sweep_timer;
-    struct timer quiesce_timer;
-    struct quiesce *quiesce; /* by shard */
-    unsigned shard_count;
-    unsigned quiescing;
+    struct handovers handovers;
     uint64_t next_serial;
     size_t refs;
     bool is_closed;
@@ -508,6 +497,7 @@ static void on_more(void *context)
 
 void entity_drop_shard(struct entity_table *table, unsigned shard)
 {
+    handover_forget(&table->handovers, shard);
     struct entity *entity;
     struct entity *next;
     HASH_ITER(hh, table->by_bare, entity, next)
@@ -516,62 +506,6 @@ void entity_drop_shard(struct entity_table *table, unsigned shard)
             entity_drop(entity);
         }
     }
-}
-
-static bool shard_is_settled(struct entity_table *table, unsigned shard, int64_t now_ms)
-{
-    struct quiesce *quiesce = &table->quiesce[shard];
-    if (quiesce->is_busy || !commit_is_idle(table->router->commit, shard)) {
-        if (now_ms < quiesce->deadline_ms) {
-            return false;
-        }
-        log_warn("entity", "shard handed over with work left", log_int("shard", shard));
-    }
-    return true;
-}
-
-static void on_quiesce_poll(struct timer *timer, void *context)
-{
-    struct entity_table *table = context;
-    for (unsigned shard = 0; shard < table->shard_count; shard++) {
-        table->quiesce[shard].is_busy = false;
-    }
-    for (struct entity *entity = table->by_bare; entity; entity = entity->hh.next) {
-        if (table->quiesce[entity->shard].is_wanted && !entity_is_quiet(entity)) {
-            table->quiesce[entity->shard].is_busy = true;
-        }
-    }
-    int64_t now_ms = loop_now_ms(table->router->loop);
-    for (unsigned shard = 0; shard < table->shard_count; shard++) {
-        struct quiesce *quiesce = &table->quiesce[shard];
-        if (quiesce->is_wanted && shard_is_settled(table, shard, now_ms)) {
-            quiesce->is_wanted = false;
-            table->quiescing--;
-            entity_drop_shard(table, shard);
-            quiesce->done(quiesce->context, shard);
-        }
-    }
-    if (table->quiescing > 0) {
-        timer_start(loop_timers(table->router->loop), timer, QUIESCE_POLL_MS);
-    }
-}
-
-void entity_quiesce_shard(struct entity_table *table,
-        unsigned shard,
-        void (*done)(void *context, unsigned shard),
-        void *context)
-{
-    ASSERT(shard < table->shard_count);
-    struct quiesce *quiesce = &table->quiesce[shard];
-    table->quiescing += quiesce->is_wanted ? 0 : 1;
-    *quiesce = (struct quiesce){
-        .is_wanted = true,
-        .deadline_ms =
-                loop_now_ms(table->router->loop) + table->router->settings->commit_timeout_ms,
-        .done = done,
-        .context = context,
-    };
-    timer_start(loop_timers(table->router->loop), &table->quiesce_timer, 0);
 }
 
 /* ---- the table */
@@ -594,6 +528,11 @@ struct fanouts *entity_table_fanouts(struct entity_table *table)
 struct redis_sweep *entity_table_redis_sweep(struct entity_table *table)
 {
     return &table->redis_sweep;
+}
+
+struct handovers *entity_table_handovers(struct entity_table *table)
+{
+    return &table->handovers;
 }
 
 void entity_table_schedule(struct entity_table *table)
@@ -621,14 +560,12 @@ enum err entity_table_create(struct router *router, struct entity_table **table_
 {
     struct entity_table *table = MEM_NEW(struct entity_table);
     table->router = router;
-    table->shard_count = router->settings->shards;
-    table->gained_ms = mem_calloc(table->shard_count, sizeof(table->gained_ms[0]));
+    table->gained_ms = mem_calloc(router->settings->shards, sizeof(table->gained_ms[0]));
     fanouts_init(&table->fanouts);
-    table->quiesce = mem_calloc(table->shard_count, sizeof(table->quiesce[0]));
+    handovers_init(&table->handovers, table);
     table->work = (struct loop_task){ .run = on_work, .context = table };
     table->more = loop_wake_create(router->loop, on_more, table);
     timer_init(&table->sweep_timer, on_sweep, table);
-    timer_init(&table->quiesce_timer, on_quiesce_poll, table);
     timer_start(loop_timers(router->loop), &table->sweep_timer, SWEEP_MS);
     revivals_init(&table->revivals, table);
     redis_sweep_init(&table->redis_sweep, table);
@@ -653,12 +590,11 @@ void entity_table_destroy(struct entity_table *table)
     revivals_fini(&table->revivals);
     redis_sweep_fini(&table->redis_sweep);
     fanouts_fini(&table->fanouts);
+    handovers_fini(&table->handovers);
     free(table->gained_ms);
     timer_stop(&table->sweep_timer);
-    timer_stop(&table->quiesce_timer);
     loop_task_cancel(table->router->loop, &table->work);
     loop_wake_destroy(table->more);
-    free(table->quiesce);
     if (table->refs == 0) {
         free(table); /* else the last reference does */
     }

@@ -95,7 +95,10 @@ void entity_report_sessions(struct entity_table *table, struct buf *out);
 /* It has come to us: accounts with sessions that survive their stream are woken by and by, so that
  * those end in time. */
 void entity_revive_shard(struct entity_table *table, unsigned shard);
+/* It is lost; one that was being quiesced is so no more. */
 void entity_drop_shard(struct entity_table *table, unsigned shard);
+/* Drops it when nothing of it is at work and Redis, unless it is away, has all of it, at the latest
+ * after messages.commit_timeout; then `done`. */
 void entity_quiesce_shard(struct entity_table *table,
         unsigned shard,
         void (*done)(void *context, unsigned shard),

@@ -1,5 +1,4 @@
-/* The table: idle entities are forgotten, shards are dropped and handed over, stores that fail are
- * asked again. */
+/* The table: idle entities are forgotten, shards are dropped, stores that fail are asked again. */
 #include "tests/lib/fake_router.h"
 
 #define ALICE "alice@example.org/phone"
@@ -115,49 +114,6 @@ static void lost_shard_tells_waiting_routes_at_once(void **state)
     assert_string_equal(fake_take_out(), "");
     fake_commit(ERR_FENCED); /* the reply finds nobody */
     fake_run();
-}
-
-static unsigned settled;
-
-static void on_settled(void *context, unsigned shard)
-{
-    assert_int_equal(shard, *(unsigned *)context);
-    settled++;
-}
-
-static void shard_is_handed_over_when_its_commits_are_decided(void **state)
-{
-    (void)state;
-    enum err answer;
-    settled = 0;
-    fake.is_auto_commit = false;
-    route_to("bob@example.org", &answer);
-    fake_run();
-    unsigned shard = find("bob@example.org")->shard;
-    entity_quiesce_shard(fake.router.entities, shard, on_settled, &shard);
-    fake_advance(100);
-    assert_int_equal(settled, 0);
-    fake_commit(ERR_OK);
-    fake_run();
-    fake_advance(100);
-    assert_int_equal(settled, 1);
-    assert_int_equal(answer, ERR_OK);
-    assert_null(find("bob@example.org"));
-}
-
-static void shard_with_stuck_work_is_handed_over_after_the_time_limit(void **state)
-{
-    (void)state;
-    enum err answer;
-    settled = 0;
-    fake.is_auto_commit = false;
-    route_to("bob@example.org", &answer);
-    fake_run();
-    unsigned shard = find("bob@example.org")->shard;
-    entity_quiesce_shard(fake.router.entities, shard, on_settled, &shard);
-    fake_advance(fake.settings.commit_timeout_ms + 50);
-    assert_int_equal(settled, 1);
-    assert_int_equal(answer, ERR_FENCED);
 }
 
 static void log_that_is_away_holds_messages_then_answers_them(void **state) /* G01 */
@@ -300,10 +256,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(number_of_entities_is_bounded, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 lost_shard_tells_waiting_routes_at_once, fake_start, fake_stop),
-        cmocka_unit_test_setup_teardown(
-                shard_is_handed_over_when_its_commits_are_decided, fake_start, fake_stop),
-        cmocka_unit_test_setup_teardown(
-                shard_with_stuck_work_is_handed_over_after_the_time_limit, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
                 log_that_is_away_holds_messages_then_answers_them, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(

@@ -16,6 +16,8 @@ struct fanouts;
 struct fanouts *entity_table_fanouts(struct entity_table *table);
 struct redis_sweep;
 struct redis_sweep *entity_table_redis_sweep(struct entity_table *table);
+struct handovers;
+struct handovers *entity_table_handovers(struct entity_table *table);
 void entity_table_schedule(struct entity_table *table); /* there is work */
 /* The shard is here for so long that every account of it with a session is in memory. */
 bool entity_table_is_settled(const struct entity_table *table, unsigned shard);

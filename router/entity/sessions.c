@@ -6,6 +6,7 @@
 #include "chassis/metrics.h"
 #include "router/entity/csi_buffer.h"
 #include "router/entity/entity.h"
+#include "router/entity/handover.h"
 #include "router/entity/sm.h"
 #include "router/pipeline.h"
 #include "router/router.h"
@@ -148,6 +149,7 @@ void sessions_write_record(
         };
     }
     session_registry_write(router->redis, entity->bare, &record);
+    handover_note_written(entity);
 }
 
 void sessions_write_presence(struct entity *entity, struct resource *resource)

@@ -8,6 +8,7 @@
 #include "proto/wire/wire.h"
 #include "router/commit.h"
 #include "router/entity/entity.h"
+#include "router/entity/handover.h"
 #include "router/entity/posts.h"
 #include "router/entity/sessions.h"
 #include "router/entity/sm.h"
@@ -68,6 +69,7 @@ static void push(const struct resource *resource, const struct sm_entry *entry)
         .is_provisional = sm->is_inherited && sm_sequence_is_after(entry->sequence, sm->reached),
     };
     spool_push(sm->entity->router->redis, &key, &element, &entry->stanza);
+    handover_note_written(sm->entity);
 }
 
 void sm_spool_push(
@@ -90,6 +92,7 @@ void sm_spool_close(struct entity *entity, const struct resource *resource)
     }
     struct spool_key key = key_of(entity, resource);
     spool_erase(entity->router->redis, &key);
+    handover_note_written(entity);
 }
 
 /* A watermark that is on its way into the log; behind it elements may go. */
@@ -124,6 +127,7 @@ static void trim_behind(struct sm_session *sm, int64_t watermark, uint32_t recor
     }
     struct spool_key key = key_of(entity, sm->resource);
     spool_trim(entity->router->redis, &key, position_of(sm, last));
+    handover_note_written(entity);
     sm->trimmed = last;
     sm->is_spooled = false; /* an empty set forgets its time: the next element renews it */
     keep_alive(entity, sm->resource);
@@ -199,6 +203,7 @@ void sm_spool_rewrite(struct entity *entity, struct resource *resource)
     }
     struct spool_key key = key_of(entity, resource);
     spool_erase(entity->router->redis, &key);
+    handover_note_written(entity);
     sm_spool_open(entity);
     for (struct sm_entry *entry = is_spooling(entity) ? sm->queue.head : NULL; entry;
             entry = entry->next) {

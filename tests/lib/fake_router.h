@@ -135,6 +135,12 @@ struct fake {
     bool is_redis_slow; /* it has room for redis_room looks */
     int redis_room;
     int64_t redis_lost_ms; /* when; 0: long ago */
+    bool is_redis_mute;    /* fake_answer_redis answers */
+    struct {
+        redis_done done;
+        void *context;
+    } questions[FAKE_MAX];
+    size_t question_count;
     bool is_store_down;
     bool is_fenced;
     struct fake_datum {
@@ -1193,6 +1199,24 @@ int64_t redis_down_ms(const struct redis *redis)
     int64_t since_ms = fake.redis_lost_ms > 0 ? loop_now_ms(NULL) - fake.redis_lost_ms : INT32_MAX;
     return fake.is_redis_up ? 0 : since_ms;
 }
+static inline void fake_answer_redis(enum err err)
+{
+    const struct redis_value pong = { .type = REDIS_STATUS, .text = STR("PONG") };
+    size_t count = fake.question_count;
+    fake.question_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        fake.questions[i].done(fake.questions[i].context, err, err == ERR_OK ? &pong : NULL);
+    }
+}
+void redis_command(
+        struct redis *redis, const struct str *args, size_t count, redis_done done, void *context)
+{
+    (void)redis;
+    (void)count;
+    buf_printf(&fake.out, "REDIS " STR_FMT "\n", STR_ARG(args[0]));
+    fake.questions[fake.question_count].done = done;
+    fake.questions[fake.question_count++].context = context;
+}
 void session_registry_write(
         struct redis *redis, struct str bare, const struct session_record *record)
 {
@@ -1372,6 +1396,8 @@ static inline void fake_run(void)
             task->run(task->context);
         } else if (fake.is_auto_commit && fake.wait_count) {
             fake_commit(ERR_OK);
+        } else if (fake.question_count && !fake.is_redis_mute) {
+            fake_answer_redis(fake.is_redis_up ? ERR_OK : ERR_UNAVAILABLE);
         } else if (!fake_run_calls()) {
             return;
         }
@@ -1472,6 +1498,7 @@ static inline int fake_stop(void **state)
     (void)state;
     entity_table_destroy(fake.router.entities);
     fake_commit(ERR_CLOSED);
+    fake_answer_redis(ERR_UNAVAILABLE);
     while (fake_run_calls()) {
     }
     for (size_t i = 0; i < fake.route_count; i++) {
