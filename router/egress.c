@@ -460,13 +460,16 @@ static void mark_repeat(struct egress *egress, struct route *route)
     route->record = record;
 }
 
+/* Who has refused one for now, inside the call, too, is asked again later. */
+static struct route *next_to_send(const struct egress *egress, unsigned shard)
+{
+    bool is_due = loop_now_ms(egress->router->loop) >= egress->routes.by_shard[shard].not_before_ms;
+    return is_due ? route_queue_next(&egress->routes, shard) : NULL;
+}
+
 static void flush_shard(struct egress *egress, unsigned shard)
 {
-    if (loop_now_ms(egress->router->loop) < egress->routes.by_shard[shard].not_before_ms) {
-        return;
-    }
-
-    struct route *route = route_queue_next(&egress->routes, shard);
+    struct route *route = next_to_send(egress, shard);
     while (route != NULL) {
         if (shard_is_owned(egress->router->shards, shard)) {
             route_here(egress, route);
@@ -483,7 +486,7 @@ static void flush_shard(struct egress *egress, unsigned shard)
             }
             route_queue_sent(&egress->routes, route, home);
         }
-        route = route_queue_next(&egress->routes, shard);
+        route = next_to_send(egress, shard);
     }
 }
 

@@ -70,7 +70,7 @@ struct route *route_queue_find(struct route_queue *queue, uint64_t request)
     return route;
 }
 
-struct route *route_queue_next(struct route_queue *queue, unsigned shard)
+struct route *route_queue_next(const struct route_queue *queue, unsigned shard)
 {
     if (queue->by_shard[shard].waiting == 0) {
         return NULL;

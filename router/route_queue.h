@@ -50,7 +50,7 @@ struct route *route_queue_add(struct route_queue *queue,
 struct route *route_queue_find(struct route_queue *queue, uint64_t request); /* NULL: answered */
 
 /* The oldest of the shard that waits: the only one that may be sent next. NULL: none. */
-struct route *route_queue_next(struct route_queue *queue, unsigned shard);
+struct route *route_queue_next(const struct route_queue *queue, unsigned shard);
 void route_queue_sent(struct route_queue *queue, struct route *route, const void *peer);
 
 /* What was sent to `peer` waits again; order is kept, since all of a shard that comes later waits,

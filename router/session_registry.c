@@ -5,9 +5,9 @@
 #include "chassis/redis.h"
 
 #define RECORD_VERSION    1
-#define RECORD_SM_VERSION 3
+#define RECORD_SM_VERSION 2
 #define RECORD_HEAD_BYTES 23
-#define RECORD_SM_BYTES   32
+#define RECORD_SM_BYTES   28
 /* Two days: outlives any outage, not a forgotten account. */
 #define RECORD_TTL_S    "172800"
 #define FLAG_AVAILABLE  1
@@ -47,8 +47,7 @@ void session_record_encode(struct buf *out, const struct session_record *record)
         buf_append_u32be(out, sm->acked);
         buf_append_u32be(out, sm->attach);
         buf_append_u32be(out, sm->max_s);
-        buf_append_u32be(out, sm->granted);
-        buf_append_u64be(out, (uint64_t)sm->detached_wall_ms);
+        buf_append_u64be(out, sm->is_detached ? (uint64_t)sm->detached_wall_ms : sm->granted);
     }
     buf_append_str(out, record->edge);
 }
@@ -90,9 +89,11 @@ enum err session_record_decode(struct str value, struct session_record *record_o
             .acked = (uint32_t)read_be(sm + 8, 4),
             .attach = (uint32_t)read_be(sm + 12, 4),
             .max_s = (uint32_t)read_be(sm + 16, 4),
-            .granted = (uint32_t)read_be(sm + 20, 4),
-            .detached_wall_ms = (int64_t)read_be(sm + 24, 8),
         };
+        bool is_detached = record_out->sm.is_detached;
+        uint64_t last = read_be(sm + 20, 8);
+        record_out->sm.detached_wall_ms = is_detached ? (int64_t)last : 0;
+        record_out->sm.granted = is_detached ? 0 : (uint32_t)last;
     }
     return ERR_OK;
 }

@@ -25,8 +25,8 @@ struct session_record_sm {
     uint32_t acked;
     uint32_t attach;
     uint32_t max_s;
-    uint32_t granted; /* see struct sm_session */
-    int64_t detached_wall_ms;
+    uint32_t granted;         /* see struct sm_session; of a detached one 0 */
+    int64_t detached_wall_ms; /* of one that is not detached 0 */
 };
 
 struct session_record {

@@ -88,22 +88,23 @@ static bool may_expire_input(const struct entity *entity, const struct item *ite
             && !counter_is_after(item->counter, resource->taken + 1);
 }
 
-/* An answer outside the numbers would break them: its edge and its client know that it waits.
- * `before`: what is older and stays; an Announce always does. */
-static bool is_of_managed(
+/* An answer outside the numbers would break them: its edge and its client know that it waits. So
+ * does what may be a repeat. `before`: what is older and stays; an Announce always does. */
+static bool must_wait(
         const struct entity *entity, const struct mailbox *before, const struct item *input)
 {
     if (input->kind != ITEM_INPUT) {
         return false;
     }
     const struct resource *resource = entity_find_session(entity, input->session);
-    bool is_managed = resource && resource->sm;
+    bool is_waiting = resource && resource->sm;
     for (const struct item *item = before->head; item; item = item->next) {
         if (item->kind == ITEM_ANNOUNCE && id128_equal(item->session, input->session)) {
-            is_managed = item->sm.has_sm;
+            is_waiting =
+                    item->sm.has_sm || input->posted_ms - item->posted_ms < RESOURCE_REPEATS_MS;
         }
     }
-    return is_managed;
+    return is_waiting;
 }
 
 /* Its stream has ended behind it: nobody would hear an error, so it waits for the store instead. */
@@ -120,8 +121,16 @@ static bool is_of_ended_stream(const struct item *input)
     return false;
 }
 
+/* Nobody can say that it was not kept before the log was read. An account that cannot be opened at
+ * all has no say in it. */
+static bool may_be_kept(const struct item *route, enum err err)
+{
+    bool is_away = err == ERR_UNAVAILABLE || err == ERR_TIMEOUT || err == ERR_LIMIT;
+    return is_away && route->done && route->origin.is_repeat;
+}
+
 /* What is too old and asks for an answer gets one; the rest stays in order. */
-static void expire_items(struct entity *entity)
+static void expire_items(struct entity *entity, enum err err)
 {
     int64_t oldest_ms =
             loop_now_ms(entity->router->loop) - entity->router->settings->commit_timeout_ms;
@@ -133,13 +142,13 @@ static void expire_items(struct entity *entity)
     struct item *next;
     for (struct item *item = old.head; item; item = next) {
         next = item->next;
-        bool is_old = item->posted_ms <= oldest_ms && !is_of_managed(entity, &entity->mailbox, item)
+        bool is_old = item->posted_ms <= oldest_ms && !must_wait(entity, &entity->mailbox, item)
                 && !is_of_ended_stream(item);
         if (is_old && item->kind == ITEM_BIND) {
             sessions_answer_failed_bind(entity, item, WIRE__STATUS__STATUS_TEMPORARY);
         } else if (is_old && item->kind == ITEM_INPUT && may_expire_input(entity, item)) {
             answer_expired_input(entity, item);
-        } else if (is_old && item->kind == ITEM_ROUTE && !(item->done && item->origin.is_repeat)) {
+        } else if (is_old && item->kind == ITEM_ROUTE && !may_be_kept(item, err)) {
             answer_expired_route(entity, item);
         } else {
             mailbox_push(&entity->mailbox, item);
@@ -175,7 +184,7 @@ static void back_off(struct entity *entity, const char *what, enum err err)
     unsigned doublings =
             entity->load_tries < BACKOFF_DOUBLINGS ? entity->load_tries : BACKOFF_DOUBLINGS;
     entity->load_tries++;
-    expire_items(entity);
+    expire_items(entity, err);
     load_later(entity, entity_activate, (int64_t)BACKOFF_FIRST_MS << doublings);
 }
 
@@ -335,7 +344,7 @@ static void restore_session(struct entity *entity, const struct session_record *
     resource->is_available = record->is_available;
     resource->has_blocklist = record->has_blocklist;
     resource->has_carbons = record->has_carbons;
-    resource->has_moved = true;
+    resource->moved_ms = loop_now_ms(entity->router->loop);
     resource->is_initialised = record->is_available;
     resource->is_interested = record->is_interested;
     resource->priority = record->priority;

@@ -80,6 +80,7 @@ static void on_part_decided(void *context, enum err err)
     }
     if (err == ERR_FENCED) { /* the recipient has moved: its next home is asked */
         part->is_routed = true;
+        part->origin.is_repeat = 1; /* it may have been written before that was fenced */
         egress_route(
                 components->router->egress, &part->origin, &part->stanza, on_part_decided, part);
         return;

@@ -169,16 +169,25 @@ static void what_may_be_in_the_log_waits_until_it_is_read(void **state)
     assert_int_equal(fake.entry_count, 1);
 }
 
-static void what_may_be_in_the_log_is_asked_again_when_there_is_no_room(void **state)
+static void what_may_be_in_the_log_has_twice_the_room_and_is_then_asked_again(void **state)
 {
     (void)state;
-    enum err answer;
-    fake.settings.max_mailbox = 0;
-    const struct origin repeat = { .session = { 1, 2 }, .counter = 1000, .is_repeat = 1 };
-    route_origin("bob@example.org", &repeat, &answer);
-    assert_int_equal(answer, ERR_FENCED);
-    route_to("bob@example.org", &answer);
-    assert_int_equal(answer, ERR_DENIED);
+    enum err answers[5];
+    fake.settings.max_mailbox = 2;
+    struct origin repeat = { .session = { 1, 2 }, .counter = 1000, .is_repeat = 1 };
+    route_to("bob@example.org", &answers[0]);
+    route_to("bob@example.org", &answers[1]);
+    route_to("bob@example.org", &answers[2]);
+    assert_int_equal(answers[2], ERR_DENIED);
+    for (size_t i = 2; i < 5; i++) {
+        repeat.counter++;
+        route_origin("bob@example.org", &repeat, &answers[i]);
+    }
+    assert_int_equal(answers[4], ERR_FENCED);
+    fake_run();
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(answers[i], ERR_OK);
+    }
 }
 
 /* The store is away for long: a route comes back, an input behind it is answered, and an input
@@ -261,7 +270,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(
                 what_may_be_in_the_log_waits_until_it_is_read, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(
-                what_may_be_in_the_log_is_asked_again_when_there_is_no_room, fake_start, fake_stop),
+                what_may_be_in_the_log_has_twice_the_room_and_is_then_asked_again,
+                fake_start,
+                fake_stop),
         cmocka_unit_test_setup_teardown(
                 what_is_too_old_is_answered_and_the_rest_waits, fake_start, fake_stop),
         cmocka_unit_test_setup_teardown(

@@ -51,7 +51,7 @@ static void on_answer(void *context, enum err err, const struct redis_value *rep
         return;
     }
     handover->told = question.written;
-    if (handovers->running > 0) {
+    if (handovers->running > 0 && handover->told == handover->written) {
         timer_start(loop_timers(entity_table_router(table)->loop), &handovers->timer, 0);
     }
 }

@@ -217,12 +217,13 @@ void entity_on_route(struct entity_table *table,
         return;
     }
     struct entity *entity = entity_get(table, to.bare);
-    if ((int64_t)entity->mailbox.count >= entity->router->settings->max_mailbox) {
-        if (done && origin->is_repeat) {
-            done(context, ERR_FENCED); /* it may be in the log: asked again when there is room */
-        } else {
-            refuse_route(entity, stanza, done, context);
-        }
+    int64_t room = entity->router->settings->max_mailbox - (int64_t)entity->mailbox.count;
+    if (done && origin->is_repeat && room <= -entity->router->settings->max_mailbox) {
+        done(context, ERR_FENCED); /* again when there is room: nobody can say what became of it */
+        return;
+    }
+    if (room <= 0 && !(done && origin->is_repeat)) {
+        refuse_route(entity, stanza, done, context);
         return;
     }
     struct item *item = item_create(ITEM_ROUTE, stanza, 0);

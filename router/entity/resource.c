@@ -43,6 +43,16 @@ void resource_destroy(struct resource *resource)
     free(resource);
 }
 
+void resource_repeats_from(struct resource *resource, int64_t now_ms)
+{
+    resource->moved_ms = resource->moved_ms ? now_ms : 0;
+}
+
+bool resource_may_repeat(const struct resource *resource, int64_t posted_ms)
+{
+    return resource->moved_ms != 0 && posted_ms - resource->moved_ms < RESOURCE_REPEATS_MS;
+}
+
 void resource_set_edge(struct resource *resource, const char *edge)
 {
     char *copy = str_to_cstr(str_from_cstr(edge));

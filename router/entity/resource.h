@@ -46,7 +46,8 @@ struct resource {
     bool has_blocklist;    /* asked for it: hears of changes (XEP-0191) */
     bool has_carbons;      /* wants copies of the account's messages (XEP-0280) */
     bool is_told;          /* bound here, or its edge has announced it here */
-    bool has_moved;        /* not bound here: a former home may have taken what comes now */
+    int64_t moved_ms;      /* when it came from another home, and was announced or resumed here
+                              last; 0: it was bound here */
     struct sm_session *sm; /* NULL: stream management is off */
     struct enable_request enable;
     bool owes_close_reply;
@@ -74,6 +75,11 @@ struct resource {
     struct input_work **works_end;
 };
 
+/* A session that came from another home was announced or resumed here. */
+void resource_repeats_from(struct resource *resource, int64_t now_ms);
+/* What came in at `posted_ms` may have been taken by a former home. */
+bool resource_may_repeat(const struct resource *resource, int64_t posted_ms);
+
 static inline bool counter_is_after(uint32_t a, uint32_t b)
 {
     return (int32_t)(a - b) > 0;
@@ -85,6 +91,10 @@ static inline uint32_t counter_at_least(uint32_t handled, uint32_t base)
 {
     return base - handled < (1U << 20) ? base : handled;
 }
+
+/* Edges repeat at once what they were not answered for, and clients when they have resumed; links
+ * may be full meanwhile. */
+#define RESOURCE_REPEATS_MS 30000
 
 enum resource_take {
     RESOURCE_TAKEN,

@@ -150,6 +150,23 @@ static void directed_addresses_are_kept_once(void **state)
     resource_destroy(resource);
 }
 
+/* For a while after its edge, or its client, has spoken to the new home. */
+static void what_comes_soon_after_a_move_may_be_a_repeat(void **state)
+{
+    (void)state;
+    struct resource *resource =
+            resource_create((struct id128){ 1, 2 }, "e1", STR("a@x"), STR("phone"));
+    resource_repeats_from(resource, 1000); /* it was bound here */
+    assert_false(resource_may_repeat(resource, 1001));
+    resource->moved_ms = 1000;
+    assert_true(resource_may_repeat(resource, 900)); /* it waited while the account was read */
+    assert_true(resource_may_repeat(resource, 30999));
+    assert_false(resource_may_repeat(resource, 31000));
+    resource_repeats_from(resource, 20000);
+    assert_true(resource_may_repeat(resource, 31000));
+    resource_destroy(resource);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +175,7 @@ int main(void)
         cmocka_unit_test(handled_moves_over_the_contiguous_prefix_only),
         cmocka_unit_test(durable_input_is_committed_with_its_entry_and_told_after_both),
         cmocka_unit_test(counters_wrap),
+        cmocka_unit_test(what_comes_soon_after_a_move_may_be_a_repeat),
         cmocka_unit_test(announced_counter_ends_older_work),
         cmocka_unit_test(only_available_sessions_of_no_negative_priority_are_eligible),
     };

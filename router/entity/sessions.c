@@ -6,13 +6,10 @@
 #include "chassis/metrics.h"
 #include "router/entity/csi_buffer.h"
 #include "router/entity/entity.h"
-#include "router/entity/handover.h"
 #include "router/entity/sm.h"
 #include "router/pipeline.h"
 #include "router/router.h"
-#include "router/session_registry.h"
 #include "router/signer.h"
-#include "router/spool.h"
 
 #define MAX_STORED_INPUTS 256
 #define ASK_AGAIN_MS      1000
@@ -116,83 +113,6 @@ static uint32_t announced_counter(const struct entity *entity, const struct item
 
 /* ---- the set of sessions */
 
-void sessions_write_record(
-        struct router *router, const struct entity *entity, const struct resource *resource)
-{
-    if (!router->redis) {
-        return;
-    }
-    struct session_record record = {
-        .resource = resource->name,
-        .session = resource->session,
-        .edge = str_from_cstr(resource->edge),
-        .is_available = resource->is_available,
-        .has_blocklist = resource->has_blocklist,
-        .has_carbons = resource->has_carbons,
-        .priority = resource->priority,
-        .handled = resource->handled_sent,
-        .is_interested = resource->is_interested,
-    };
-    const struct sm_session *sm = resource->sm;
-    if (sm) {
-        record.has_sm = true;
-        record.sm = (struct session_record_sm){
-            .is_resumable = sm->is_resumable,
-            .is_detached = sm->is_detached,
-            .base_sequence = sm->base_sequence,
-            .base_counter = sm->base_counter,
-            .acked = sm->queue.acked,
-            .attach = sm->attach,
-            .granted = sm->granted,
-            .max_s = (uint32_t)(sm->max_ms / 1000),
-            .detached_wall_ms = sm->detached_wall_ms,
-        };
-    }
-    session_registry_write(router->redis, entity->bare, &record);
-    handover_note_written(entity);
-}
-
-void sessions_write_presence(struct entity *entity, struct resource *resource)
-{
-    struct session_record record = {
-        .session = resource->session,
-        .presence = resource->presence,
-        .presence_child_count = resource->presence_child_count,
-        .directed = buf_view(&resource->directed),
-    };
-    bool has_any = record.presence.len > 0 || record.directed.len > 0;
-    if (entity->router->redis && (has_any || resource->is_presence_stored)) {
-        session_registry_write_presence(entity->router->redis, entity->bare, &record);
-        resource->is_presence_stored = has_any;
-    }
-}
-
-bool sessions_is_live(const struct entity *entity)
-{
-    for (const struct resource *resource = entity->resources; resource; resource = resource->next) {
-        if (!resource->is_closing
-                && (resource->sm || resource->is_available || resource->directed_count > 0)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The next home of the account is to wake it, so that its contacts hear when a session ends. */
-void sessions_update_live(struct entity *entity)
-{
-    bool is_live = sessions_is_live(entity);
-    if (!entity->router->redis || is_live == entity->is_live) {
-        return;
-    }
-    entity->is_live = is_live;
-    if (is_live) {
-        spool_add_live(entity->router->redis, entity->shard, entity->bare);
-    } else {
-        spool_remove_live(entity->router->redis, entity->shard, entity->bare);
-    }
-}
-
 void sessions_changed(struct entity *entity, struct resource *resource)
 {
     sessions_write_record(entity->router, entity, resource);
@@ -236,8 +156,8 @@ void sessions_end(struct entity *entity, struct resource *resource)
     entity_note_online(entity);
     metric_add(&sessions_gauge, -1);
     run_close_hooks(entity, resource); /* first: should we die in between, the next home tells it */
-    if (!entity_find_resource(entity, resource->name) && entity->router->redis) {
-        session_registry_remove(entity->router->redis, entity->bare, resource->name);
+    if (!entity_find_resource(entity, resource->name)) {
+        sessions_remove_record(entity, resource);
     }
     sessions_write_presence(entity, resource);
     if (resource->sm) {
@@ -511,7 +431,7 @@ static void adopt(struct entity *entity, const struct item *item)
             resource_create(item->session, item->edge, entity->bare, item->resource);
     resource_set_handled(resource, announced_counter(entity, item));
     resource->is_told = true;
-    resource->has_moved = true;
+    resource->moved_ms = loop_now_ms(entity->router->loop);
     resource->is_available = item->is_available;
     resource->priority = item->priority;
     resource->is_adopted = !entity->knows_sessions;
@@ -595,6 +515,7 @@ static void announce_again(
         is_news = true;
     }
     resource_set_edge(resource, item->edge);
+    resource_repeats_from(resource, loop_now_ms(entity->router->loop));
     announce_counter(entity, resource, item);
     if (is_back) {
         resource->is_available = true;

@@ -31,6 +31,7 @@ void sessions_answer_failed_bind(
 
 void sessions_write_record(
         struct router *router, const struct entity *entity, const struct resource *resource);
+void sessions_remove_record(const struct entity *entity, const struct resource *resource);
 /* What the record has no room for: the presence itself, and addresses of directed presence. */
 void sessions_write_presence(struct entity *entity, struct resource *resource);
 /* A session that outlives this home, or whose end somebody waits for. */

@@ -254,6 +254,7 @@ void sm_finish_resume(struct entity *entity, struct resource *resource)
     sm->attach += resume->is_granted ? 0 : 1;
     sm->granted = (uint32_t)resume->request;
     resource_set_edge(resource, resume->edge);
+    resource_repeats_from(resource, loop_now_ms(entity->router->loop));
     resource->handled_sent = resource->handled;
     sm_spool_inherit(entity, resource);
     sm_ack(entity, resource, resume->acked);

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from catalogue import fault, pick
-from judge import DRAINS, STALLS, STORE_AWAY
+from judge import DRAINS, STALLS, STORE_AWAY, slowness
 from load import PlainUser
 from rawclient import body, tls_context
 
@@ -89,16 +89,17 @@ def failpoint(kind, point, passages):
         node.restart_delay = 1.0
         node.env["STARLING_FAILPOINT"] = f"{point}:{random.randint(passages // 2, passages)}"
         node.kill()
-        if kind == "edges":
-            await asyncio.sleep(3)
-            for other in load.cluster.edges:
-                if other is not node:
-                    other.kill()
         try:
             for deaths in (1, 2):
-                deadline = time.monotonic() + 20
+                deadline = time.monotonic() + 20 * slowness()
+                send_there = time.monotonic() + 3 if kind == "edges" and deaths == 2 else deadline
                 while node.deaths < before + deaths and time.monotonic() < deadline:
                     await asyncio.sleep(0.05)
+                    if time.monotonic() > send_there:
+                        send_there += 15
+                        for other in load.cluster.edges:
+                            if other is not node:
+                                other.kill()
                 if node.deaths < before + deaths:
                     load.wrong.append(f"{node.name}: failpoint {point} did not fire")
                     break
