@@ -63,6 +63,7 @@ static void answer_expired_input(struct entity *entity, struct item *item)
 static void answer_expired_route(struct entity *entity, struct item *item)
 {
     if (item->done) {
+        origins_add(&entity->origins, &item->origin, ORIGIN_REFUSED); /* and so is a copy of it */
         item->done(item->context, ERR_DENIED);
         return;
     }
@@ -88,20 +89,31 @@ static bool may_expire_input(const struct entity *entity, const struct item *ite
             && !counter_is_after(item->counter, resource->taken + 1);
 }
 
-/* An answer outside the numbers would break them: its edge and its client know that it waits. So
- * does what may be a repeat. `before`: what is older and stays; an Announce always does. */
-static bool must_wait(
-        const struct entity *entity, const struct mailbox *before, const struct item *input)
+/* An account that cannot be opened at all answers whatever it may have kept. */
+static bool is_store_away(enum err err)
+{
+    return err == ERR_UNAVAILABLE || err == ERR_TIMEOUT || err == ERR_LIMIT;
+}
+
+/* An answer outside the numbers would break them: its edge and its client know that it waits. What
+ * may be a repeat waits, too, and whatever is behind it, since Handled is cumulative. */
+static bool must_wait(const struct entity *entity, const struct item *input, enum err err)
 {
     if (input->kind != ITEM_INPUT) {
         return false;
     }
     const struct resource *resource = entity_find_session(entity, input->session);
     bool is_waiting = resource && resource->sm;
-    for (const struct item *item = before->head; item; item = item->next) {
-        if (item->kind == ITEM_ANNOUNCE && id128_equal(item->session, input->session)) {
-            is_waiting =
-                    item->sm.has_sm || input->posted_ms - item->posted_ms < RESOURCE_REPEATS_MS;
+    /* Of what is older only that which stays is there; an Announce always does. */
+    for (const struct item *item = entity->mailbox.head; item; item = item->next) {
+        if (!id128_equal(item->session, input->session)) {
+            continue;
+        }
+        if (item->kind == ITEM_ANNOUNCE) {
+            bool may_repeat = input->posted_ms - item->posted_ms < RESOURCE_REPEATS_MS;
+            is_waiting = item->sm.has_sm || (may_repeat && is_store_away(err));
+        } else if (item->kind == ITEM_INPUT) {
+            is_waiting = true;
         }
     }
     return is_waiting;
@@ -121,12 +133,10 @@ static bool is_of_ended_stream(const struct item *input)
     return false;
 }
 
-/* Nobody can say that it was not kept before the log was read. An account that cannot be opened at
- * all has no say in it. */
+/* Nobody can say that it was not kept before the log was read. */
 static bool may_be_kept(const struct item *route, enum err err)
 {
-    bool is_away = err == ERR_UNAVAILABLE || err == ERR_TIMEOUT || err == ERR_LIMIT;
-    return is_away && route->done && route->origin.is_repeat;
+    return is_store_away(err) && route->done && route->origin.is_repeat;
 }
 
 /* What is too old and asks for an answer gets one; the rest stays in order. */
@@ -142,7 +152,7 @@ static void expire_items(struct entity *entity, enum err err)
     struct item *next;
     for (struct item *item = old.head; item; item = next) {
         next = item->next;
-        bool is_old = item->posted_ms <= oldest_ms && !must_wait(entity, &entity->mailbox, item)
+        bool is_old = item->posted_ms <= oldest_ms && !must_wait(entity, item, err)
                 && !is_of_ended_stream(item);
         if (is_old && item->kind == ITEM_BIND) {
             sessions_answer_failed_bind(entity, item, WIRE__STATUS__STATUS_TEMPORARY);

@@ -217,12 +217,10 @@ void entity_on_route(struct entity_table *table,
         return;
     }
     struct entity *entity = entity_get(table, to.bare);
-    int64_t room = entity->router->settings->max_mailbox - (int64_t)entity->mailbox.count;
-    if (done && origin->is_repeat && room <= -entity->router->settings->max_mailbox) {
-        done(context, ERR_FENCED); /* again when there is room: nobody can say what became of it */
-        return;
-    }
-    if (room <= 0 && !(done && origin->is_repeat)) {
+    /* Nobody can say what became of a repeat before the log was read. There are no more of them
+     * than the windows of their senders' sessions let through. */
+    bool is_full = (int64_t)entity->mailbox.count >= entity->router->settings->max_mailbox;
+    if (is_full && !(done && origin->is_repeat)) {
         refuse_route(entity, stanza, done, context);
         return;
     }

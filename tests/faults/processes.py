@@ -92,7 +92,7 @@ def failpoint(kind, point, passages):
         try:
             for deaths in (1, 2):
                 deadline = time.monotonic() + 20 * slowness()
-                send_there = time.monotonic() + 3 if kind == "edges" and deaths == 2 else deadline
+                send_there = time.monotonic() + 3 if kind == "edges" and deaths == 2 else float("inf")
                 while node.deaths < before + deaths and time.monotonic() < deadline:
                     await asyncio.sleep(0.05)
                     if time.monotonic() > send_there:
