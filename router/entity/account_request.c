@@ -64,7 +64,7 @@ static void run_continuation(
     turn.origin = item->origin;
     if (item->kind == ITEM_INPUT) {
         turn.session = entity_find_session(entity, item->session);
-        turn.origin = inputs_origin(entity, item);
+        turn.origin = inputs_origin(turn.session, item);
     }
     turn.change = &wait->change;
     wait->continuation(&turn, &item->stanza, err);

@@ -109,7 +109,7 @@ static void go_on(
     turn.origin = item->origin;
     if (item->kind == ITEM_INPUT) {
         turn.session = entity_find_session(entity, item->session);
-        turn.origin = inputs_origin(entity, item);
+        turn.origin = inputs_origin(turn.session, item);
     }
     turn.loaded = loaded;
     continuation(&turn, &item->stanza, err);

@@ -149,7 +149,7 @@ void entity_reload(struct entity *entity); /* the account row again, from the st
 /* ---- inputs.c */
 /* False: the turn waits for the store, the item is kept. */
 bool inputs_handle(struct entity *entity, struct item *item);
-struct origin inputs_origin(const struct entity *entity, const struct item *item);
+struct origin inputs_origin(const struct resource *resource, const struct item *item); /* or NULL */
 /* One part of an input has its entry in the commit group of this turn; is decided. */
 void inputs_part_appended(struct entity *entity, struct id128 session, uint32_t counter);
 /* An appended part was fenced: its entry is in no group any more. */

@@ -203,9 +203,8 @@ static void pass_on(struct turn *turn, const struct origin *origin, struct input
     forward_stanza(turn->entity, origin, &stanza, stanza_is_durable(&stanza) ? work : NULL);
 }
 
-struct origin inputs_origin(const struct entity *entity, const struct item *item)
+struct origin inputs_origin(const struct resource *resource, const struct item *item)
 {
-    const struct resource *resource = entity_find_session(entity, item->session);
     return (struct origin){
         .session = item->session,
         .counter = item->counter,
@@ -220,7 +219,7 @@ static bool run_outbound(struct entity *entity,
 {
     struct arena arena;
     struct turn turn;
-    struct origin origin = inputs_origin(entity, item);
+    struct origin origin = inputs_origin(resource, item);
     arena_init(&arena, 0);
     effects_begin(&turn, &arena, entity, &item->stanza);
     turn.session = resource;
