@@ -10,7 +10,7 @@ import time
 
 from catalogue import fault, pick
 from judge import STALLS, slowness
-from load import LOST
+from load import LOST, SILENCE
 from network import have_namespace
 from rawclient import CLIENT, RawClient, body
 
@@ -90,7 +90,7 @@ async def nat_loss(load):
     ends = [[user.client.writer.get_extra_info(end)[1] for end in ("sockname", "peername")] for user in victims]
     load.net.rule("tcp sport . tcp dport { " + ", ".join(f"{mine} . {edge}" for mine, edge in ends) + " }")
     load.net.rule("tcp dport . tcp sport { " + ", ".join(f"{mine} . {edge}" for mine, edge in ends) + " }")
-    await asyncio.sleep(12)
+    await asyncio.sleep(4 * SILENCE + 2)
     assert all(user.online.is_set() for user in victims if user.is_managed), "somebody could not resume"
     assert load.net.heal() > 0, "no packet met a rule: nobody vanished"
     load.notes.append(f"{len(victims)} clients vanished")
