@@ -21,7 +21,7 @@ static struct host_message welcome(void)
         .subject = STR("Hello"),
         .body = STR("<you> & me"),
         .type = STANZA_TYPE_NORMAL,
-        .origin = { { 1, 2 }, 3, 0 },
+        .origin = { .session = { 1, 2 }, .counter = 3 },
     };
 }
 

@@ -122,7 +122,7 @@ static void tell_admins(struct registrar *registrar, struct str bare)
             .to = router->settings->admins.items[i],
             .body = buf_view(&text),
             .type = STANZA_TYPE_NORMAL,
-            .origin = { id128_random(), 1, 0 },
+            .origin = { .session = id128_random(), .counter = 1 },
         };
         if (jid_split(message.to, &admin) == ERR_OK
                 && settings_find_host(router->settings, admin.domain)) {

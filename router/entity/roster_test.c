@@ -14,7 +14,7 @@ static const struct roster_item nurse = {
     .groups = { "Servants\0Old & wise\0", 20 },
     .flags = ROSTER_LISTED | ROSTER_TO | ROSTER_PENDING_IN,
     .request = { "packed", 6 },
-    .origin = { { 1, 2 }, 3, 4 },
+    .origin = { .session = { 1, 2 }, .counter = 3, .part = 4 },
 };
 
 static void items_are_found_replaced_and_removed(void **state)

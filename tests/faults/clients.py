@@ -273,6 +273,8 @@ def two_clients(network_seconds):
                 if sender.online.is_set():
                     sender.client.message(f"{library.name}@localhost", str(texts))
                     texts += 1
+                    if texts % 10 == 0:
+                        sender.client.request()  # else too much is unacknowledged for it to send what load wants
                 await asyncio.sleep(0.1)
 
         task = asyncio.create_task(send())

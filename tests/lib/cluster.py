@@ -65,7 +65,7 @@ class Postgres:
 
     def __init__(self, folder, name="pg", port=None, copy_of=None, settings=""):
         self.folder, self.name, self.port, self.socket = folder, name, port, os.path.join(folder, "run")
-        self.data, self.log = os.path.join(folder, name), os.path.join(folder, f"{name}.log")
+        self.data, self.log = os.path.join(folder, name), os.path.join(folder, f"{os.path.basename(name)}.log")  # not on a disk of its own, which may be full
         os.makedirs(self.socket, exist_ok=True)
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
