@@ -475,10 +475,13 @@ static void flush_shard(struct egress *egress, unsigned shard)
             route_here(egress, route);
         } else {
             struct peer *home = find_home(egress, shard);
+            if (home == NULL) {
+                return;
+            }
             if (route->was_ever_sent) {
                 mark_repeat(egress, route);
             }
-            if (home == NULL || link_send(home->link, buf_view(&route->record)) != ERR_OK) {
+            if (link_send(home->link, buf_view(&route->record)) != ERR_OK) {
                 return;
             }
             if (route->was_ever_sent) {

@@ -15,7 +15,7 @@ struct route {
     unsigned shard;
     struct buf record;   /* the packed envelope */
     const void *sent_to; /* NULL: waits */
-    bool was_ever_sent;
+    bool was_ever_sent;  /* from here, or by a former home of its sender, as far as is known */
     int64_t created_ms;
     egress_route_done done;
     void *context;

@@ -561,12 +561,8 @@ int main(void)
         RESUME_TEST(clock_that_was_set_back_locks_nobody_out),
         RESUME_TEST(counters_wrap),
         RESUME_TEST(h_begins_where_enable_was),
-        cmocka_unit_test_setup_teardown(
-                a_question_two_homes_were_asked_makes_one_attachment, start_managed, fake_stop),
-        cmocka_unit_test_setup_teardown(
-                who_was_granted_a_session_may_announce_it_while_it_is_granted_again,
-                start_managed,
-                fake_stop),
+        RESUME_TEST(a_question_two_homes_were_asked_makes_one_attachment),
+        RESUME_TEST(who_was_granted_a_session_may_announce_it_while_it_is_granted_again),
         RESUME_TEST(what_was_not_sent_cannot_be_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
